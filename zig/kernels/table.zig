@@ -1,0 +1,59 @@
+//! The shape of a kernel tier: what an object built from distance.zig offers and what the core
+//! calls. Only plain pointers and lengths cross this boundary, never a SIMD vector, because the
+//! two sides are compiled for different CPUs.
+//!
+//! Every number is finite where a kernel takes it from a stored vector or a checked query. Kernels
+//! do not crash on other values, but say nothing about the result.
+
+/// The largest dimension that a kernel takes. The error bounds below hold up to here.
+pub const dimension_max = 65536;
+
+/// The sums of `dotBatch` and `l2Batch` run in this many lanes on every CPU: element i of a vector
+/// is added to lane i % 32 (the last `dimension % 32` elements to the highest lanes), and the lanes
+/// are added as a balanced tree. So a score depends neither on the row's place in its batch nor on
+/// the width of the CPU's registers.
+pub const lane_count = 32;
+
+/// What `validate` finds.
+pub const Validity = enum(u32) {
+    ok = 0,
+    /// Some value is an infinity or not a number.
+    not_finite = 1,
+    /// Every value is zero, so the vector has no direction.
+    all_zero = 2,
+};
+
+/// The functions of one tier.
+///
+/// Accuracy, with u = 2^-24 and d = dimension: a dot product is within
+/// (d / 32 + 8) · u · Σ|qᵢ·rᵢ| of the exact one, and a squared distance within
+/// (d / 32 + 10) · u · d² of the exact d². Exceptions are results outside the range of normal f32
+/// numbers: a tiny one may lose digits, one that is too large is an infinity or not a number.
+pub const KernelTable = extern struct {
+    /// As in `Tier`, for reports.
+    name: [*:0]const u8,
+
+    /// out[i] = Σ query · row i, for `row_count` rows that start `stride_bytes` apart.
+    /// Rows may start anywhere; 64-byte alignment is fastest. Reads exactly the `dimension` values
+    /// of each row, never the padding behind them.
+    dotBatch: *const BatchFn,
+
+    /// out[i] = Σ (query - row i)², the squared Euclidean distance; otherwise as `dotBatch`.
+    l2Batch: *const BatchFn,
+
+    /// Σ vector², accumulated in f64: the relative error is below 2^-40. The same bits on every
+    /// tier, so that a norm does not depend on the machine that computed it.
+    sumSquares: *const fn (vector: [*]const f32, dimension: usize) callconv(.c) f64,
+
+    /// Looks at every value once; see `Validity`.
+    validate: *const fn (vector: [*]const f32, dimension: usize) callconv(.c) Validity,
+};
+
+pub const BatchFn = fn (
+    query: [*]const f32,
+    rows: [*]const u8,
+    stride_bytes: usize,
+    row_count: usize,
+    dimension: usize,
+    out: [*]f32,
+) callconv(.c) void;
