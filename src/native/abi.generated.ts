@@ -1,0 +1,285 @@
+// Written by zig/abi_gen.zig from zig/c_api.zig; `zig build abi` writes it again. Do not edit.
+
+/** What `vl_abi_version` must return. */
+export const ABI_VERSION = 1;
+
+/** What every function except `vl_abi_version` returns. Frozen; new ones are appended. */
+export const Status = {
+  OK: 0,
+  NOT_FOUND: 1,
+  INVALID_ARGUMENT: -1,
+  DIMENSION: -2,
+  INVALID_VECTOR: -3,
+  KEY: -4,
+  MODEL: -5,
+  CLOSED: -6,
+  READONLY: -7,
+  LOCKED: -8,
+  NOT_A_DATABASE: -9,
+  VERSION: -10,
+  CORRUPT: -11,
+  NO_SPACE: -12,
+  IO: -13,
+  POISONED: -14,
+  OUT_OF_MEMORY: -15,
+  FILE_NOT_FOUND: -16,
+  BUFFER_TOO_SMALL: -17,
+} as const;
+
+export const Metric = { COSINE: 0, DOT: 1, L2: 2 } as const;
+
+export const Durability = { FULL: 0, NORMAL: 1, NONE: 2 } as const;
+
+/** One search hit: byte offsets of its fields, and its size. */
+export const Hit = { segment: 0, row: 4, score: 8, reserved: 12, size: 16 } as const;
+
+/** The options of `vl_database_open`: byte offsets of the fields, and the size. */
+export const DatabaseOptions = {
+  size: 0,
+  flags: 4,
+  durability: 8,
+  busy_timeout_ms: 12,
+  memory_budget_bytes: 16,
+  byteLength: 24,
+} as const;
+
+/** Bits of `DatabaseOptions.flags`. */
+export const DatabaseFlags = { READONLY: 1, CREATE: 2 } as const;
+
+/** The options of `vl_collection_open`: byte offsets of the fields, and the size. */
+export const CollectionOptions = {
+  size: 0,
+  flags: 4,
+  dimension: 8,
+  metric: 12,
+  hot_vectors: 16,
+  byteLength: 20,
+} as const;
+
+/** Bits of `CollectionOptions.flags`. */
+export const CollectionFlags = { CREATE: 1 } as const;
+
+/** The order in which `vl_database_stats` writes its numbers. */
+export const databaseStatsFields = [
+  "file_bytes",
+  "index_bytes",
+  "collection_count",
+  "transaction_id",
+  "memory_bytes",
+  "snapshot_count",
+  "durable_transaction_id",
+] as const;
+
+/** The order in which `vl_collection_stats` writes its numbers. */
+export const collectionStatsFields = [
+  "records",
+  "index_bytes",
+  "cached_count",
+  "cache_capacity",
+  "memory_bytes",
+  "hits",
+  "misses",
+  "sets",
+  "evictions",
+  "expirations",
+] as const;
+
+/** The library's functions. A `*_len`, `count` or `*_cap` counts the elements of the buffer before it. */
+export interface NativeLibrary {
+  vl_abi_version(): number;
+  vl_last_error(out: Uint8Array, out_len: number, len_out: Uint32Array): number;
+  vl_close(handle: number): number;
+  vl_database_open(
+    path: Uint8Array,
+    path_len: number,
+    options: Uint8Array,
+    options_len: number,
+    handle_out: Uint32Array,
+  ): number;
+  vl_database_open_bytes(bytes: Uint8Array, bytes_len: number, handle_out: Uint32Array): number;
+  vl_database_flush(database: number): number;
+  vl_database_stats(
+    database: number,
+    out: Float64Array,
+    out_len: number,
+    count_out: Uint32Array,
+  ): number;
+  vl_database_collections(
+    scope: number,
+    out: Uint8Array,
+    out_len: number,
+    len_out: Uint32Array,
+  ): number;
+  vl_database_drop_collection(database: number, name: Uint8Array, name_len: number): number;
+  vl_transaction_begin(database: number): number;
+  vl_transaction_commit(database: number): number;
+  vl_transaction_rollback(database: number): number;
+  vl_snapshot_open(database: number, handle_out: Uint32Array): number;
+  vl_backup_open(
+    database: number,
+    path: Uint8Array,
+    path_len: number,
+    handle_out: Uint32Array,
+  ): number;
+  vl_backup_step(backup: number, bytes_max: number, progress_out: Float64Array): number;
+  vl_collection_open(
+    scope: number,
+    name: Uint8Array,
+    name_len: number,
+    options: Uint8Array,
+    options_len: number,
+    model: Uint8Array,
+    model_len: number,
+    handle_out: Uint32Array,
+    info_out: Uint32Array,
+  ): number;
+  vl_collection_model(
+    collection: number,
+    out: Uint8Array,
+    out_len: number,
+    len_out: Uint32Array,
+  ): number;
+  vl_collection_stats(
+    collection: number,
+    out: Float64Array,
+    out_len: number,
+    count_out: Uint32Array,
+  ): number;
+  vl_collection_put(
+    collection: number,
+    keys: Uint8Array,
+    keys_len: number,
+    key_lens: Uint32Array,
+    count: number,
+    vectors: Float32Array,
+    vectors_len: number,
+    metadata: Uint8Array,
+    metadata_len: number,
+    metadata_lens: Uint32Array | null,
+  ): number;
+  vl_collection_get(
+    collection: number,
+    key: Uint8Array,
+    key_len: number,
+    out: Float32Array,
+    out_len: number,
+  ): number;
+  vl_collection_get_record(
+    collection: number,
+    key: Uint8Array,
+    key_len: number,
+    out: Float32Array,
+    out_len: number,
+    metadata: Uint8Array,
+    metadata_cap: number,
+    metadata_len_out: Uint32Array,
+  ): number;
+  vl_collection_get_many(
+    collection: number,
+    keys: Uint8Array,
+    keys_len: number,
+    key_lens: Uint32Array,
+    count: number,
+    out: Float32Array,
+    out_len: number,
+    found: Uint8Array,
+  ): number;
+  vl_collection_has(collection: number, key: Uint8Array, key_len: number): number;
+  vl_collection_delete(
+    collection: number,
+    keys: Uint8Array,
+    keys_len: number,
+    key_lens: Uint32Array,
+    count: number,
+    deleted_out: Uint32Array,
+  ): number;
+  vl_collection_clear(collection: number): number;
+  vl_collection_scan(
+    collection: number,
+    cursor: Uint32Array,
+    include: number,
+    out: Uint8Array,
+    out_len: number,
+    len_out: Uint32Array,
+    vectors: Float32Array,
+    vectors_len: number,
+    count_out: Uint32Array,
+  ): number;
+  vl_collection_search(
+    collection: number,
+    queries: Float32Array,
+    queries_len: number,
+    k: number,
+    threshold: number,
+    hits: Uint8Array,
+    hits_len: number,
+    counts: Uint32Array,
+  ): number;
+  vl_collection_fetch(
+    collection: number,
+    hits: Uint8Array,
+    count: number,
+    include: number,
+    out: Uint8Array,
+    out_len: number,
+    len_out: Uint32Array,
+    vectors: Float32Array,
+    vectors_len: number,
+  ): number;
+}
+
+/** The same functions as `bun:ffi` wants them declared. */
+export const symbols = {
+  vl_abi_version: { args: [], returns: "u32" },
+  vl_last_error: { args: ["buffer", "u32", "buffer"], returns: "i32" },
+  vl_close: { args: ["u32"], returns: "i32" },
+  vl_database_open: { args: ["buffer", "u32", "buffer", "u32", "buffer"], returns: "i32" },
+  vl_database_open_bytes: { args: ["buffer", "u32", "buffer"], returns: "i32" },
+  vl_database_flush: { args: ["u32"], returns: "i32" },
+  vl_database_stats: { args: ["u32", "buffer", "u32", "buffer"], returns: "i32" },
+  vl_database_collections: { args: ["u32", "buffer", "u32", "buffer"], returns: "i32" },
+  vl_database_drop_collection: { args: ["u32", "buffer", "u32"], returns: "i32" },
+  vl_transaction_begin: { args: ["u32"], returns: "i32" },
+  vl_transaction_commit: { args: ["u32"], returns: "i32" },
+  vl_transaction_rollback: { args: ["u32"], returns: "i32" },
+  vl_snapshot_open: { args: ["u32", "buffer"], returns: "i32" },
+  vl_backup_open: { args: ["u32", "buffer", "u32", "buffer"], returns: "i32" },
+  vl_backup_step: { args: ["u32", "u32", "buffer"], returns: "i32" },
+  vl_collection_open: {
+    args: ["u32", "buffer", "u32", "buffer", "u32", "buffer", "u32", "buffer", "buffer"],
+    returns: "i32",
+  },
+  vl_collection_model: { args: ["u32", "buffer", "u32", "buffer"], returns: "i32" },
+  vl_collection_stats: { args: ["u32", "buffer", "u32", "buffer"], returns: "i32" },
+  vl_collection_put: {
+    args: ["u32", "buffer", "u32", "buffer", "u32", "buffer", "u32", "buffer", "u32", "ptr"],
+    returns: "i32",
+  },
+  vl_collection_get: { args: ["u32", "buffer", "u32", "buffer", "u32"], returns: "i32" },
+  vl_collection_get_record: {
+    args: ["u32", "buffer", "u32", "buffer", "u32", "buffer", "u32", "buffer"],
+    returns: "i32",
+  },
+  vl_collection_get_many: {
+    args: ["u32", "buffer", "u32", "buffer", "u32", "buffer", "u32", "buffer"],
+    returns: "i32",
+  },
+  vl_collection_has: { args: ["u32", "buffer", "u32"], returns: "i32" },
+  vl_collection_delete: {
+    args: ["u32", "buffer", "u32", "buffer", "u32", "buffer"],
+    returns: "i32",
+  },
+  vl_collection_clear: { args: ["u32"], returns: "i32" },
+  vl_collection_scan: {
+    args: ["u32", "buffer", "u32", "buffer", "u32", "buffer", "buffer", "u32", "buffer"],
+    returns: "i32",
+  },
+  vl_collection_search: {
+    args: ["u32", "buffer", "u32", "u32", "f64", "buffer", "u32", "buffer"],
+    returns: "i32",
+  },
+  vl_collection_fetch: {
+    args: ["u32", "buffer", "u32", "u32", "buffer", "u32", "buffer", "buffer", "u32"],
+    returns: "i32",
+  },
+} as const;

@@ -1,0 +1,79 @@
+/**
+ * The one door to the Zig core: loads the library on first use, checks that it speaks this
+ * package's ABI, and hands out its functions with their types.
+ *
+ * Bun calls the library through `bun:ffi`, every other runtime through Node-API; it is the same
+ * file and the same functions either way (`VECTORLITE_BACKEND=napi` takes the second way on Bun
+ * too). Pass typed arrays themselves, never pointers, and check every argument first: neither
+ * runtime refuses all wrong numbers.
+ *
+ * @module
+ */
+
+import { VectorLiteError } from "../errors.ts";
+import { ABI_VERSION, type NativeLibrary } from "./abi.generated.ts";
+import { loadWithBunFfi } from "./bun.ts";
+import { libraryNotLoaded, locateLibrary } from "./locate.ts";
+import { loadWithNodeApi } from "./node.ts";
+
+export {
+  CollectionFlags,
+  CollectionOptions,
+  collectionStatsFields,
+  DatabaseFlags,
+  DatabaseOptions,
+  Durability,
+  databaseStatsFields,
+  Hit,
+  Metric,
+  type NativeLibrary,
+  Status,
+} from "./abi.generated.ts";
+
+let library: NativeLibrary | undefined;
+
+/**
+ * The library's functions. They return a `Status`, except `vl_abi_version`.
+ *
+ * @throws {@link VectorLiteError} ERR_NATIVE_LIBRARY where the library is missing or does not fit.
+ */
+export function native(): NativeLibrary {
+  library ??= load();
+  return library;
+}
+
+/** How the library is called here, for people who report a problem. */
+export function nativeBackend(): "bun:ffi" | "node-api" {
+  const forced = process.env["VECTORLITE_BACKEND"] === "napi";
+  return process.versions["bun"] !== undefined && !forced ? "bun:ffi" : "node-api";
+}
+
+/**
+ * The sentence for people about this thread's last failed call.
+ * Valid until the next failed call on the same thread.
+ */
+export function lastError(): string {
+  const out = new Uint8Array(1024);
+  const length = new Uint32Array(1);
+  native().vl_last_error(out, out.length, length);
+  return new TextDecoder().decode(out.subarray(0, length[0]));
+}
+
+function load(): NativeLibrary {
+  const path = locateLibrary();
+  let loaded: NativeLibrary;
+  try {
+    loaded = nativeBackend() === "bun:ffi" ? loadWithBunFfi(path) : loadWithNodeApi(path);
+  } catch (cause) {
+    throw libraryNotLoaded(path, cause);
+  }
+  const version = loaded.vl_abi_version();
+  if (version !== ABI_VERSION) {
+    throw new VectorLiteError(
+      "ERR_NATIVE_LIBRARY",
+      `The native library ${path} has ABI version ${version}, this package needs ${ABI_VERSION}; ` +
+        "install the package again, or build its library with `npm run build`.",
+    );
+  }
+  return loaded;
+}
