@@ -183,6 +183,8 @@ fn addLibrary(b: *Build, core: *Build.Module) *Compile {
     // Node-API functions live in the program that loads the library. On Windows they are looked up
     // at run time instead.
     library.linker_allow_shlib_undefined = true;
+    // Found when first called, so that a program without Node-API can open the library as well.
+    library.link_z_lazy = true;
     return library;
 }
 
