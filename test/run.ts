@@ -74,7 +74,7 @@ async function check(path: string, ...args: string[]): Promise<Counts> {
   return status === 0 ? nothing : oneFailure;
 }
 
-/** Zig's own summary, as in "Build Summary: 9/9 steps succeeded; 120/121 tests passed (1 skipped)". */
+/** Zig's own summary, as in "Build Summary: 9/9 steps succeeded; 8/9 tests passed (1 skipped)". */
 function readZigSummary(stderr: string): Counts | undefined {
   const line = stderr.split("\n").findLast((text) => text.startsWith("Build Summary:"));
   const tests = line?.match(/; (\d+)\/(\d+) tests passed(?: \((.*)\))?/);
@@ -120,7 +120,7 @@ async function vitestOn(command: string, args: readonly string[]): Promise<Count
   }
 }
 
-/** Where Node is not installed, `bun run` puts itself in its place; that is not a Node to test on. */
+/** Where Node is not installed, `bun run` stands in for it; that is not a Node to test on. */
 async function findNode(): Promise<string | undefined> {
   const probe = "process.exit(process.versions.bun ? 3 : 0)";
   const { status } = await execute("node", ["-e", probe]);

@@ -1,0 +1,189 @@
+/**
+ * Who may import whom. An import points downward or sideways, never upward and never in a circle.
+ *
+ * The two tables are the architecture in executable form: a new file is entered here, in the layer
+ * whose words it speaks.
+ */
+
+import { posix } from "node:path";
+import type { Problem, Rule, SourceFile } from "./tree.ts";
+
+interface Layer {
+  name: string;
+  files: RegExp;
+}
+
+/** From the bottom up. */
+const zigLayers: readonly Layer[] = [
+  { name: "pure", files: /^zig\/((format|limits|checksum|hash|top_k)\.zig|kernels\/.*)$/ },
+  { name: "os", files: /^zig\/os\/.*$/ },
+  {
+    name: "storage",
+    files: /^zig\/(errors|pages|page_cache|page_writer|roots|image|free_space)\.zig$/,
+  },
+  {
+    name: "structures",
+    files:
+      /^zig\/(key_index|page_array|segment|rows|collection_state|reach|view|transaction)\.zig$/,
+  },
+  { name: "product", files: /^zig\/(search|collection|database|snapshot|vectorlite)\.zig$/ },
+  { name: "boundary", files: /^zig\/(c_api\.zig|c_api\/.*|abi_gen\.zig)$/ },
+];
+
+const tsLayers: readonly Layer[] = [
+  { name: "vocabulary", files: /^src\/(errors|types|utf8)\.ts$/ },
+  { name: "native", files: /^src\/native\/.*$/ },
+  {
+    name: "pieces",
+    files: /^src\/(status|options|vectors|keys|metadata|records|entries|lifetime|connection)\.ts$/,
+  },
+  { name: "operations", files: /^src\/(open|scan|search|write|snapshot-scope)\.ts$/ },
+  { name: "classes", files: /^src\/(cache|database|collection|snapshot)\.ts$/ },
+  { name: "index", files: /^src\/index\.ts$/ },
+];
+
+interface Import {
+  from: string;
+  to: string;
+  line: number;
+}
+
+function zigImports(file: SourceFile): Import[] {
+  return file.text.split("\n").flatMap((text, index) => {
+    if (/^\s*\/\//.test(text)) return [];
+    return [...text.matchAll(/@import\("([^"]+\.zig)"\)/g)].map((match) => ({
+      from: file.path,
+      to: posix.join(posix.dirname(file.path), match[1] ?? ""),
+      line: index + 1,
+    }));
+  });
+}
+
+function tsImports(file: SourceFile): Import[] {
+  const pattern = /^(?:import|export)\b[^;]*?from "(\.[^"]+)"|^import "(\.[^"]+)"/gm;
+  return [...file.text.matchAll(pattern)].map((match) => ({
+    from: file.path,
+    to: posix.join(posix.dirname(file.path), match[1] ?? match[2] ?? ""),
+    line: file.text.slice(0, match.index).split("\n").length,
+  }));
+}
+
+/** Imports that carry values; types alone make no circle at run time. */
+function isTypeOnly(file: SourceFile, line: number): boolean {
+  return /^(import|export) type\b/.test(file.text.split("\n")[line - 1] ?? "");
+}
+
+function layerOf(layers: readonly Layer[], path: string): number {
+  return layers.findIndex(({ files }) => files.test(path));
+}
+
+function upwardImports(layers: readonly Layer[], imports: readonly Import[]): Problem[] {
+  return imports.flatMap(({ from, to, line }) => {
+    const [lower, upper] = [layerOf(layers, from), layerOf(layers, to)];
+    if (lower === -1 || upper === -1 || upper <= lower) return [];
+    const [here, there] = [layers[lower]?.name, layers[upper]?.name];
+    const message = `${here} imports ${to} of ${there}: move what both need down a layer`;
+    return [{ path: from, line, message }];
+  });
+}
+
+function withoutLayer(layers: readonly Layer[], files: readonly SourceFile[]): Problem[] {
+  return files
+    .filter(({ path }) => layerOf(layers, path) === -1)
+    .map(({ path }) => ({
+      path,
+      line: 0,
+      message: "in no layer: enter it in the table of test/tidy/import_rules.ts",
+    }));
+}
+
+function circles(imports: readonly Import[]): Problem[] {
+  const targets = new Map<string, string[]>();
+  for (const { from, to } of imports) targets.set(from, [...(targets.get(from) ?? []), to]);
+  const problems: Problem[] = [];
+  const finished = new Set<string>();
+  const visit = (path: string, trail: readonly string[]): void => {
+    if (trail.includes(path)) {
+      const circle = [...trail.slice(trail.indexOf(path)), path].join(" -> ");
+      problems.push({ path, line: 0, message: `circle ${circle}: move what both need down` });
+    } else if (!finished.has(path)) {
+      for (const to of targets.get(path) ?? []) visit(to, [...trail, path]);
+      finished.add(path);
+    }
+  };
+  for (const path of targets.keys()) visit(path, []);
+  return problems;
+}
+
+export const zigLayering: Rule = (files) => {
+  const engine = files.filter(({ path }) => /^zig\/.*\.zig$/.test(path));
+  const imports = engine.flatMap(zigImports);
+  const boundary = zigLayers.length - 1;
+  const byPath = imports
+    .filter(({ from, to }) => {
+      return layerOf(zigLayers, from) === boundary && layerOf(zigLayers, to) !== boundary;
+    })
+    .map(({ from, line }) => ({
+      path: from,
+      line,
+      message: 'the boundary imports the engine by name: @import("vectorlite")',
+    }));
+  return [
+    ...withoutLayer(zigLayers, engine),
+    ...upwardImports(zigLayers, imports),
+    ...byPath,
+    ...circles(imports),
+  ];
+};
+
+export const tsLayering: Rule = (files) => {
+  const sources = files.filter(({ path }) => /^src\/.*\.ts$/.test(path));
+  const imports = sources.flatMap(tsImports);
+  const values = sources.flatMap((file) =>
+    tsImports(file).filter(({ line }) => !isTypeOnly(file, line)),
+  );
+  const inside = imports
+    .filter(({ from, to }) => {
+      const isNative = (path: string): boolean => path.startsWith("src/native/");
+      return isNative(to) && !isNative(from) && to !== "src/native/native.ts";
+    })
+    .map(({ from, to, line }) => ({
+      path: from,
+      line,
+      message: `${to} is private to src/native/: import src/native/native.ts`,
+    }));
+  return [
+    ...withoutLayer(tsLayers, sources),
+    ...upwardImports(tsLayers, values),
+    ...inside,
+    ...circles(values),
+  ];
+};
+
+/** What `zig build` compiles; every other file has to be imported, directly or not, by one. */
+const zigRoots: readonly RegExp[] = [
+  /^zig\/(vectorlite|c_api|abi_gen)\.zig$/,
+  /^zig\/kernels\/(distance|kernels)\.zig$/,
+  /^(test\/zig|bench)\/\w+\.zig$/,
+];
+
+export const zigReachable: Rule = (files) => {
+  const sources = files.filter(({ path }) => /^(zig|test|bench)\/.*\.zig$/.test(path));
+  const targets = new Map(sources.map((file) => [file.path, zigImports(file)]));
+  const reached = new Set<string>();
+  const visit = (path: string): void => {
+    if (reached.has(path)) return;
+    reached.add(path);
+    for (const { to } of targets.get(path) ?? []) visit(to);
+  };
+  for (const { path } of sources) {
+    if (zigRoots.some((root) => root.test(path))) visit(path);
+  }
+  return sources
+    .filter(({ path }) => !reached.has(path))
+    .map(({ path }) => ({
+      path,
+      line: 0,
+      message: "no root imports it, so its tests never run: import it or remove it",
+    }));
+};
