@@ -1,0 +1,440 @@
+/**
+ * A cache of embeddings in one crash-safe file, used like a `Map`.
+ *
+ * @example
+ * ```ts
+ * using cache = new EmbedCache({ path: "embeddings.cache", dimension: 1536 });
+ * const vector = await cache.getOrCompute(text, embed);
+ * const similar = cache.findSimilar(vector, { threshold: 0.9 });
+ * ```
+ *
+ * @module
+ */
+
+import type { Connection } from "./connection.ts";
+import { VectorLiteError } from "./errors.ts";
+import { Flights } from "./flights.ts";
+import { durabilities, openDatabase, openRecords } from "./open.ts";
+import {
+  booleanOption,
+  busyTimeoutDefaultMs,
+  cacheSizeDefault,
+  cacheSizeMax,
+  checkOptions,
+  integerOption,
+  type Known,
+  notYet,
+  pathDefault,
+  textOption,
+  thresholdOption,
+  wordOption,
+} from "./options.ts";
+import type { Records } from "./records.ts";
+import { iterateKeys } from "./scan.ts";
+import { planSearch, search } from "./search.ts";
+import { sharedInstance } from "./serverless.ts";
+import type {
+  CollectionStats,
+  Compute,
+  ComputeMany,
+  EmbedCacheOptions,
+  ServerlessOptions,
+  SimilarEntry,
+  VectorBatch,
+  VectorLike,
+  VectorsLike,
+} from "./types.ts";
+import { dimensionMax, writeVector } from "./vectors.ts";
+import { writeMany } from "./write.ts";
+
+/** The collection of the file that is the cache. */
+const collectionName = "default";
+
+/** Pages of the file that a cache keeps; the vectors that matter are in its hot set. */
+const memoryBudgetBytes = 4 << 20;
+
+const known: Known = {
+  path: true,
+  dimension: true,
+  similarityThreshold: true,
+  cacheSize: true,
+  model: true,
+  durability: true,
+  readonly: true,
+  namespace: notYet,
+  ttl: notYet,
+  maxEntries: notYet,
+  maxBytes: notYet,
+};
+
+const knownServerless: Known = {
+  ...known,
+  path: "is chosen by forServerless(); use new EmbedCache({ path }) for a place of your own",
+};
+
+/**
+ * A persistent cache from texts to embeddings. Vectors come back bit for bit as they were set.
+ *
+ * Every method throws {@link VectorLiteError} ERR_CLOSED after `close()`, and may throw
+ * ERR_CORRUPT or ERR_IO where the file is damaged.
+ */
+export class EmbedCache implements Disposable {
+  readonly #connection: Connection;
+  readonly #records: Records;
+  readonly #flights: Flights;
+  /** NaN: none. */
+  readonly #threshold: number;
+
+  /**
+   * Opens a cache file, or creates it.
+   *
+   * @param options - See {@link EmbedCacheOptions}.
+   * @throws {@link VectorLiteError} ERR_INVALID_ARGUMENT, ERR_DIMENSION, ERR_MODEL,
+   * ERR_NOT_A_DATABASE, ERR_VERSION, ERR_CORRUPT, ERR_IO, ERR_NO_SPACE, ERR_READONLY, ERR_LOCKED,
+   * ERR_NATIVE_LIBRARY
+   * @example
+   * ```ts
+   * const cache = new EmbedCache({ path: "embeddings.cache", similarityThreshold: 0.9 });
+   * ```
+   */
+  constructor(options?: EmbedCacheOptions) {
+    const given = checkOptions(options, known, "EmbedCache");
+    this.#threshold = thresholdOption(given.similarityThreshold, "similarityThreshold");
+    this.#records = open(given);
+    this.#connection = this.#records.connection;
+    this.#flights = new Flights(this.#records);
+  }
+
+  /**
+   * The cache of that name for this process, in the platform's temp folder; made at the first
+   * call, and again after it was closed. Warm invocations and module reloads get the same one.
+   *
+   * @param name - Letters, digits, dots, dashes and underscores. Default `"default"`.
+   * @param options - Those of a cache without `path`. The first call decides; a later one may not
+   * contradict its dimension or model.
+   * @throws {@link VectorLiteError} as the constructor
+   * @example
+   * ```ts
+   * export default async function handler(request: Request): Promise<Response> {
+   *   const cache = EmbedCache.forServerless("search", { dimension: 1536 });
+   *   const vector = await cache.getOrCompute(await request.text(), embed);
+   *   return Response.json(cache.search(vector, { k: 5 }).map(({ key }) => key));
+   * }
+   * ```
+   */
+  static forServerless(name: string = "default", options?: ServerlessOptions): EmbedCache {
+    const given = checkOptions(options, knownServerless, "forServerless()");
+    const cache = sharedInstance(name, (path) => {
+      const instance = new EmbedCache({ ...given, path });
+      return { instance, isOpen: () => instance.#records.isOpen };
+    });
+    cache.#checkSame(given);
+    return cache;
+  }
+
+  #checkSame(given: ServerlessOptions): void {
+    const { dimension, info } = this.#records;
+    if (given.dimension !== undefined && given.dimension !== dimension) {
+      throw new VectorLiteError(
+        "ERR_DIMENSION",
+        `The serverless cache is open with ${dimension} dimensions; found ${given.dimension}. ` +
+          "Use another name for another model.",
+      );
+    }
+    if (given.model !== undefined && given.model !== info.model) {
+      throw new VectorLiteError(
+        "ERR_MODEL",
+        `The serverless cache is open for the model ${JSON.stringify(info.model)}; found ` +
+          `${JSON.stringify(given.model)}. Use another name for another model.`,
+      );
+    }
+  }
+
+  /**
+   * Inserts an entry or replaces the one with its key.
+   *
+   * @param key - A non-empty string of at most 65,536 bytes in UTF-8.
+   * @param vector - Copied. Finite numbers, not all zero.
+   * @param options - Takes none yet.
+   * @throws {@link VectorLiteError} ERR_KEY, ERR_DIMENSION, ERR_INVALID_VECTOR,
+   * ERR_INVALID_ARGUMENT, ERR_READONLY, ERR_LOCKED, ERR_NO_SPACE, ERR_POISONED, ERR_CLOSED
+   * @example
+   * ```ts
+   * cache.set("What is a vector?", embedding);
+   * ```
+   */
+  set(key: string, vector: VectorLike, options?: Record<string, never>): void {
+    if (options !== undefined) checkOptions(options, { ttl: notYet }, "set()");
+    this.#records.put(key, vector, undefined);
+  }
+
+  /**
+   * Inserts or replaces many entries as one atomic batch: all of them or, after an error, none.
+   * Of several equal keys the last wins.
+   *
+   * @param keys - One key for each vector.
+   * @param vectors - A list of vectors, or one packed array of n × dimension numbers.
+   * @throws {@link VectorLiteError} as {@link set}
+   * @example
+   * ```ts
+   * cache.setMany(["a", "b"], [a, b]);
+   * ```
+   */
+  setMany(keys: readonly string[], vectors: VectorsLike): void {
+    writeMany(this.#records, keys, vectors, undefined);
+  }
+
+  /**
+   * The vector of a key, or `undefined`. It is a copy that the caller owns.
+   *
+   * @throws {@link VectorLiteError} ERR_KEY, ERR_INVALID_ARGUMENT, ERR_CORRUPT, ERR_CLOSED
+   * @example
+   * ```ts
+   * const vector = cache.get("What is a vector?");
+   * ```
+   */
+  get(key: string): Float32Array | undefined {
+    return this.#records.getVector(key);
+  }
+
+  /**
+   * Copies the vector of a key into `out` and allocates nothing: the fastest read.
+   *
+   * @param out - A `Float32Array` of `dimension` numbers; undefined content after an error.
+   * @returns Whether the key was found; on a miss `out` stays as it was.
+   * @throws {@link VectorLiteError} ERR_KEY, ERR_DIMENSION, ERR_INVALID_ARGUMENT, ERR_CORRUPT,
+   * ERR_CLOSED
+   * @example
+   * ```ts
+   * const out = new Float32Array(1536);
+   * for (const text of texts) if (cache.getInto(text, out)) use(out);
+   * ```
+   */
+  getInto(key: string, out: Float32Array): boolean {
+    return this.#records.getInto(key, out);
+  }
+
+  /**
+   * The vectors of many keys in one call.
+   *
+   * @returns Packed vectors in the order of the keys, zeros where one is missing.
+   * @throws {@link VectorLiteError} ERR_KEY, ERR_INVALID_ARGUMENT, ERR_CORRUPT, ERR_CLOSED
+   */
+  getMany(keys: readonly string[]): VectorBatch {
+    return this.#records.getMany(keys);
+  }
+
+  /**
+   * Whether there is an entry with that key.
+   *
+   * @throws {@link VectorLiteError} ERR_KEY, ERR_INVALID_ARGUMENT, ERR_CORRUPT, ERR_CLOSED
+   */
+  has(key: string): boolean {
+    return this.#records.has(key);
+  }
+
+  /**
+   * Deletes the entry of a key.
+   *
+   * @returns Whether there was one.
+   * @throws {@link VectorLiteError} as {@link set}
+   */
+  delete(key: string): boolean {
+    return this.#records.delete(key);
+  }
+
+  /**
+   * Deletes all entries.
+   *
+   * @throws {@link VectorLiteError} as {@link set}
+   */
+  clear(): void {
+    this.#records.clear();
+  }
+
+  /**
+   * Entries in the cache.
+   *
+   * @throws {@link VectorLiteError} ERR_CLOSED
+   */
+  get size(): number {
+    return this.#records.size;
+  }
+
+  /**
+   * Iterates over the keys, in no particular order, as they are at the first step; writes
+   * meanwhile are fine and not seen.
+   *
+   * @throws {@link VectorLiteError} ERR_CLOSED, ERR_CORRUPT
+   */
+  keys(): Generator<string, void, undefined> {
+    this.#records.checkOpen();
+    return iterateKeys(this.#records);
+  }
+
+  /**
+   * The cached vector of a key, or what `compute` makes of it, stored. Concurrent calls for one
+   * key compute once; when that fails all of them fail and nothing is stored.
+   *
+   * @param compute - Called with the key on a miss, sync or async.
+   * @returns A copy that the caller owns.
+   * @throws {@link VectorLiteError} (as a rejection) as {@link set}, and whatever `compute` throws
+   * @example
+   * ```ts
+   * const vector = await cache.getOrCompute(text, async (text) => embed(text));
+   * ```
+   */
+  getOrCompute(key: string, compute: Compute): Promise<Float32Array> {
+    return this.#flights.one(key, compute);
+  }
+
+  /**
+   * The same for many keys: `compute` is called once with the distinct keys that are neither
+   * cached nor being computed already, or not at all.
+   *
+   * @param compute - Returns one vector for each of its keys, in their order, sync or async.
+   * @returns The vectors in the order of `keys`, duplicates included, each one a copy.
+   * @throws {@link VectorLiteError} (as a rejection) as {@link set}, and whatever `compute` throws
+   * @example
+   * ```ts
+   * const vectors = await cache.getOrComputeMany(texts, (missing) => embedAll(missing));
+   * ```
+   */
+  getOrComputeMany(keys: readonly string[], compute: ComputeMany): Promise<Float32Array[]> {
+    return this.#flights.many(keys, compute);
+  }
+
+  /**
+   * The entry most similar to `vector`, if it is at least as close as the threshold.
+   *
+   * @param options - `threshold`: default `similarityThreshold` of the cache.
+   * @throws {@link VectorLiteError} ERR_INVALID_ARGUMENT where there is no threshold at all,
+   * ERR_DIMENSION, ERR_INVALID_VECTOR, ERR_CORRUPT, ERR_CLOSED
+   * @example
+   * ```ts
+   * const known = cache.findSimilar(question, { threshold: 0.95 });
+   * if (known !== undefined) return answers.get(known.key);
+   * ```
+   */
+  findSimilar(
+    vector: VectorLike,
+    options?: { threshold?: number | undefined },
+  ): SimilarEntry | undefined {
+    const given = checkOptions(options, { threshold: true }, "findSimilar()");
+    const named = thresholdOption(given.threshold, "threshold");
+    const threshold = Number.isNaN(named) ? this.#threshold : named;
+    if (Number.isNaN(threshold)) {
+      throw new VectorLiteError(
+        "ERR_INVALID_ARGUMENT",
+        "findSimilar() has no threshold; pass { threshold } or open the cache with " +
+          "similarityThreshold.",
+      );
+    }
+    return this.#nearest(vector, { k: 1, threshold }, "findSimilar()")[0];
+  }
+
+  /**
+   * The entries most similar to `vector`, the closest first.
+   *
+   * @param options - `k`: entries wanted at most, default 10. `threshold`: only entries at least
+   * this close, default none.
+   * @throws {@link VectorLiteError} ERR_DIMENSION, ERR_INVALID_VECTOR, ERR_INVALID_ARGUMENT,
+   * ERR_CORRUPT, ERR_CLOSED
+   * @example
+   * ```ts
+   * for (const { key, score } of cache.search(question, { k: 3 })) print(score, key);
+   * ```
+   */
+  search(
+    vector: VectorLike,
+    options?: { k?: number | undefined; threshold?: number | undefined },
+  ): SimilarEntry[] {
+    const given = checkOptions(options, { k: true, threshold: true }, "search()");
+    return this.#nearest(vector, given, "search()");
+  }
+
+  #nearest(
+    vector: VectorLike,
+    options: { k?: number | undefined; threshold?: number | undefined },
+    where: string,
+  ): SimilarEntry[] {
+    const plan = planSearch({ ...options, include: ["vector"] }, where);
+    const records = this.#records;
+    writeVector(records.scratch, 0, vector, records.dimension, "The vector");
+    return (search(records, records.scratch, 1, plan)[0] ?? []) as SimilarEntry[];
+  }
+
+  /**
+   * Sizes in bytes and counts; measured, not estimated.
+   *
+   * @throws {@link VectorLiteError} ERR_CLOSED
+   */
+  stats(): CollectionStats {
+    return this.#records.stats();
+  }
+
+  /**
+   * Makes everything so far durable; returns when a power loss can no longer take it back.
+   *
+   * @throws {@link VectorLiteError} ERR_NO_SPACE, ERR_IO, ERR_POISONED, ERR_CLOSED
+   */
+  flush(): void {
+    this.#connection.flush();
+  }
+
+  /**
+   * Flushes and closes the cache. Closing twice is fine.
+   *
+   * @throws {@link VectorLiteError} where the flush fails; it is closed all the same.
+   */
+  close(): void {
+    this.#connection.close();
+  }
+
+  /** Closes the cache at the end of a `using` block. */
+  [Symbol.dispose](): void {
+    this.close();
+  }
+}
+
+function open(given: EmbedCacheOptions): Records {
+  const path = textOption(given.path, "path", pathDefault);
+  const readonly = booleanOption(given.readonly, "readonly", false);
+  const subject = `The cache ${JSON.stringify(path)}`;
+  const collection = {
+    name: collectionName,
+    dimension: integerOption(given.dimension, "dimension", {
+      min: 1,
+      max: dimensionMax,
+      fallback: 0,
+    }),
+    metric: -1,
+    model: textOption(given.model, "model", ""),
+    create: !readonly,
+    cacheSize: integerOption(given.cacheSize, "cacheSize", {
+      min: 0,
+      max: cacheSizeMax,
+      fallback: cacheSizeDefault,
+    }),
+    subject,
+  };
+  const connection = openDatabase({
+    path,
+    readonly,
+    create: !readonly,
+    durability: wordOption(given.durability, "durability", durabilities, 1),
+    busyTimeoutMs: busyTimeoutDefaultMs,
+    memoryBudgetBytes,
+  });
+  try {
+    const records = openRecords(connection, collection);
+    if (records !== undefined) return records;
+    throw new VectorLiteError(
+      "ERR_INVALID_ARGUMENT",
+      `${subject} holds no cache, and readonly forbids to make one.`,
+    );
+  } catch (error) {
+    connection.close();
+    throw error;
+  }
+}

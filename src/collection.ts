@@ -1,0 +1,304 @@
+/**
+ * A collection: records of key, vector and metadata that share a dimension and a metric.
+ *
+ * @example
+ * ```ts
+ * const docs = db.collection<{ lang: string }>("docs", { dimension: 1536 });
+ * docs.upsert("a", vector, { lang: "en" });
+ * const [closest] = docs.search(query, { k: 5 });
+ * ```
+ *
+ * @module
+ */
+
+import { invalidArgument } from "./errors.ts";
+import { metadataToJson } from "./metadata.ts";
+import { checkArray } from "./options.ts";
+import { Records } from "./records.ts";
+import { iterateEntries, iterateKeys } from "./scan.ts";
+import { planSearch, search } from "./search.ts";
+import type {
+  CollectionStats,
+  Hit,
+  Include,
+  Metadata,
+  MetadataOf,
+  Metric,
+  NewRecord,
+  SearchOptions,
+  StoredRecord,
+  VectorBatch,
+  VectorLike,
+  VectorsLike,
+} from "./types.ts";
+import { countVectors, packVectors, writeVector } from "./vectors.ts";
+import { writeMany } from "./write.ts";
+
+/**
+ * Records of a database, or of one state of it. Made by `database.collection()` and
+ * `snapshot.collection()`.
+ *
+ * `Doc` types the metadata. It is a promise of the program, not checked when reading.
+ *
+ * Every method throws {@link VectorLiteError} ERR_CLOSED after the database or snapshot is closed
+ * or the collection dropped, and may throw ERR_CORRUPT or ERR_IO where the file is damaged.
+ */
+export class Collection<Doc extends MetadataOf<Doc> = Metadata> {
+  readonly #records: Records;
+
+  /** @internal */
+  constructor(records: Records) {
+    if (!(records instanceof Records)) {
+      throw invalidArgument("A collection", "opened with database.collection(name)", records);
+    }
+    this.#records = records;
+  }
+
+  /** The name of the collection. */
+  get name(): string {
+    return this.#records.info.name;
+  }
+
+  /** Numbers in a vector. */
+  get dimension(): number {
+    return this.#records.dimension;
+  }
+
+  /** How closeness is measured. */
+  get metric(): Metric {
+    return this.#records.info.metric;
+  }
+
+  /** Identity of the embedding model; `""` where none was given. */
+  get model(): string {
+    return this.#records.info.model;
+  }
+
+  /**
+   * Records in the collection.
+   *
+   * @throws {@link VectorLiteError} ERR_CLOSED
+   */
+  get size(): number {
+    return this.#records.size;
+  }
+
+  /**
+   * Inserts a record or replaces the one with its key, metadata included.
+   *
+   * @param key - A non-empty string of at most 65,536 bytes in UTF-8.
+   * @param vector - Copied. Finite numbers, not all zero under cosine.
+   * @param metadata - Flat fields. Default: none.
+   * @throws {@link VectorLiteError} ERR_KEY, ERR_DIMENSION, ERR_INVALID_VECTOR,
+   * ERR_INVALID_ARGUMENT, ERR_READONLY, ERR_LOCKED, ERR_NO_SPACE, ERR_POISONED, ERR_CLOSED
+   * @example
+   * ```ts
+   * docs.upsert("a", vector, { lang: "en", year: 2026 });
+   * ```
+   */
+  upsert(key: string, vector: VectorLike, metadata?: Doc): void {
+    this.#records.put(key, vector, metadata);
+  }
+
+  /**
+   * Inserts or replaces many records as one atomic batch: all of them or, after an error, none.
+   * Of several records with one key the last wins.
+   *
+   * @throws {@link VectorLiteError} as {@link upsert}
+   * @example
+   * ```ts
+   * docs.upsertMany([{ key: "a", vector: a, metadata: { lang: "en" } }, { key: "b", vector: b }]);
+   * docs.upsertMany(["a", "b"], packed, [{ lang: "en" }, { lang: "de" }]);
+   * ```
+   */
+  upsertMany(records: readonly NewRecord<Doc>[]): void;
+  /**
+   * The same from columns.
+   *
+   * @param keys - One key for each record.
+   * @param vectors - A list of vectors, or one packed array of n × dimension numbers.
+   * @param metadatas - One for each record; `undefined` for none.
+   */
+  upsertMany(
+    keys: readonly string[],
+    vectors: VectorsLike,
+    metadatas?: readonly (Doc | undefined)[],
+  ): void;
+  upsertMany(
+    first: readonly NewRecord<Doc>[] | readonly string[],
+    vectors?: VectorsLike,
+    metadatas?: readonly (Doc | undefined)[],
+  ): void {
+    if (vectors !== undefined) {
+      const keys = first as readonly string[];
+      writeMany(this.#records, keys, vectors, metadataColumn(metadatas, first.length));
+      return;
+    }
+    const records = checkArray(first, "The records").map(checkNewRecord);
+    writeMany(
+      this.#records,
+      records.map((record) => record.key),
+      records.map((record) => record.vector),
+      metadataColumn(
+        records.map((record) => record.metadata),
+        records.length,
+      ),
+    );
+  }
+
+  /**
+   * The record of a key, or `undefined`.
+   *
+   * @throws {@link VectorLiteError} ERR_KEY, ERR_INVALID_ARGUMENT, ERR_CORRUPT, ERR_CLOSED
+   */
+  get(key: string): StoredRecord<Doc> | undefined {
+    return this.#records.getRecord(key) as StoredRecord<Doc> | undefined;
+  }
+
+  /**
+   * A copy of the vector of a key, or `undefined`.
+   *
+   * @throws {@link VectorLiteError} ERR_KEY, ERR_INVALID_ARGUMENT, ERR_CORRUPT, ERR_CLOSED
+   */
+  getVector(key: string): Float32Array | undefined {
+    return this.#records.getVector(key);
+  }
+
+  /**
+   * Copies the vector of a key into `out` and allocates nothing.
+   *
+   * @param out - A `Float32Array` of `dimension` numbers; undefined content after an error.
+   * @returns Whether the key was found; on a miss `out` stays as it was.
+   * @throws {@link VectorLiteError} ERR_KEY, ERR_DIMENSION, ERR_INVALID_ARGUMENT, ERR_CORRUPT,
+   * ERR_CLOSED
+   */
+  getInto(key: string, out: Float32Array): boolean {
+    return this.#records.getInto(key, out);
+  }
+
+  /**
+   * The vectors of many keys in one call.
+   *
+   * @returns Packed vectors in the order of the keys, zeros where one is missing.
+   * @throws {@link VectorLiteError} ERR_KEY, ERR_INVALID_ARGUMENT, ERR_CORRUPT, ERR_CLOSED
+   */
+  getMany(keys: readonly string[]): VectorBatch {
+    return this.#records.getMany(keys);
+  }
+
+  /**
+   * Whether there is a record with that key.
+   *
+   * @throws {@link VectorLiteError} ERR_KEY, ERR_INVALID_ARGUMENT, ERR_CORRUPT, ERR_CLOSED
+   */
+  has(key: string): boolean {
+    return this.#records.has(key);
+  }
+
+  /**
+   * Deletes the record of a key.
+   *
+   * @returns Whether there was one.
+   * @throws {@link VectorLiteError} as {@link upsert}
+   */
+  delete(key: string): boolean {
+    return this.#records.delete(key);
+  }
+
+  /**
+   * Deletes many records as one atomic batch.
+   *
+   * @returns How many there were.
+   * @throws {@link VectorLiteError} as {@link upsert}
+   */
+  deleteMany(keys: readonly string[]): number {
+    return this.#records.deleteMany(keys);
+  }
+
+  /**
+   * Iterates over the keys, in no particular order, as they are at the first step; writes
+   * meanwhile are fine and not seen.
+   *
+   * @throws {@link VectorLiteError} ERR_CLOSED, ERR_CORRUPT
+   */
+  keys(): Generator<string, void, undefined> {
+    this.#records.checkOpen();
+    return iterateKeys(this.#records);
+  }
+
+  /**
+   * Iterates over the records, in no particular order, as they are at the first step; writes
+   * meanwhile are fine and not seen.
+   *
+   * @throws {@link VectorLiteError} ERR_CLOSED, ERR_CORRUPT
+   */
+  entries(): Generator<StoredRecord<Doc>, void, undefined> {
+    this.#records.checkOpen();
+    return iterateEntries(this.#records) as Generator<StoredRecord<Doc>, void, undefined>;
+  }
+
+  /**
+   * The records closest to `query`, the closest first, compared one by one: exact.
+   *
+   * @throws {@link VectorLiteError} ERR_DIMENSION, ERR_INVALID_VECTOR, ERR_INVALID_ARGUMENT,
+   * ERR_CORRUPT, ERR_CLOSED
+   * @example
+   * ```ts
+   * for (const { key, score, metadata } of docs.search(query, { k: 3, threshold: 0.8 })) …
+   * ```
+   */
+  search<Included extends Include = "metadata">(
+    query: VectorLike,
+    options?: SearchOptions<Included>,
+  ): Hit<Doc, Included>[] {
+    const plan = planSearch(options, "search()");
+    const records = this.#records;
+    writeVector(records.scratch, 0, query, records.dimension, "The query");
+    return (search(records, records.scratch, 1, plan)[0] ?? []) as Hit<Doc, Included>[];
+  }
+
+  /**
+   * The same for many queries at once, which reads the vectors once for several of them.
+   *
+   * @param queries - A list of vectors, or one packed array of n × dimension numbers.
+   * @returns The hits of each query, in the order of the queries.
+   * @throws {@link VectorLiteError} as {@link search}
+   */
+  searchMany<Included extends Include = "metadata">(
+    queries: VectorsLike,
+    options?: SearchOptions<Included>,
+  ): Hit<Doc, Included>[][] {
+    const plan = planSearch(options, "searchMany()");
+    const records = this.#records;
+    const count = countVectors(queries, records.dimension, "The queries");
+    const packed = packVectors(queries, count, records.dimension, "The queries");
+    return search(records, packed, count, plan) as Hit<Doc, Included>[][];
+  }
+
+  /**
+   * Sizes in bytes and counts; measured, not estimated.
+   *
+   * @throws {@link VectorLiteError} ERR_CLOSED
+   */
+  stats(): CollectionStats {
+    return this.#records.stats();
+  }
+}
+
+function checkNewRecord(record: unknown, index: number): NewRecord<unknown> {
+  if (typeof record !== "object" || record === null || !("key" in record)) {
+    throw invalidArgument(`records[${index}]`, "an object of key, vector and metadata", record);
+  }
+  return record as NewRecord<unknown>;
+}
+
+/** The JSON of each record's metadata; `undefined` where no record has any. */
+function metadataColumn(metadatas: unknown, count: number): string[] | undefined {
+  if (metadatas === undefined) return undefined;
+  const list = checkArray(metadatas, "The metadatas");
+  if (list.length !== count) {
+    throw invalidArgument("The metadatas", `an array of ${count}, one for each key`, metadatas);
+  }
+  const texts = list.map(metadataToJson);
+  return texts.some((text) => text !== "") ? texts : undefined;
+}

@@ -1,0 +1,346 @@
+/**
+ * A vector database in one file.
+ *
+ * @example
+ * ```ts
+ * using db = new Database("app.vl");
+ * const docs = db.collection("docs", { dimension: 1536 });
+ * db.transaction(() => {
+ *   docs.delete("old");
+ *   docs.upsert("new", vector, { lang: "en" });
+ * });
+ * ```
+ *
+ * @module
+ */
+
+import { backup } from "./backup.ts";
+import { Collection } from "./collection.ts";
+import { Connection } from "./connection.ts";
+import { invalidArgument, VectorLiteError } from "./errors.ts";
+import { native, Status } from "./native/native.ts";
+import { collectionNames } from "./names.ts";
+import { durabilities, metrics, openDatabase, openDatabaseBytes, openRecords } from "./open.ts";
+import {
+  booleanOption,
+  busyTimeoutDefaultMs,
+  cacheSizeDefault,
+  cacheSizeMax,
+  checkFunction,
+  checkOptions,
+  checkText,
+  integerOption,
+  type Known,
+  memoryBudgetDefaultBytes,
+  notYet,
+  textOption,
+  wordOption,
+} from "./options.ts";
+import type { Records } from "./records.ts";
+import { Snapshot } from "./snapshot.ts";
+import { SnapshotScope } from "./snapshot-scope.ts";
+import { failure } from "./status.ts";
+import type {
+  BackupOptions,
+  CollectionOptions,
+  DatabaseOptions,
+  DatabaseStats,
+  Metadata,
+  MetadataOf,
+} from "./types.ts";
+import { encoder } from "./utf8.ts";
+import { dimensionMax } from "./vectors.ts";
+
+const knownDatabaseOptions: Known = {
+  readonly: true,
+  create: true,
+  durability: true,
+  busyTimeout: true,
+  memoryBudget: true,
+};
+
+const knownCollectionOptions: Known = {
+  dimension: true,
+  metric: true,
+  model: true,
+  create: true,
+  cacheSize: true,
+  namespace: notYet,
+};
+
+const uint32Max = 0xffffffff;
+
+/**
+ * An open database file. Every method throws {@link VectorLiteError} ERR_CLOSED after `close()`.
+ *
+ * Any number of processes may have the file open. One writes at a time, the others wait up to
+ * `busyTimeout`; readers never wait and always see one committed state.
+ */
+export class Database implements Disposable {
+  readonly #connection: Connection;
+  readonly #open = new Map<string, Records>();
+
+  /**
+   * Opens a file, or creates it.
+   *
+   * @param path - The file; `":memory:"` keeps nothing.
+   * @param options - See {@link DatabaseOptions}.
+   * @throws {@link VectorLiteError} ERR_INVALID_ARGUMENT, ERR_NOT_A_DATABASE, ERR_VERSION,
+   * ERR_CORRUPT, ERR_IO, ERR_NO_SPACE, ERR_READONLY, ERR_LOCKED, ERR_NATIVE_LIBRARY
+   * @example
+   * ```ts
+   * const db = new Database("app.vl", { durability: "normal" });
+   * ```
+   */
+  constructor(path: string, options?: DatabaseOptions);
+  constructor(path: string | Connection, options?: DatabaseOptions) {
+    this.#connection = path instanceof Connection ? path : open(path, options);
+  }
+
+  /**
+   * Opens the bytes of a database file, read-only. They are copied.
+   *
+   * @param bytes - The content of a file, for example `await Bun.file(path).bytes()`.
+   * @throws {@link VectorLiteError} ERR_INVALID_ARGUMENT, ERR_NOT_A_DATABASE, ERR_VERSION,
+   * ERR_CORRUPT, ERR_NATIVE_LIBRARY
+   * @example
+   * ```ts
+   * const db = Database.fromBytes(new Uint8Array(await response.arrayBuffer()));
+   * ```
+   */
+  static fromBytes(bytes: Uint8Array | ArrayBuffer): Database {
+    const view = bytes instanceof ArrayBuffer ? new Uint8Array(bytes) : bytes;
+    if (!(view instanceof Uint8Array)) {
+      throw invalidArgument("The bytes", "a Uint8Array or an ArrayBuffer", bytes);
+    }
+    if (view.length === 0) {
+      throw new VectorLiteError(
+        "ERR_NOT_A_DATABASE",
+        "The image has no bytes; expected the content of a VectorLite file.",
+      );
+    }
+    if (view.length > uint32Max) {
+      throw invalidArgument("The bytes", `at most ${uint32Max} bytes`, view);
+    }
+    return new Database(openDatabaseBytes(view) as unknown as string);
+  }
+
+  /**
+   * Opens a collection, or creates it where `dimension` is given.
+   *
+   * @param name - At most 255 bytes of UTF-8.
+   * @param options - See {@link CollectionOptions}. What is given must agree with what is stored.
+   * @throws {@link VectorLiteError} ERR_INVALID_ARGUMENT, ERR_DIMENSION, ERR_MODEL, ERR_READONLY,
+   * ERR_LOCKED, ERR_NO_SPACE, ERR_CLOSED
+   * @example
+   * ```ts
+   * const docs = db.collection<{ lang: string }>("docs", { dimension: 1536, metric: "cosine" });
+   * ```
+   */
+  collection<Doc extends MetadataOf<Doc> = Metadata>(
+    name: string,
+    options?: CollectionOptions,
+  ): Collection<Doc> {
+    const connection = this.#connection;
+    connection.checkOpen();
+    const checked = checkCollection(name, options);
+    const records = openRecords(connection, {
+      ...checked,
+      create: checked.create && checked.dimension > 0 && connection.writable,
+    });
+    if (records === undefined) throw this.#noCollection(checked.subject, checked.create);
+    // One native collection per name: a second open has checked the options, no more is needed.
+    const known = this.#open.get(name);
+    if (known?.isOpen === true) {
+      native().vl_close(records.id);
+      return new Collection<Doc>(known);
+    }
+    this.#open.set(name, records);
+    return new Collection<Doc>(records);
+  }
+
+  #noCollection(subject: string, create: boolean): VectorLiteError {
+    const advice = !this.#connection.writable
+      ? "and the database is read-only"
+      : create
+        ? "pass its dimension to create it"
+        : "and create is false";
+    return new VectorLiteError("ERR_INVALID_ARGUMENT", `${subject} does not exist; ${advice}.`);
+  }
+
+  /**
+   * The names of all collections.
+   *
+   * @throws {@link VectorLiteError} ERR_CLOSED
+   */
+  collections(): string[] {
+    this.#connection.checkOpen();
+    return collectionNames(this.#connection);
+  }
+
+  /**
+   * Deletes a collection with all its records.
+   *
+   * @returns Whether there was one.
+   * @throws {@link VectorLiteError} ERR_READONLY, ERR_LOCKED, ERR_NO_SPACE, ERR_CLOSED
+   */
+  dropCollection(name: string): boolean {
+    const connection = this.#connection;
+    connection.checkWritable();
+    const bytes = encoder.encode(checkText(name, "The name"));
+    connection.beforeWrite();
+    const status = connection.native.vl_database_drop_collection(
+      connection.id,
+      bytes,
+      bytes.length,
+    );
+    if (status === Status.NOT_FOUND) return false;
+    if (status !== Status.OK) throw failure(status, connection.subject);
+    this.#open.delete(name);
+    connection.wrote();
+    return true;
+  }
+
+  /**
+   * Runs `body`; all it writes, in any collection, becomes visible together or, if it throws, not
+   * at all. A call inside another one joins it.
+   *
+   * @param body - Synchronous: one that returns a promise is refused and rolled back.
+   * @returns What `body` returned.
+   * @throws {@link VectorLiteError} ERR_INVALID_ARGUMENT, ERR_READONLY, ERR_LOCKED, ERR_NO_SPACE,
+   * ERR_POISONED, ERR_CLOSED, and whatever `body` throws
+   * @example
+   * ```ts
+   * db.transaction(() => {
+   *   docs.delete("draft");
+   *   docs.upsert("final", vector);
+   * });
+   * ```
+   */
+  transaction<Result>(body: () => Result): Result {
+    checkFunction(body, "The callback of transaction()");
+    return this.#connection.transaction(body);
+  }
+
+  /**
+   * Keeps the state of this moment readable while the database moves on.
+   *
+   * @throws {@link VectorLiteError} ERR_CLOSED, ERR_IO
+   * @example
+   * ```ts
+   * using snap = db.snapshot();
+   * const before = snap.collection("docs").size;
+   * ```
+   */
+  snapshot(): Snapshot {
+    return new Snapshot(new SnapshotScope(this.#connection));
+  }
+
+  /**
+   * Makes everything so far durable; returns when a power loss can no longer take it back.
+   *
+   * @throws {@link VectorLiteError} ERR_NO_SPACE, ERR_IO, ERR_POISONED, ERR_CLOSED
+   */
+  flush(): void {
+    this.#connection.flush();
+  }
+
+  /**
+   * Sizes in bytes and counts; measured, not estimated.
+   *
+   * @throws {@link VectorLiteError} ERR_CLOSED
+   */
+  stats(): DatabaseStats {
+    this.#connection.checkOpen();
+    return this.#connection.stats();
+  }
+
+  /**
+   * Copies the state of this moment to a new file, in slices between which other work goes on.
+   * The copy is complete and durable when the promise resolves.
+   *
+   * @param path - A file that does not exist yet.
+   * @param options - `onProgress` is called after every slice.
+   * @throws {@link VectorLiteError} (as a rejection) ERR_INVALID_ARGUMENT, ERR_IO, ERR_NO_SPACE,
+   * ERR_CLOSED
+   * @example
+   * ```ts
+   * await db.backup("copy.vl", { onProgress: ({ done, total }) => bar.update(done / total) });
+   * ```
+   */
+  async backup(path: string, options?: BackupOptions): Promise<void> {
+    checkText(path, "The path of a backup");
+    const { onProgress } = checkOptions(options, { onProgress: true }, "backup()");
+    if (onProgress !== undefined) checkFunction(onProgress, "onProgress");
+    await backup(this.#connection, path, onProgress);
+  }
+
+  /**
+   * Flushes and closes the database with its collections and snapshots. Closing twice is fine.
+   *
+   * @throws {@link VectorLiteError} where the flush fails; it is closed all the same.
+   */
+  close(): void {
+    this.#open.clear();
+    this.#connection.close();
+  }
+
+  /** Closes the database at the end of a `using` block. */
+  [Symbol.dispose](): void {
+    this.close();
+  }
+}
+
+function open(path: string, options: DatabaseOptions | undefined): Connection {
+  const checkedPath = checkText(path, "The path of a database");
+  const given = checkOptions(options, knownDatabaseOptions, "a database");
+  const readonly = booleanOption(given.readonly, "readonly", false);
+  const create = booleanOption(given.create, "create", !readonly);
+  if (readonly && create) {
+    throw new VectorLiteError(
+      "ERR_INVALID_ARGUMENT",
+      "readonly and create exclude each other; leave one of them out.",
+    );
+  }
+  return openDatabase({
+    path: checkedPath,
+    readonly,
+    create,
+    durability: wordOption(given.durability, "durability", durabilities, 0),
+    busyTimeoutMs: integerOption(given.busyTimeout, "busyTimeout", {
+      min: 0,
+      max: uint32Max,
+      fallback: busyTimeoutDefaultMs,
+    }),
+    memoryBudgetBytes: integerOption(given.memoryBudget, "memoryBudget", {
+      min: 0,
+      max: Number.MAX_SAFE_INTEGER,
+      fallback: memoryBudgetDefaultBytes,
+    }),
+  });
+}
+
+function checkCollection(
+  name: string,
+  options: CollectionOptions | undefined,
+): Parameters<typeof openRecords>[1] {
+  checkText(name, "The name of a collection");
+  const given = checkOptions(options, knownCollectionOptions, "a collection");
+  return {
+    name,
+    dimension: integerOption(given.dimension, "dimension", {
+      min: 1,
+      max: dimensionMax,
+      fallback: 0,
+    }),
+    metric: wordOption(given.metric, "metric", metrics, -1),
+    model: textOption(given.model, "model", ""),
+    create: booleanOption(given.create, "create", true),
+    cacheSize: integerOption(given.cacheSize, "cacheSize", {
+      min: 0,
+      max: cacheSizeMax,
+      fallback: cacheSizeDefault,
+    }),
+    subject: `The collection ${JSON.stringify(name)}`,
+  };
+}

@@ -1,0 +1,48 @@
+/**
+ * VectorLite: an embedding cache and a vector database in one crash-safe file.
+ *
+ * `EmbedCache` is a `Map` from texts to embeddings that survives restarts. `Database` has
+ * collections with metadata, transactions and snapshots. Both write the same file format.
+ *
+ * @example
+ * ```ts
+ * import { EmbedCache } from "vectorlite";
+ *
+ * using cache = new EmbedCache({ path: "embeddings.cache", dimension: 1536 });
+ * const vector = await cache.getOrCompute("What is a vector?", embed);
+ * ```
+ *
+ * @module
+ */
+
+export { EmbedCache } from "./cache.ts";
+export { Collection } from "./collection.ts";
+export { Database } from "./database.ts";
+export { type ErrorCode, VectorLiteError } from "./errors.ts";
+export { Snapshot } from "./snapshot.ts";
+export type {
+  BackupOptions,
+  CollectionOptions,
+  CollectionStats,
+  Compute,
+  ComputeMany,
+  DatabaseOptions,
+  DatabaseStats,
+  Durability,
+  EmbedCacheOptions,
+  Hit,
+  Include,
+  Metadata,
+  MetadataOf,
+  MetadataValue,
+  Metric,
+  NewRecord,
+  Progress,
+  SearchOptions,
+  ServerlessOptions,
+  SimilarEntry,
+  StoredRecord,
+  VectorBatch,
+  VectorLike,
+  VectorsLike,
+} from "./types.ts";

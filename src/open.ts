@@ -1,0 +1,126 @@
+/**
+ * Opens databases, and collections: options to the engine's blocks, answers to objects.
+ *
+ * @module
+ */
+
+import { Connection, type Scope } from "./connection.ts";
+import {
+  CollectionFlags,
+  CollectionOptions,
+  DatabaseFlags,
+  DatabaseOptions,
+  native,
+  Status,
+} from "./native/native.ts";
+import { Records } from "./records.ts";
+import { check, failure } from "./status.ts";
+import type { Metric } from "./types.ts";
+import { decoder, encoder } from "./utf8.ts";
+
+/** The metrics in the order of their numbers in the file. */
+export const metrics: readonly Metric[] = ["cosine", "dot", "l2"];
+
+/** The durabilities in the order of their numbers at the boundary. */
+export const durabilities: readonly string[] = ["full", "normal", "none"];
+
+/** "Not said": the file decides. */
+const metricUnspecified = 0xffffffff;
+
+/** Checked options of a database. */
+export interface OpenDatabase {
+  readonly path: string;
+  readonly readonly: boolean;
+  readonly create: boolean;
+  /** Index in {@link durabilities}. */
+  readonly durability: number;
+  readonly busyTimeoutMs: number;
+  readonly memoryBudgetBytes: number;
+}
+
+/** Opens a file, or creates it. */
+export function openDatabase(options: OpenDatabase): Connection {
+  const subject = JSON.stringify(options.path);
+  const block = new DataView(new ArrayBuffer(DatabaseOptions.byteLength));
+  const flags =
+    (options.readonly ? DatabaseFlags.READONLY : 0) | (options.create ? DatabaseFlags.CREATE : 0);
+  block.setUint32(DatabaseOptions.size, DatabaseOptions.byteLength, true);
+  block.setUint32(DatabaseOptions.flags, flags, true);
+  block.setUint32(DatabaseOptions.durability, options.durability, true);
+  block.setUint32(DatabaseOptions.busy_timeout_ms, options.busyTimeoutMs, true);
+  block.setFloat64(DatabaseOptions.memory_budget_bytes, options.memoryBudgetBytes, true);
+  const path = encoder.encode(options.path);
+  const id = new Uint32Array(1);
+  const bytes = new Uint8Array(block.buffer);
+  const status = native().vl_database_open(path, path.length, bytes, bytes.length, id);
+  check(status, subject);
+  return new Connection(id[0] ?? 0, subject, !options.readonly, options.durability);
+}
+
+/** Opens the bytes of a file, read-only. They are copied. */
+export function openDatabaseBytes(bytes: Uint8Array): Connection {
+  const id = new Uint32Array(1);
+  const subject = `The image of ${bytes.length} bytes`;
+  check(native().vl_database_open_bytes(bytes, bytes.length, id), subject);
+  return new Connection(id[0] ?? 0, subject, false, 0);
+}
+
+/** Checked options of a collection. */
+export interface OpenCollection {
+  readonly name: string;
+  /** 0: what the file says. */
+  readonly dimension: number;
+  /** Index in {@link metrics}; negative: what the file says. */
+  readonly metric: number;
+  /** Empty: not checked. */
+  readonly model: string;
+  readonly create: boolean;
+  readonly cacheSize: number;
+  readonly subject: string;
+}
+
+/** Opens a collection of a database or snapshot; `undefined` where there is none. */
+export function openRecords(scope: Scope, options: OpenCollection): Records | undefined {
+  const block = new DataView(new ArrayBuffer(CollectionOptions.byteLength));
+  block.setUint32(CollectionOptions.size, CollectionOptions.byteLength, true);
+  block.setUint32(CollectionOptions.flags, options.create ? CollectionFlags.CREATE : 0, true);
+  block.setUint32(CollectionOptions.dimension, options.dimension, true);
+  const metric = options.metric < 0 ? metricUnspecified : options.metric;
+  block.setUint32(CollectionOptions.metric, metric, true);
+  block.setUint32(CollectionOptions.hot_vectors, options.cacheSize, true);
+  const name = encoder.encode(options.name);
+  const model = encoder.encode(options.model);
+  const id = new Uint32Array(1);
+  const info = new Uint32Array(4);
+  const status = native().vl_collection_open(
+    scope.id,
+    name,
+    name.length,
+    new Uint8Array(block.buffer),
+    CollectionOptions.byteLength,
+    model.length === 0 ? new Uint8Array(1) : model,
+    model.length,
+    id,
+    info,
+  );
+  if (status === Status.NOT_FOUND) return undefined;
+  if (status !== Status.OK) {
+    throw failure(status, status === Status.CLOSED ? scope.subject : options.subject);
+  }
+  return new Records(scope, {
+    id: id[0] ?? 0,
+    name: options.name,
+    dimension: info[0] ?? 0,
+    metric: metrics[info[1] ?? 0] ?? "cosine",
+    model: readModel(id[0] ?? 0, info[2] ?? 0, options.subject),
+    subject: options.subject,
+  });
+}
+
+function readModel(id: number, length: number, subject: string): string {
+  if (length === 0) return "";
+  const out = new Uint8Array(length);
+  const lengthOut = new Uint32Array(1);
+  check(native().vl_collection_model(id, out, out.length, lengthOut), subject);
+  return decoder.decode(out.subarray(0, lengthOut[0]));
+}

@@ -1,0 +1,265 @@
+/**
+ * An open collection as the engine sees it: every native call about records is here.
+ *
+ * `Collection` and `EmbedCache` are faces over it. Arguments are checked here, once, before the
+ * crossing; the buffers that cross it are reused, so a read allocates nothing but its result.
+ *
+ * @module
+ */
+
+import type { Connection, Scope } from "./connection.ts";
+import type { VectorLiteError } from "./errors.ts";
+import { encodeKey, keyBuffer, packKeys } from "./keys.ts";
+import { metadataFromJson, metadataToJson } from "./metadata.ts";
+import { collectionStatsFields, type NativeLibrary, Status } from "./native/native.ts";
+import { check, failure, readonlyError } from "./status.ts";
+import type { CollectionStats, Metric, StoredRecord, VectorBatch } from "./types.ts";
+import { decoder, encoder, releaseTexts } from "./utf8.ts";
+import { checkTarget, writeVector } from "./vectors.ts";
+
+/** What the engine says about a collection that it opened. */
+export interface RecordsInfo {
+  readonly id: number;
+  readonly name: string;
+  readonly dimension: number;
+  readonly metric: Metric;
+  readonly model: string;
+  /** What messages call it. */
+  readonly subject: string;
+}
+
+const one = new Uint32Array(1);
+const lengthOut = new Uint32Array(1);
+const metadataLength = new Uint32Array(1);
+const statistics = new Float64Array(collectionStatsFields.length);
+let metadataBuffer = new Uint8Array(4096);
+
+/** The records of one collection, as they are now or as a snapshot saw them. */
+export class Records {
+  readonly scope: Scope;
+  readonly connection: Connection;
+  readonly native: NativeLibrary;
+  readonly id: number;
+  readonly info: RecordsInfo;
+  readonly dimension: number;
+  /** Where a vector on its way in is copied; a query too. */
+  readonly scratch: Float32Array;
+  /** The array of a read that missed, for the next one. */
+  #spare: Float32Array | undefined;
+
+  constructor(scope: Scope, info: RecordsInfo) {
+    this.scope = scope;
+    this.connection = scope.connection;
+    this.native = scope.connection.native;
+    this.id = info.id;
+    this.info = info;
+    this.dimension = info.dimension;
+    this.scratch = new Float32Array(info.dimension);
+  }
+
+  /** The error of a failed call about this collection. */
+  failure(status: number): VectorLiteError {
+    return failure(status, this.info.subject);
+  }
+
+  /** Whether the engine still knows it: not closed, not dropped. */
+  get isOpen(): boolean {
+    return this.#readStatistics() === Status.OK;
+  }
+
+  /** @throws VectorLiteError ERR_CLOSED */
+  checkOpen(): void {
+    const status = this.#readStatistics();
+    if (status !== Status.OK) throw this.failure(status);
+  }
+
+  /** Refuses a write where none is possible, before anything is computed for it. */
+  checkWritable(): void {
+    if (!this.scope.writable) {
+      this.checkOpen();
+      throw readonlyError(this.info.subject, this.scope.subject);
+    }
+    this.connection.checkOpen();
+  }
+
+  getVector(key: string): Float32Array | undefined {
+    const length = encodeKey(key);
+    const out = this.#spare ?? new Float32Array(this.dimension);
+    const status = this.native.vl_collection_get(this.id, keyBuffer, length, out, this.dimension);
+    if (status === Status.OK) {
+      this.#spare = undefined;
+      return out;
+    }
+    this.#spare = out;
+    if (status === Status.NOT_FOUND) return undefined;
+    throw this.failure(status);
+  }
+
+  getInto(key: string, out: Float32Array): boolean {
+    checkTarget(out, this.dimension);
+    const length = encodeKey(key);
+    const status = this.native.vl_collection_get(this.id, keyBuffer, length, out, this.dimension);
+    if (status === Status.OK) return true;
+    if (status === Status.NOT_FOUND) return false;
+    throw this.failure(status);
+  }
+
+  getRecord(key: string): StoredRecord<unknown> | undefined {
+    const length = encodeKey(key);
+    const vector = this.#spare ?? new Float32Array(this.dimension);
+    this.#spare = undefined;
+    const status = this.#readRecord(length, vector);
+    if (status === Status.OK) {
+      const json = decoder.decode(metadataBuffer.subarray(0, metadataLength[0]));
+      return { key, vector, metadata: metadataFromJson(json) };
+    }
+    this.#spare = vector;
+    if (status === Status.NOT_FOUND) return undefined;
+    throw this.failure(status);
+  }
+
+  #readRecord(keyLength: number, vector: Float32Array): number {
+    for (;;) {
+      const status = this.native.vl_collection_get_record(
+        this.id,
+        keyBuffer,
+        keyLength,
+        vector,
+        this.dimension,
+        metadataBuffer,
+        metadataBuffer.length,
+        metadataLength,
+      );
+      if (status !== Status.BUFFER_TOO_SMALL) return status;
+      metadataBuffer = new Uint8Array((metadataLength[0] ?? 0) * 2);
+    }
+  }
+
+  getMany(keys: readonly string[]): VectorBatch {
+    const packed = packKeys(keys);
+    const count = packed.count;
+    const floats = count * this.dimension;
+    const vectors = new Float32Array(Math.max(floats, 1));
+    const found = new Uint8Array(Math.max(count, 1));
+    const status = this.native.vl_collection_get_many(
+      this.id,
+      packed.bytes,
+      packed.bytesLength,
+      packed.lengths,
+      count,
+      vectors,
+      floats,
+      found,
+    );
+    releaseTexts(packed);
+    if (status !== Status.OK) throw this.failure(status);
+    return count > 0 ? { vectors, found } : { vectors: vectors.slice(1), found: found.slice(1) };
+  }
+
+  has(key: string): boolean {
+    const status = this.native.vl_collection_has(this.id, keyBuffer, encodeKey(key));
+    if (status === Status.OK) return true;
+    if (status === Status.NOT_FOUND) return false;
+    throw this.failure(status);
+  }
+
+  put(key: string, vector: unknown, metadata: unknown): void {
+    this.checkWritable();
+    // Reading the caller's objects may run the caller's code, so the shared key comes last.
+    const json = metadataToJson(metadata);
+    writeVector(this.scratch, 0, vector, this.dimension, "The vector");
+    let metadataBytes = metadataBuffer;
+    let metadataLengths: Uint32Array | null = null;
+    if (json !== "") {
+      if (json.length * 3 > metadataBytes.length) metadataBytes = new Uint8Array(json.length * 3);
+      metadataLength[0] = encoder.encodeInto(json, metadataBytes).written;
+      metadataLengths = metadataLength;
+    }
+    one[0] = encodeKey(key);
+    this.connection.beforeWrite();
+    const status = this.native.vl_collection_put(
+      this.id,
+      keyBuffer,
+      one[0],
+      one,
+      1,
+      this.scratch,
+      this.dimension,
+      metadataBytes,
+      metadataLengths === null ? 0 : (metadataLength[0] ?? 0),
+      metadataLengths,
+    );
+    if (status !== Status.OK) throw this.failure(status);
+    this.connection.wrote();
+  }
+
+  delete(key: string): boolean {
+    this.checkWritable();
+    one[0] = encodeKey(key);
+    this.connection.beforeWrite();
+    const status = this.native.vl_collection_delete(this.id, keyBuffer, one[0], one, 1, lengthOut);
+    if (status !== Status.OK) throw this.failure(status);
+    this.connection.wrote();
+    return lengthOut[0] === 1;
+  }
+
+  deleteMany(keys: readonly string[]): number {
+    this.checkWritable();
+    const packed = packKeys(keys);
+    this.connection.beforeWrite();
+    const status = this.native.vl_collection_delete(
+      this.id,
+      packed.bytes,
+      packed.bytesLength,
+      packed.lengths,
+      packed.count,
+      lengthOut,
+    );
+    releaseTexts(packed);
+    if (status !== Status.OK) throw this.failure(status);
+    this.connection.wrote();
+    return lengthOut[0] ?? 0;
+  }
+
+  clear(): void {
+    this.checkWritable();
+    this.connection.beforeWrite();
+    check(this.native.vl_collection_clear(this.id), this.info.subject);
+    this.connection.wrote();
+  }
+
+  get size(): number {
+    return this.#statistics()[0] ?? 0;
+  }
+
+  stats(): CollectionStats {
+    const numbers = this.#statistics();
+    const field = (name: (typeof collectionStatsFields)[number]): number =>
+      numbers[collectionStatsFields.indexOf(name)] ?? 0;
+    return {
+      records: field("records"),
+      dimension: this.dimension,
+      metric: this.info.metric,
+      fileSize: this.connection.stats().fileSize,
+      indexSize: field("index_bytes"),
+      cachedCount: field("cached_count"),
+      cacheCapacity: field("cache_capacity"),
+      memoryUsage: field("memory_bytes"),
+      hits: field("hits"),
+      misses: field("misses"),
+      sets: field("sets"),
+      evictions: field("evictions"),
+      expirations: field("expirations"),
+    };
+  }
+
+  /** The engine's numbers; valid until the next call. */
+  #statistics(): Float64Array {
+    this.checkOpen();
+    return statistics;
+  }
+
+  #readStatistics(): number {
+    return this.native.vl_collection_stats(this.id, statistics, statistics.length, lengthOut);
+  }
+}

@@ -1,0 +1,121 @@
+/**
+ * Iterates over a collection without stopping anybody who writes to it.
+ *
+ * An iterator takes a snapshot at its first step and lets it go when it ends, is left early or is
+ * forgotten. Only within a transaction, whose own writes no snapshot can see, are the keys
+ * collected first.
+ *
+ * @module
+ */
+
+import { decodeEntries, type Entry } from "./entries.ts";
+import { metadataFromJson } from "./metadata.ts";
+import { Status } from "./native/native.ts";
+import { openRecords } from "./open.ts";
+import type { Records } from "./records.ts";
+import { SnapshotScope } from "./snapshot-scope.ts";
+import type { StoredRecord } from "./types.ts";
+
+/** Bytes of keys and metadata that one step reads. */
+const pageBytes = 1 << 16;
+
+/** Numbers of the vectors that one step reads: 1 MiB. */
+const pageFloats = 1 << 18;
+
+/** The keys, in no particular order. */
+export function* iterateKeys(records: Records): Generator<string, void, undefined> {
+  if (records.connection.inTransaction) {
+    yield* collectKeys(records);
+    return;
+  }
+  for (const page of pagesOfSnapshot(records, false)) {
+    for (const entry of page.entries) yield entry.key;
+  }
+}
+
+/** The records, in no particular order. */
+export function* iterateEntries(
+  records: Records,
+): Generator<StoredRecord<unknown>, void, undefined> {
+  if (records.connection.inTransaction) {
+    for (const key of collectKeys(records)) {
+      const record = records.getRecord(key);
+      if (record !== undefined) yield record;
+    }
+    return;
+  }
+  const { dimension } = records;
+  for (const page of pagesOfSnapshot(records, true)) {
+    for (const [index, { key, json }] of page.entries.entries()) {
+      const vector = page.vectors.slice(index * dimension, (index + 1) * dimension);
+      yield { key, vector, metadata: metadataFromJson(json) };
+    }
+  }
+}
+
+function collectKeys(records: Records): string[] {
+  const keys: string[] = [];
+  for (const page of pages(records, false)) {
+    for (const entry of page.entries) keys.push(entry.key);
+  }
+  return keys;
+}
+
+interface Page {
+  readonly entries: readonly Entry[];
+  /** Valid until the next page. */
+  readonly vectors: Float32Array;
+}
+
+function* pagesOfSnapshot(records: Records, vectors: boolean): Generator<Page, void, undefined> {
+  const { scope, connection, info } = records;
+  if (scope.id !== connection.id) {
+    yield* pages(records, vectors);
+    return;
+  }
+  const snapshot = new SnapshotScope(connection);
+  try {
+    const past = openRecords(snapshot, {
+      name: info.name,
+      subject: info.subject,
+      dimension: 0,
+      metric: -1,
+      model: "",
+      create: false,
+      cacheSize: 0,
+    });
+    if (past !== undefined) yield* pages(past, vectors);
+  } finally {
+    snapshot.close();
+  }
+}
+
+function* pages(records: Records, withVectors: boolean): Generator<Page, void, undefined> {
+  const { native, id, dimension } = records;
+  const cursor = new Uint32Array(4);
+  const lengthOut = new Uint32Array(1);
+  const countOut = new Uint32Array(1);
+  const rows = Math.max(1, Math.floor(pageFloats / dimension));
+  const vectors = new Float32Array(withVectors ? rows * dimension : 1);
+  let bytes = new Uint8Array(pageBytes);
+  for (;;) {
+    const status = native.vl_collection_scan(
+      id,
+      cursor,
+      withVectors ? 1 : 0,
+      bytes,
+      bytes.length,
+      lengthOut,
+      vectors,
+      withVectors ? vectors.length : 0,
+      countOut,
+    );
+    if (status === Status.BUFFER_TOO_SMALL) {
+      bytes = new Uint8Array(lengthOut[0] ?? 0);
+      continue;
+    }
+    if (status === Status.NOT_FOUND) return;
+    if (status !== Status.OK) throw records.failure(status);
+    yield { entries: decodeEntries(bytes, lengthOut[0] ?? 0), vectors };
+  }
+}

@@ -1,0 +1,213 @@
+/**
+ * Searches a collection: one call finds the hits of all queries, a second one reads their keys.
+ *
+ * @module
+ */
+
+import { decodeEntries } from "./entries.ts";
+import { invalidArgument, VectorLiteError } from "./errors.ts";
+import { metadataFromJson } from "./metadata.ts";
+import { Hit as HitLayout, Status } from "./native/native.ts";
+import {
+  booleanOption,
+  checkArray,
+  checkOptions,
+  integerOption,
+  type Known,
+  notYet,
+  thresholdOption,
+} from "./options.ts";
+import type { Records } from "./records.ts";
+import type { SearchOptions } from "./types.ts";
+
+/** Hits that one search may ask for; the engine's own bound. */
+const hitsMax = 1 << 20;
+
+/** Hits up to this many get their room without asking how many records there are. */
+const hitsUnasked = 1024;
+
+/** Numbers of the vectors that one fetch reads: 1 MiB. */
+const fetchFloats = 1 << 18;
+
+const known: Known = {
+  k: true,
+  threshold: true,
+  offset: true,
+  include: true,
+  exact: true,
+  filter: notYet,
+  ef: `${notYet}: there is no index to tune, and every search is exact`,
+};
+
+/** A checked search. */
+export interface SearchPlan {
+  readonly k: number;
+  readonly offset: number;
+  /** NaN: none. */
+  readonly threshold: number;
+  readonly vectors: boolean;
+  readonly metadata: boolean;
+}
+
+/** A hit before anybody said what is to be in it. */
+export interface FoundHit {
+  key: string;
+  score: number;
+  metadata?: unknown;
+  vector?: Float32Array;
+}
+
+/** @throws VectorLiteError ERR_INVALID_ARGUMENT */
+export function planSearch(options: SearchOptions | undefined, where: string): SearchPlan {
+  const given = checkOptions(options, known, where);
+  const k = integerOption(given.k, "k", { min: 1, max: hitsMax, fallback: 10 });
+  const offset = integerOption(given.offset, "offset", { min: 0, max: hitsMax, fallback: 0 });
+  if (k + offset > hitsMax) {
+    throw invalidArgument("k + offset", `at most ${hitsMax}`, k + offset);
+  }
+  if (!booleanOption(given.exact, "exact", true)) {
+    throw new VectorLiteError(
+      "ERR_INVALID_ARGUMENT",
+      `The option exact: false of ${where} ${notYet}: there is no index, every search is exact.`,
+    );
+  }
+  const include = given.include === undefined ? ["metadata"] : checkInclude(given.include);
+  return {
+    k,
+    offset,
+    threshold: thresholdOption(given.threshold, "threshold"),
+    vectors: include.includes("vector"),
+    metadata: include.includes("metadata"),
+  };
+}
+
+function checkInclude(include: unknown): readonly unknown[] {
+  const list = checkArray(include, "include");
+  for (const [index, field] of list.entries()) {
+    if (field === "vector" || field === "metadata") continue;
+    throw invalidArgument(`include[${index}]`, '"vector" or "metadata"', field);
+  }
+  return list;
+}
+
+/** The hits of each query, the closest first. `queries` holds `count` vectors, packed. */
+export function search(
+  records: Records,
+  queries: Float32Array,
+  count: number,
+  plan: SearchPlan,
+): FoundHit[][] {
+  if (count === 0) {
+    records.connection.checkOpen();
+    return [];
+  }
+  let wanted = plan.k + plan.offset;
+  if (wanted * count > hitsUnasked) wanted = Math.min(wanted, Math.max(records.size, 1));
+  const hits = new Uint8Array(wanted * count * HitLayout.size);
+  const counts = new Uint32Array(count);
+  const status = records.native.vl_collection_search(
+    records.id,
+    queries,
+    count * records.dimension,
+    wanted,
+    plan.threshold,
+    hits,
+    hits.length,
+    counts,
+  );
+  if (status !== Status.OK) throw records.failure(status);
+  const lengths = closeGaps(hits, counts, wanted, plan.offset);
+  const found = fetchHits(records, hits, sum(lengths), plan);
+  let start = 0;
+  return lengths.map((length) => {
+    start += length;
+    return found.slice(start - length, start);
+  });
+}
+
+/** Moves the hits after the offset of every query together; returns how many each one has. */
+function closeGaps(
+  hits: Uint8Array,
+  counts: Uint32Array,
+  wanted: number,
+  offset: number,
+): number[] {
+  const lengths: number[] = [];
+  let end = 0;
+  for (const [query, found] of counts.entries()) {
+    const length = Math.max(0, found - offset);
+    const from = (query * wanted + offset) * HitLayout.size;
+    hits.copyWithin(end, from, from + length * HitLayout.size);
+    end += length * HitLayout.size;
+    lengths.push(length);
+  }
+  return lengths;
+}
+
+function sum(numbers: readonly number[]): number {
+  return numbers.reduce((total, number) => total + number, 0);
+}
+
+/** Reads keys, and what else is wanted, of hits from the state that the search saw. */
+function fetchHits(
+  records: Records,
+  hits: Uint8Array,
+  count: number,
+  plan: SearchPlan,
+): FoundHit[] {
+  const { dimension } = records;
+  const scores = new DataView(hits.buffer);
+  const rows = plan.vectors ? Math.max(1, Math.floor(fetchFloats / dimension)) : hitsUnasked;
+  const vectors = new Float32Array(plan.vectors ? Math.min(rows, count) * dimension || 1 : 1);
+  const found: FoundHit[] = [];
+  for (let start = 0; start < count; start += rows) {
+    const part = Math.min(rows, count - start);
+    const entries = fetchPart(
+      records,
+      hits,
+      { start, count: part, withVectors: plan.vectors },
+      vectors,
+    );
+    for (const [index, { key, json }] of entries.entries()) {
+      const at = (start + index) * HitLayout.size + HitLayout.score;
+      const hit: FoundHit = { key, score: scores.getFloat32(at, true) };
+      if (plan.metadata) hit.metadata = metadataFromJson(json);
+      if (plan.vectors) hit.vector = vectors.slice(index * dimension, (index + 1) * dimension);
+      found.push(hit);
+    }
+  }
+  return found;
+}
+
+interface Part {
+  readonly start: number;
+  readonly count: number;
+  readonly withVectors: boolean;
+}
+
+let buffer = new Uint8Array(1 << 14);
+const lengthOut = new Uint32Array(1);
+
+function fetchPart(
+  records: Records,
+  hits: Uint8Array,
+  part: Part,
+  vectors: Float32Array,
+): ReturnType<typeof decodeEntries> {
+  for (;;) {
+    const status = records.native.vl_collection_fetch(
+      records.id,
+      hits.subarray(part.start * HitLayout.size, (part.start + part.count) * HitLayout.size),
+      part.count,
+      part.withVectors ? 1 : 0,
+      buffer,
+      buffer.length,
+      lengthOut,
+      vectors,
+      part.withVectors ? part.count * records.dimension : 0,
+    );
+    if (status === Status.OK) return decodeEntries(buffer, lengthOut[0] ?? 0);
+    if (status !== Status.BUFFER_TOO_SMALL) throw records.failure(status);
+    buffer = new Uint8Array((lengthOut[0] ?? 0) * 2);
+  }
+}

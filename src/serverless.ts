@@ -1,0 +1,62 @@
+/**
+ * One cache per process and name, for functions that are invoked again while still warm.
+ *
+ * The instances hang on `globalThis`, because a module that is reloaded, or bundled twice, starts
+ * with fresh variables; opening the file anew each time would cost the hot vectors.
+ *
+ * @module
+ */
+
+import { lstatSync, mkdirSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { invalidArgument, VectorLiteError } from "./errors.ts";
+
+const instancesKey = Symbol.for("vectorlite.serverless");
+
+/** An instance and whether it can still be used. */
+export interface SharedInstance<T> {
+  readonly instance: T;
+  isOpen(): boolean;
+}
+
+/** The open instance of that name, or a new one. */
+export function sharedInstance<T>(name: string, create: (path: string) => SharedInstance<T>): T {
+  if (typeof name !== "string" || !/^[\w-][\w.-]{0,99}$/.test(name)) {
+    throw invalidArgument(
+      "The name of a serverless cache",
+      "1 to 100 letters, digits, dots, dashes and underscores, with no dot first",
+      name,
+    );
+  }
+  const global = globalThis as typeof globalThis & {
+    [instancesKey]?: Map<string, SharedInstance<T>>;
+  };
+  global[instancesKey] ??= new Map();
+  const instances = global[instancesKey];
+  const known = instances.get(name);
+  if (known?.isOpen() === true) return known.instance;
+  const created = create(join(privateFolder(), `${name}.cache`));
+  instances.set(name, created);
+  return created.instance;
+}
+
+/**
+ * A folder of this user in the platform's temp folder. That is shared with other users, so the
+ * folder must be ours alone: who can put a file there could feed us vectors.
+ */
+function privateFolder(): string {
+  const user = process.getuid?.();
+  const folder = join(tmpdir(), user === undefined ? "vectorlite" : `vectorlite-${user}`);
+  try {
+    mkdirSync(folder, { recursive: true, mode: 0o700 });
+    const found = lstatSync(folder);
+    if (found.isDirectory() && (user === undefined || found.uid === user)) return folder;
+  } catch (cause) {
+    throw new VectorLiteError("ERR_IO", `The folder ${folder} cannot be made or read.`, { cause });
+  }
+  throw new VectorLiteError(
+    "ERR_IO",
+    `${folder} is not a folder of this user; remove it, or set TMPDIR to a private folder.`,
+  );
+}

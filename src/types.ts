@@ -1,0 +1,229 @@
+/**
+ * The public types. No code: importing this file costs nothing at run time.
+ *
+ * Options say `| undefined` on every field, so that a caller may pass on what it was given; a field
+ * that is `undefined` is a field left out.
+ *
+ * @module
+ */
+
+/** A vector on its way in: 32-bit floats, or plain numbers rounded to 32 bits. Always copied. */
+export type VectorLike = Float32Array | readonly number[];
+
+/** Several vectors on their way in: a list, or one packed array of n × dimension floats. */
+export type VectorsLike = Float32Array | readonly VectorLike[];
+
+/**
+ * How closeness is measured: `cosine` similarity in [-1, 1] and `dot` product, where larger is
+ * closer, or `l2`, the Euclidean distance, where smaller is closer.
+ */
+export type Metric = "cosine" | "dot" | "l2";
+
+/**
+ * What a power loss may cost. A crash of the process alone costs nothing in any mode, and no mode
+ * can damage a file.
+ *
+ * - `full`: nothing that was committed.
+ * - `normal`: at most the last second.
+ * - `none`: what came after the last `flush()` or `close()`.
+ */
+export type Durability = "full" | "normal" | "none";
+
+/** A value of one metadata field. */
+export type MetadataValue =
+  | string
+  | number
+  | boolean
+  | null
+  | readonly string[]
+  | readonly number[];
+
+/** What is stored beside a vector: flat fields, returned as they were given. */
+export type Metadata = { [field: string]: MetadataValue };
+
+/**
+ * What may stand for a document type: {@link Metadata}, or an interface whose fields are all
+ * metadata values.
+ */
+export type MetadataOf<Doc> = { [Field in keyof Doc]: MetadataValue | undefined };
+
+/** Options of `new EmbedCache()`. */
+export interface EmbedCacheOptions {
+  /** The file; `":memory:"` keeps nothing. Default `"./embeddings.cache"`. */
+  path?: string | undefined;
+  /** Numbers in a vector. Default: what the file says, 1536 for a new file. */
+  dimension?: number | undefined;
+  /** The threshold of `findSimilar` where the call names none: a cosine in [-1, 1]. Default: none. */
+  similarityThreshold?: number | undefined;
+  /** Hot vectors kept in private memory. Default 100. */
+  cacheSize?: number | undefined;
+  /** Identity of the embedding model; opening the file with another one is an error. */
+  model?: string | undefined;
+  /** What a power loss may cost. Default `"normal"`: at most the last second. */
+  durability?: Durability | undefined;
+  /** Opens an existing file without ever writing to it. Default `false`. */
+  readonly?: boolean | undefined;
+}
+
+/** Options of {@link EmbedCache.forServerless}: those of a cache; the path is chosen for you. */
+export type ServerlessOptions = Omit<EmbedCacheOptions, "path">;
+
+/** Options of `new Database()`. */
+export interface DatabaseOptions {
+  /** Opens an existing file without ever writing to it. Default `false`. */
+  readonly?: boolean | undefined;
+  /** Creates the file where there is none. Default `true`, or `false` with `readonly`. */
+  create?: boolean | undefined;
+  /** What a power loss may cost. Default `"full"`: nothing. */
+  durability?: Durability | undefined;
+  /** Milliseconds to wait for another process that is writing. Default 5000. */
+  busyTimeout?: number | undefined;
+  /** Bytes of memory the engine may keep for pages of the file. Default 67,108,864 (64 MiB). */
+  memoryBudget?: number | undefined;
+}
+
+/** Options of `database.collection()`. */
+export interface CollectionOptions {
+  /** Numbers in a vector. Needed to create; for an existing collection it is checked. */
+  dimension?: number | undefined;
+  /** How closeness is measured. Default: what the file says, `"cosine"` for a new collection. */
+  metric?: Metric | undefined;
+  /** Identity of the embedding model; opening the collection with another one is an error. */
+  model?: string | undefined;
+  /** Creates the collection where there is none and `dimension` is given. Default `true`. */
+  create?: boolean | undefined;
+  /** Hot vectors kept in private memory. Default 100. */
+  cacheSize?: number | undefined;
+}
+
+/** One record as it is read. */
+export interface StoredRecord<Doc = Metadata> {
+  /** The key, as given. */
+  key: string;
+  /** A copy of the vector that the caller owns, bit for bit as given. */
+  vector: Float32Array;
+  /** The metadata as given; `{}` where none was. */
+  metadata: Doc;
+}
+
+/** One record as it is written by `upsertMany`. */
+export interface NewRecord<Doc = Metadata> {
+  /** The key: a non-empty string of at most 65,536 bytes in UTF-8. */
+  key: string;
+  /** The vector, copied. */
+  vector: VectorLike;
+  /** The metadata. Default: none, also where the record it replaces had some. */
+  metadata?: Doc | undefined;
+}
+
+/** What a hit may carry beside its key and score. */
+export type Include = "vector" | "metadata";
+
+/** Options of `collection.search()`. */
+export interface SearchOptions<Included extends Include = Include> {
+  /** Hits wanted at most. Default 10. */
+  k?: number | undefined;
+  /** Only hits at least this close: a score or more, under `l2` a distance or less. */
+  threshold?: number | undefined;
+  /** Closest hits to leave out first, for paging. Default 0. */
+  offset?: number | undefined;
+  /** What each hit carries beside its key and score. Default `["metadata"]`. */
+  include?: readonly Included[] | undefined;
+  /** Compares every vector. Always so without an index; accepted for code that says it. */
+  exact?: boolean | undefined;
+}
+
+/** One answer of a search, the closest first; equal scores come in key order. */
+export type Hit<Doc = Metadata, Included extends Include = "metadata"> = {
+  /** The key of the record. */
+  key: string;
+  /** Cosine similarity, dot product or Euclidean distance, by the metric of the collection. */
+  score: number;
+} & ("metadata" extends Included ? { /** The metadata as given. */ metadata: Doc } : unknown) &
+  ("vector" extends Included ? { /** A copy of the vector. */ vector: Float32Array } : unknown);
+
+/** One answer of a cache: an entry and how close it is. */
+export interface SimilarEntry {
+  /** The key of the entry. */
+  key: string;
+  /** A copy of its vector that the caller owns. */
+  vector: Float32Array;
+  /** Cosine similarity in [-1, 1]; 1 is the same direction. */
+  score: number;
+}
+
+/** What `getMany` returns. */
+export interface VectorBatch {
+  /** n × dimension floats in the order of the keys, zeros where a key is missing. */
+  vectors: Float32Array;
+  /** One byte a key: 1 where it was found, 0 where it is missing. */
+  found: Uint8Array;
+}
+
+/** Computes one vector, now or later. */
+export type Compute = (key: string) => VectorLike | Promise<VectorLike>;
+
+/** Computes the vectors of several distinct keys, in their order, now or later. */
+export type ComputeMany = (keys: string[]) => VectorsLike | Promise<VectorsLike>;
+
+/** Sizes in bytes and counts of a collection; measured, not estimated. */
+export interface CollectionStats {
+  /** Records stored. */
+  records: number;
+  /** Numbers in a vector. */
+  dimension: number;
+  /** How closeness is measured. */
+  metric: Metric;
+  /** Bytes of the whole file. */
+  fileSize: number;
+  /** Bytes of the index from keys to rows. */
+  indexSize: number;
+  /** Hot vectors held in private memory now. */
+  cachedCount: number;
+  /** Hot vectors that fit there. */
+  cacheCapacity: number;
+  /** Bytes of private memory held for the collection. */
+  memoryUsage: number;
+  /** Keys found since it was opened. */
+  hits: number;
+  /** Keys not found since it was opened. */
+  misses: number;
+  /** Records written since it was opened. */
+  sets: number;
+  /** Records given up for want of room since it was opened. */
+  evictions: number;
+  /** Records that passed their time since it was opened. */
+  expirations: number;
+}
+
+/** Sizes in bytes and counts of a whole database; measured, not estimated. */
+export interface DatabaseStats {
+  /** Bytes of the file. */
+  fileSize: number;
+  /** Bytes of the indexes from keys to rows. */
+  indexSize: number;
+  /** Collections in the file. */
+  collections: number;
+  /** Number of the last commit. */
+  transactionId: number;
+  /** Number of the last commit that a power loss cannot take back. */
+  durableTransactionId: number;
+  /** Bytes of private memory held for the database. */
+  memoryUsage: number;
+  /** Snapshots open now. */
+  snapshots: number;
+}
+
+/** How far a long job has come. */
+export interface Progress {
+  /** Bytes done. */
+  done: number;
+  /** Bytes in all. */
+  total: number;
+}
+
+/** Options of `database.backup()`. */
+export interface BackupOptions {
+  /** Called after every slice. What it throws stops the backup. */
+  onProgress?: ((progress: Progress) => void) | undefined;
+}
