@@ -136,11 +136,32 @@ test "scores are within the bound, and the same wherever the row is in its batch
     for (0..130 + large.len) |i| {
         const dimension = if (i < 130) i + 1 else large[i - 130];
         const row_count: usize = if (dimension > 10_000) 5 else 11;
-        const paddings = [_]usize{ 0, 4, 64 - dimension * 4 % 64 };
-        const set: TestSet = try .init(random, dimension, row_count, paddings[i % 3]);
+        // The last one is far enough for rows to be summed side by side, whatever the dimension.
+        const paddings = [_]usize{ 0, 4, 64 - dimension * 4 % 64, 4096 };
+        const set: TestSet = try .init(random, dimension, row_count, paddings[i % 4]);
         defer set.deinit();
         for (cpu.compiled) |tier| {
             if (tableOf(tier)) |kernels| try checkTier(kernels, set);
+        }
+    }
+}
+
+test "a row's score does not depend on how far apart rows are" {
+    var prng: std.Random.DefaultPrng = .init(5);
+    for (1..140) |dimension| {
+        const far: TestSet = try .init(prng.random(), dimension, 9, 4096);
+        defer far.deinit();
+        const near: TestSet = try .init(prng.random(), dimension, 9, 0);
+        defer near.deinit();
+        for (0..9) |i| @memcpy(near.row(i), far.row(i));
+        for (cpu.compiled) |tier| {
+            const kernels = tableOf(tier) orelse continue;
+            inline for (.{ kernels.dotBatch, kernels.l2Batch }) |run| {
+                var scores: [2][9]f32 = undefined;
+                run(far.query.ptr, far.bytes.ptr, far.stride_bytes, 9, dimension, &scores[0]);
+                run(far.query.ptr, near.bytes.ptr, near.stride_bytes, 9, dimension, &scores[1]);
+                try testing.expectEqualSlices(f32, &scores[0], &scores[1]);
+            }
         }
     }
 }
@@ -151,7 +172,7 @@ test "tiers with fused multiply-add give the same scores" {
     const oldest = tableOf(.x86_64_v3) orelse return error.SkipZigTest;
     var prng: std.Random.DefaultPrng = .init(7);
     for ([_]usize{ 1, 31, 32, 33, 100, 1536 }) |dimension| {
-        const set: TestSet = try .init(prng.random(), dimension, 9, 0);
+        const set: TestSet = try .init(prng.random(), dimension, 9, 64);
         defer set.deinit();
         var expected: [9]f32 = undefined;
         var found: [9]f32 = undefined;
