@@ -203,7 +203,7 @@ fn installLibrary(b: *Build, library: *Compile, dir: Build.InstallDir) *Build.St
 
 fn addPlatformSteps(context: Context) void {
     const b = context.b;
-    const check_step = b.step("check", "Type-check the library for every platform, emitting nothing");
+    const check_step = b.step("check", "Type-check the library for every platform");
     const all_step = b.step("all-targets", "Build zig-out/platforms/<name>/ for every platform");
     for (platforms) |platform| {
         const target = resolveTarget(b, .{ .cpu_arch = platform.arch, .os_tag = platform.os });

@@ -49,7 +49,8 @@ pub fn main(init: std.process.Init) !void {
     for (values) |*value| value.* = prng.random().float(f32) - 0.5;
 
     try out.print("dimension {d}, {d} rounds, best\n", .{ dimension, round_count });
-    try out.print("{s: <6}{s: <16}{s: >8}{s: >16}\n", .{ "set", "kernel", "GB/s", "of plain read" });
+    const heads = .{ "set", "kernel", "GB/s", "of plain read", "result hash" };
+    try out.print("{s: <6}{s: <16}{s: >8}{s: >16}   {s}\n", heads);
     for (sets) |set| {
         var storage: [columns_max]Column = undefined;
         const columns = makeColumns(&storage);

@@ -137,8 +137,8 @@ const Tail = struct {
 
     const zeros: LanesBits = @splat(0);
 
-    /// A vector of at least 32 values is read from its end backwards, over values that have been
-    /// counted, and these are blanked; a shorter one is copied, since nothing around it may be read.
+    /// From a vector of at least 32 values the last 32 are read, and those that have been counted
+    /// are blanked; a shorter one is copied, since nothing around it may be read.
     inline fn of(tail: *const Tail, vector: [*]align(1) const f32, dimension: usize) Lanes {
         if (dimension < lane_count) {
             var padded: [lane_count]f32 = @splat(0);
