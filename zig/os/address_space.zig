@@ -1,5 +1,5 @@
-//! Address space that is claimed at once and backed by memory piece by piece, so that a growing image
-//! never moves: views of it stay valid while it grows.
+//! Address space that is claimed at once and backed by memory piece by piece, so that a growing
+//! image never moves: views of it stay valid while it grows.
 
 const std = @import("std");
 const builtin = @import("builtin");
@@ -27,8 +27,8 @@ pub fn reserve(len: usize) ?Range {
     }
 }
 
-/// Puts zeroed memory behind a part of a claim; bytes that have it already keep their content. False
-/// where there is not enough memory. `part` starts and ends on page boundaries.
+/// Puts zeroed memory behind a part of a claim; bytes that have it already keep their content.
+/// False where there is not enough memory. `part` starts and ends on page boundaries.
 pub fn commit(part: Range) bool {
     return switch (builtin.os.tag) {
         .linux => linux.errno(

@@ -4,8 +4,8 @@
 //! - Locks belong to open file descriptions (`F_OFD_SETLK`): the classic ones vanish when any
 //!   descriptor of the file closes anywhere in the process. The writer and the snapshots of one
 //!   connection have a descriptor each, because one never conflicts with itself.
-//! - A failed `sync` is never repeated here: the kernel marks the lost pages clean, so a second call
-//!   would report success for data that is gone.
+//! - A failed `sync` is never repeated here: the kernel marks the lost pages clean, so a second
+//!   call would report success for data that is gone.
 //! - Every errno has an `os.Error`; nothing in here can bring the process down.
 //!
 //! `read`, `write` and `stat` may run on several threads at once; the rest of one `File` is for one
@@ -383,7 +383,8 @@ fn syncParent(path: [:0]const u8) os.Error!void {
     }
 }
 
-/// A signal makes the kernel give up its work, so a profiler's timer could keep this from ever ending.
+/// A signal makes the kernel give up its work, so a profiler's timer could keep this from ever
+/// ending.
 fn allocate(fd: sys.Descriptor, from: u64, to: u64) sys.E {
     for (0..16) |_| {
         const errno = sys.allocate(fd, from, to);

@@ -1,11 +1,11 @@
 //! Files of Windows. Where it differs from `file_posix.zig`:
 //!
-//! - Locks belong to handles, so the writer and the snapshots have a handle each. They are mandatory,
-//!   but lie far beyond the content, so nobody's reads or writes meet them. An unlock must name
-//!   exactly the range of its lock.
-//! - There is no question "who has locked this?": `probe` tries to lock and unlocks at once. Another
-//!   connection that comes in that moment sees a conflict that is already over, so shared locks of
-//!   snapshots are tried a few times.
+//! - Locks belong to handles, so the writer and the snapshots have a handle each. They are
+//!   mandatory, but lie far beyond the content, so nobody's reads or writes meet them. An unlock
+//!   must name exactly the range of its lock.
+//! - There is no question "who has locked this?": `probe` tries to lock and unlocks at once.
+//!   Another connection that comes in that moment sees a conflict that is already over, so shared
+//!   locks of snapshots are tried a few times.
 //! - `map` has none: a view cannot grow with its file here. The engine reads with calls instead.
 //! - `bootId` is null: the system has no name of a boot that survives a change of the clock.
 
@@ -397,7 +397,8 @@ fn random(_: *anyopaque, buffer: []u8) void {
     if (done == buffer.len) return;
     // Names and hash seeds need difference, not secrecy.
     const address: u64 = @intFromPtr(buffer.ptr);
-    var prng = std.Random.DefaultPrng.init(GetTickCount64() ^ @as(u64, GetCurrentProcessId()) << 40 ^ address);
+    const process = @as(u64, GetCurrentProcessId()) << 40;
+    var prng = std.Random.DefaultPrng.init(GetTickCount64() ^ process ^ address);
     prng.fill(buffer[done..]);
 }
 

@@ -1,8 +1,9 @@
 //! Files that are only memory: `:memory:`, and databases handed over as bytes.
 //!
 //! The image lives in windows of claimed address space that never move, so a view stays valid while
-//! the image grows, and memory is used only where something was written. There is one connection per
-//! image, so its locks never conflict, and nothing outlives it, so its syncs have nothing to do.
+//! the image grows, and memory is used only where something was written. There is one connection
+//! per image, so its locks never conflict, and nothing outlives it, so its syncs have nothing to
+//! do.
 
 const std = @import("std");
 const os = @import("os.zig");

@@ -98,7 +98,8 @@ const Preallocation = extern struct {
     bytes_allocated: c.off_t = 0,
 };
 
-/// Real space for [from, to), growing the file. `OPNOTSUPP` where the file system has no such thing.
+/// Real space for [from, to), growing the file. `OPNOTSUPP` where the file system has no such
+/// thing.
 pub fn allocate(fd: Descriptor, from: u64, to: u64) E {
     var request: Preallocation = .{ .length = @intCast(to - from) };
     const errno = errnoOf(c.fcntl(fd, c.F.PREALLOCATE, &request));
@@ -109,8 +110,8 @@ pub fn setLength(fd: Descriptor, length: u64) E {
     return errnoOf(c.ftruncate(fd, @intCast(length)));
 }
 
-/// A plain fsync leaves the data in the drive's cache here. Only a file system that does not know the
-/// full flush (a network share) gets the plain one.
+/// A plain fsync leaves the data in the drive's cache here. Only a file system that does not know
+/// the full flush (a network share) gets the plain one.
 pub fn sync(fd: Descriptor) E {
     const errno = errnoOf(c.fcntl(fd, c.F.FULLFSYNC, @as(c_int, 0)));
     return switch (errno) {
@@ -197,7 +198,8 @@ pub fn mapsAreSafe(fd: Descriptor) bool {
 }
 
 pub fn map(fd: Descriptor, offset: u64, len: usize) ?Window {
-    const address = c.mmap(null, len, .{ .READ = true }, .{ .TYPE = .SHARED }, fd, @intCast(offset));
+    const protection: c.PROT = .{ .READ = true };
+    const address = c.mmap(null, len, protection, .{ .TYPE = .SHARED }, fd, @intCast(offset));
     if (address == c.MAP_FAILED) return null;
     const base: [*]align(std.heap.page_size_min) u8 = @ptrCast(@alignCast(address));
     return base[0..len];

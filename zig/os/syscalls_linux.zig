@@ -1,5 +1,5 @@
-//! The Linux system calls behind `file_posix.zig`, made directly: the library then needs no libc, and
-//! one binary per architecture loads on glibc and on musl alike.
+//! The Linux system calls behind `file_posix.zig`, made directly: the library then needs no libc,
+//! and one binary per architecture loads on glibc and on musl alike.
 //!
 //! Every call answers with its errno and maps nothing; `syscalls_darwin.zig` has the same shape.
 
@@ -214,7 +214,8 @@ pub fn sleepMs(ms: u32) void {
     while (linux.errno(linux.nanosleep(&left, &left)) == .INTR) {}
 }
 
-/// False where the kernel gives no randomness (older than 3.17, or a sandbox that forbids the call).
+/// False where the kernel gives no randomness (older than 3.17, or a sandbox that forbids the
+/// call).
 pub fn random(buffer: []u8) bool {
     var done: usize = 0;
     while (done < buffer.len) {
@@ -264,7 +265,8 @@ fn resultOf(rc: usize) Result {
 
 test "a boot id is 32 hexadecimal digits among dashes" {
     const id = parseUuid("00112233-4455-6677-8899-aabbccddeeff").?;
-    try std.testing.expectEqual(0x00112233445566778899aabbccddeeff, std.mem.readInt(u128, &id, .big));
+    const number = std.mem.readInt(u128, &id, .big);
+    try std.testing.expectEqual(0x00112233445566778899aabbccddeeff, number);
     try std.testing.expectEqual(null, parseUuid("00112233-4455-6677-8899-aabbccddee--"));
     try std.testing.expectEqual(null, parseUuid("0011223344556677-8899-aabbccddeeff00"));
     try std.testing.expectEqual(null, parseUuid("not a boot id, just 36 characters ..."[0..36]));
