@@ -534,6 +534,7 @@ const Numbered = struct {
     buffer: [24]u8 = undefined,
 
     fn key(numbered: *Numbered, number: usize) []const u8 {
+        // The buffer holds every number.
         return std.fmt.bufPrint(&numbered.buffer, "{d}", .{number}) catch unreachable;
     }
 };

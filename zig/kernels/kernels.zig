@@ -259,6 +259,7 @@ test "infinities and not-a-numbers do not crash" {
 }
 
 test "force changes the active tier, and only to one that runs here" {
+    // Detection never picks an unsupported tier.
     defer force(null) catch unreachable;
     for (cpu.compiled) |tier| {
         if (tableOf(tier)) |kernels| {
