@@ -53,7 +53,7 @@ export interface EmbedCacheOptions {
   path?: string | undefined;
   /** Numbers in a vector. Default: what the file says, 1536 for a new file. */
   dimension?: number | undefined;
-  /** The threshold of `findSimilar` where the call names none: a cosine in [-1, 1]. Default: none. */
+  /** The threshold of `findSimilar` where the call names none, in [-1, 1]. Default: none. */
   similarityThreshold?: number | undefined;
   /** Hot vectors kept in private memory. Default 100. */
   cacheSize?: number | undefined;
