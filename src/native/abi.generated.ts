@@ -1,9 +1,9 @@
-// Written by zig/abi_gen.zig from zig/c_api.zig; `zig build abi` writes it again. Do not edit.
+// Written by zig/abi_gen.zig from zig/c_api/; `zig build abi` writes it again. Do not edit.
 
 /** What `vl_abi_version` must return. */
 export const ABI_VERSION = 1;
 
-/** What every function except `vl_abi_version` returns. Frozen; new ones are appended. */
+/** What every function except `vl_abi_version` returns. */
 export const Status = {
   OK: 0,
   NOT_FOUND: 1,
@@ -26,14 +26,30 @@ export const Status = {
   BUFFER_TOO_SMALL: -17,
 } as const;
 
-export const Metric = { COSINE: 0, DOT: 1, L2: 2 } as const;
+/** How a collection compares vectors. */
+export const Metric = {
+  COSINE: 0,
+  DOT: 1,
+  L2: 2,
+} as const;
 
-export const Durability = { FULL: 0, NORMAL: 1, NONE: 2 } as const;
+/** What survives a power loss. */
+export const Durability = {
+  FULL: 0,
+  NORMAL: 1,
+  NONE: 2,
+} as const;
 
-/** One search hit: byte offsets of its fields, and its size. */
-export const Hit = { segment: 0, row: 4, score: 8, reserved: 12, size: 16 } as const;
+/** One search hit: byte offsets of the fields, and the size of all. */
+export const Hit = {
+  segment: 0,
+  row: 4,
+  score: 8,
+  reserved: 12,
+  byteLength: 16,
+} as const;
 
-/** The options of `vl_database_open`: byte offsets of the fields, and the size. */
+/** The options of `vl_database_open`: byte offsets of the fields, and the size of all. */
 export const DatabaseOptions = {
   size: 0,
   flags: 4,
@@ -44,9 +60,12 @@ export const DatabaseOptions = {
 } as const;
 
 /** Bits of `DatabaseOptions.flags`. */
-export const DatabaseFlags = { READONLY: 1, CREATE: 2 } as const;
+export const DatabaseFlags = {
+  READONLY: 1,
+  CREATE: 2,
+} as const;
 
-/** The options of `vl_collection_open`: byte offsets of the fields, and the size. */
+/** The options of `vl_collection_open`: byte offsets of the fields, and the size of all. */
 export const CollectionOptions = {
   size: 0,
   flags: 4,
@@ -57,7 +76,15 @@ export const CollectionOptions = {
 } as const;
 
 /** Bits of `CollectionOptions.flags`. */
-export const CollectionFlags = { CREATE: 1 } as const;
+export const CollectionFlags = {
+  CREATE: 1,
+} as const;
+
+/** `CollectionOptions.metric`: whatever the file says. */
+export const METRIC_UNSPECIFIED = 4294967295;
+
+/** `include` of `vl_collection_scan` and `vl_collection_fetch`: vectors too. */
+export const INCLUDE_VECTORS = 1;
 
 /** The order in which `vl_database_stats` writes its numbers. */
 export const databaseStatsFields = [
@@ -84,7 +111,10 @@ export const collectionStatsFields = [
   "expirations",
 ] as const;
 
-/** The library's functions. A `*_len`, `count` or `*_cap` counts the elements of the buffer before it. */
+/**
+ * The library's functions. A number named after a buffer, or `count`, is how many of its elements
+ * the function may touch.
+ */
 export interface NativeLibrary {
   vl_abi_version(): number;
   vl_last_error(out: Uint8Array, out_len: number, len_out: Uint32Array): number;

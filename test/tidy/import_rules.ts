@@ -13,33 +13,45 @@ interface Layer {
   files: RegExp;
 }
 
+/** A layer of one folder's files, by their names without an ending. */
+function layer(name: string, folder: string, files: string): Layer {
+  const alternatives = files.split(" ").join("|").replaceAll("/*", "/.*");
+  return { name, files: new RegExp(`^${folder}/(${alternatives})\\.(zig|ts)$`) };
+}
+
 /** From the bottom up. */
 const zigLayers: readonly Layer[] = [
-  { name: "pure", files: /^zig\/((format|limits|checksum|hash|top_k)\.zig|kernels\/.*)$/ },
-  { name: "os", files: /^zig\/os\/.*$/ },
-  {
-    name: "storage",
-    files: /^zig\/(errors|pages|page_cache|page_writer|roots|image|free_space)\.zig$/,
-  },
-  {
-    name: "structures",
-    files:
-      /^zig\/(key_index|page_array|segment|rows|collection_state|reach|view|transaction)\.zig$/,
-  },
-  { name: "product", files: /^zig\/(search|collection|database|snapshot|vectorlite)\.zig$/ },
-  { name: "boundary", files: /^zig\/(c_api\.zig|c_api\/.*|abi_gen\.zig)$/ },
+  layer("pure", "zig", "format limits checksum hash top_k hot_cache metrics kernels/*"),
+  layer("os", "zig", "os/*"),
+  layer(
+    "storage",
+    "zig",
+    "errors pages page_cache page_writer roots image free_space creation snapshot_locks",
+  ),
+  layer(
+    "structures",
+    "zig",
+    "key_index page_array collection_state rows reach view adoption write_session transaction appender",
+  ),
+  layer("product", "zig", "search entries collection database snapshot backup vectorlite"),
+  layer("boundary", "zig", "c_api c_api/* abi_gen"),
 ];
 
 const tsLayers: readonly Layer[] = [
-  { name: "vocabulary", files: /^src\/(errors|types|utf8)\.ts$/ },
-  { name: "native", files: /^src\/native\/.*$/ },
-  {
-    name: "pieces",
-    files: /^src\/(status|options|vectors|keys|metadata|records|entries|lifetime|connection)\.ts$/,
-  },
-  { name: "operations", files: /^src\/(open|scan|search|write|snapshot-scope)\.ts$/ },
-  { name: "classes", files: /^src\/(cache|database|collection|snapshot)\.ts$/ },
-  { name: "index", files: /^src\/index\.ts$/ },
+  layer("vocabulary", "src", "errors types utf8"),
+  layer("native", "src", "native/*"),
+  layer(
+    "pieces",
+    "src",
+    "status options vectors keys metadata records entries lifetime connection",
+  ),
+  layer(
+    "operations",
+    "src",
+    "open scan search write names backup flights serverless snapshot-scope",
+  ),
+  layer("classes", "src", "cache database collection snapshot"),
+  layer("index", "src", "index"),
 ];
 
 interface Import {
