@@ -1,0 +1,243 @@
+//! The engine through its public Zig API: what a collection promises, on memory and on a real file.
+
+const std = @import("std");
+const vl = @import("vectorlite");
+const gpa = std.testing.allocator;
+
+const dimension = 24;
+
+fn vectorOf(seed: u64) [dimension]f32 {
+    var prng = std.Random.DefaultPrng.init(seed);
+    var vector: [dimension]f32 = undefined;
+    for (&vector) |*value| value.* = prng.random().floatNorm(f32);
+    return vector;
+}
+
+fn putOne(collection: *vl.Collection, key: []const u8, vector: []const f32) !void {
+    const len = [_]u32{@intCast(key.len)};
+    try collection.put(.{ .keys = key, .key_lens = &len, .vectors = vector });
+}
+
+fn deleteOne(collection: *vl.Collection, key: []const u8) !bool {
+    const len = [_]u32{@intCast(key.len)};
+    var deleted: u32 = 0;
+    try collection.delete(key, &len, &deleted);
+    return deleted == 1;
+}
+
+const Fixture = struct {
+    diagnostics: vl.Diagnostics = .{},
+    database: *vl.Database = undefined,
+    collection: *vl.Collection = undefined,
+
+    fn open(fixture: *Fixture, path: []const u8, options: vl.Options) !void {
+        fixture.database = try vl.Database.open(gpa, vl.backends.file.system(), path, options, &fixture.diagnostics);
+        errdefer fixture.database.close();
+        fixture.collection = try vl.Collection.open(.{ .database = fixture.database }, "docs", .{ .dimension = dimension });
+    }
+
+    fn close(fixture: *Fixture) void {
+        fixture.collection.close();
+        fixture.database.close();
+    }
+};
+
+fn tmpPath(tmp: *std.testing.TmpDir, buffer: []u8) ![]const u8 {
+    return std.fmt.bufPrint(buffer, ".zig-cache/tmp/{s}/test.vl", .{tmp.sub_path});
+}
+
+test "what was put is found again, also after reopening the file" {
+    var tmp = std.testing.tmpDir(.{});
+    defer tmp.cleanup();
+    var buffer: [128]u8 = undefined;
+    const path = try tmpPath(&tmp, &buffer);
+    for ([_]vl.Durability{ .full, .normal, .none }) |durability| {
+        var fixture: Fixture = .{};
+        try fixture.open(path, .{ .durability = durability });
+        var key_buffer: [32]u8 = undefined;
+        for (0..700) |i| {
+            const key = try std.fmt.bufPrint(&key_buffer, "key {d}", .{i});
+            if (durability != .full) try putOne(fixture.collection, key, &vectorOf(i + @intFromEnum(durability)));
+            if (durability == .full and i < 60) try putOne(fixture.collection, key, &vectorOf(i));
+        }
+        fixture.close();
+        try fixture.open(path, .{ .readonly = true });
+        defer fixture.close();
+        var out: [dimension]f32 = undefined;
+        const count: usize = if (durability == .full) 60 else 700;
+        for (0..count) |i| {
+            const key = try std.fmt.bufPrint(&key_buffer, "key {d}", .{i});
+            try std.testing.expect(try fixture.collection.get(key, &out));
+            try std.testing.expectEqualSlices(f32, &vectorOf(i + @intFromEnum(durability)), &out);
+        }
+        try std.testing.expect(!try fixture.collection.get("key 1000", &out));
+        try std.testing.expectEqual(count, (try fixture.collection.stats()).records);
+    }
+}
+
+test "random operations agree with a map" {
+    var tmp = std.testing.tmpDir(.{});
+    defer tmp.cleanup();
+    var buffer: [128]u8 = undefined;
+    const file_path = try tmpPath(&tmp, &buffer);
+    for ([_][]const u8{ ":memory:", file_path }) |path| {
+        var prng = std.Random.DefaultPrng.init(0xC0FFEE);
+        const random = prng.random();
+        var model: std.AutoHashMapUnmanaged(u32, u64) = .empty;
+        defer model.deinit(gpa);
+        var fixture: Fixture = .{};
+        try fixture.open(path, .{ .durability = .none });
+        defer fixture.close();
+        var key_buffer: [32]u8 = undefined;
+        for (0..6000) |step| {
+            const number = random.uintLessThan(u32, 1500);
+            const key = try std.fmt.bufPrint(&key_buffer, "k{d}", .{number});
+            switch (random.uintLessThan(u32, 10)) {
+                0...5 => {
+                    try putOne(fixture.collection, key, &vectorOf(step));
+                    try model.put(gpa, number, step);
+                },
+                6...7 => {
+                    const was_there = model.remove(number);
+                    try std.testing.expectEqual(was_there, try deleteOne(fixture.collection, key));
+                },
+                else => {
+                    var out: [dimension]f32 = undefined;
+                    const found = try fixture.collection.get(key, &out);
+                    if (model.get(number)) |seed| {
+                        try std.testing.expect(found);
+                        try std.testing.expectEqualSlices(f32, &vectorOf(seed), &out);
+                    } else try std.testing.expect(!found);
+                },
+            }
+        }
+        try std.testing.expectEqual(@as(u64, model.count()), (try fixture.collection.stats()).records);
+    }
+}
+
+test "a batch is all or nothing, and a rolled back transaction leaves no trace" {
+    var fixture: Fixture = .{};
+    try fixture.open(":memory:", .{});
+    defer fixture.close();
+    try putOne(fixture.collection, "a", &vectorOf(1));
+    var vectors: [2 * dimension]f32 = @splat(1);
+    vectors[dimension + 3] = std.math.nan(f32);
+    try std.testing.expectError(error.InvalidVector, fixture.collection.put(.{
+        .keys = "xy",
+        .key_lens = &.{ 1, 1 },
+        .vectors = &vectors,
+    }));
+    try std.testing.expect(!try fixture.collection.has("x"));
+    try fixture.database.begin();
+    try putOne(fixture.collection, "a", &vectorOf(2));
+    try putOne(fixture.collection, "b", &vectorOf(3));
+    var out: [dimension]f32 = undefined;
+    try std.testing.expect(try fixture.collection.get("a", &out));
+    try std.testing.expectEqualSlices(f32, &vectorOf(2), &out);
+    fixture.database.rollback();
+    try std.testing.expect(try fixture.collection.get("a", &out));
+    try std.testing.expectEqualSlices(f32, &vectorOf(1), &out);
+    try std.testing.expect(!try fixture.collection.has("b"));
+    try fixture.collection.clear();
+    try std.testing.expect(!try fixture.collection.has("a"));
+    try putOne(fixture.collection, "a", &vectorOf(9));
+    try std.testing.expect(try fixture.collection.get("a", &out));
+    try std.testing.expectEqualSlices(f32, &vectorOf(9), &out);
+}
+
+test "a snapshot and another connection see whole states" {
+    var tmp = std.testing.tmpDir(.{});
+    defer tmp.cleanup();
+    var buffer: [128]u8 = undefined;
+    const path = try tmpPath(&tmp, &buffer);
+    var writer: Fixture = .{};
+    try writer.open(path, .{ .durability = .normal });
+    defer writer.close();
+    try putOne(writer.collection, "a", &vectorOf(1));
+    var reader: Fixture = .{};
+    try reader.open(path, .{ .readonly = true });
+    defer reader.close();
+    const snapshot = try reader.database.openSnapshot();
+    const frozen = try vl.Collection.open(.{ .snapshot = snapshot }, "docs", .{});
+    var key_buffer: [32]u8 = undefined;
+    var out: [dimension]f32 = undefined;
+    for (0..3000) |i| {
+        const key = try std.fmt.bufPrint(&key_buffer, "key {d}", .{i % 400});
+        try putOne(writer.collection, key, &vectorOf(i));
+        try std.testing.expect(try reader.collection.get(key, &out));
+        try std.testing.expectEqualSlices(f32, &vectorOf(i), &out);
+        if (i % 500 == 0) {
+            try std.testing.expect(!try frozen.has(key));
+            try std.testing.expect(try frozen.get("a", &out));
+            try std.testing.expectEqualSlices(f32, &vectorOf(1), &out);
+        }
+    }
+    frozen.close();
+    snapshot.close();
+}
+
+test "the search gives what sorting all rows gives, equal scores in key order" {
+    for ([_]vl.Metric{ .cosine, .dot, .l2 }) |metric| {
+        var diagnostics: vl.Diagnostics = .{};
+        const database = try vl.Database.open(gpa, vl.backends.file.system(), ":memory:", .{}, &diagnostics);
+        defer database.close();
+        const collection = try vl.Collection.open(.{ .database = database }, "docs", .{ .dimension = dimension, .metric = metric });
+        defer collection.close();
+        var key_buffer: [32]u8 = undefined;
+        // Every vector stands under three keys.
+        for (0..900) |i| {
+            const key = try std.fmt.bufPrint(&key_buffer, "key {d:0>4}", .{899 - i});
+            try putOne(collection, key, &vectorOf((899 - i) / 3));
+        }
+        for (0..300) |i| if (i % 7 == 0) {
+            _ = try deleteOne(collection, try std.fmt.bufPrint(&key_buffer, "key {d:0>4}", .{i * 3}));
+        };
+        const query = vectorOf(100);
+        const k = 10;
+        var hits: [k]vl.Hit = undefined;
+        var counts: [1]u32 = undefined;
+        try collection.search(&query, k, null, &hits, &counts);
+        try std.testing.expectEqual(@as(u32, k), counts[0]);
+        var out: [4096]u8 = undefined;
+        var entries: vl.EntryWriter = .{ .out = &out, .include_vectors = false };
+        try collection.fetch(&hits, &entries);
+        const first_key = out[8..][0..std.mem.readInt(u32, out[0..4], .little)];
+        if (metric != .dot) try std.testing.expectEqualStrings("key 0300", first_key);
+        for (hits[1..], hits[0 .. k - 1]) |next, previous| {
+            if (metric == .l2) try std.testing.expect(next.score >= previous.score) else try std.testing.expect(next.score <= previous.score);
+        }
+        if (metric == .cosine) try std.testing.expectEqual(@as(f32, 1), hits[0].score);
+        if (metric == .l2) try std.testing.expectEqual(@as(f32, 0), hits[0].score);
+    }
+}
+
+test "a backup is the state at its start, whatever is written meanwhile" {
+    var tmp = std.testing.tmpDir(.{});
+    defer tmp.cleanup();
+    var buffer: [128]u8 = undefined;
+    const path = try tmpPath(&tmp, &buffer);
+    var copy_buffer: [128]u8 = undefined;
+    const copy_path = try std.fmt.bufPrint(&copy_buffer, "{s}.copy", .{path});
+    var fixture: Fixture = .{};
+    try fixture.open(path, .{ .durability = .normal });
+    defer fixture.close();
+    var key_buffer: [32]u8 = undefined;
+    for (0..500) |i| try putOne(fixture.collection, try std.fmt.bufPrint(&key_buffer, "key {d}", .{i}), &vectorOf(i));
+    const backup = try fixture.database.openBackup(copy_path);
+    var done: f64 = 0;
+    var total: f64 = 0;
+    var step: usize = 0;
+    while (try backup.step(64 * 1024, &done, &total)) : (step += 1) {
+        try putOne(fixture.collection, try std.fmt.bufPrint(&key_buffer, "key {d}", .{step}), &vectorOf(9999));
+    }
+    try std.testing.expectEqual(total, done);
+    backup.close();
+    var copy: Fixture = .{};
+    try copy.open(copy_path, .{ .readonly = true });
+    defer copy.close();
+    var out: [dimension]f32 = undefined;
+    for (0..500) |i| {
+        try std.testing.expect(try copy.collection.get(try std.fmt.bufPrint(&key_buffer, "key {d}", .{i}), &out));
+        try std.testing.expectEqualSlices(f32, &vectorOf(i), &out);
+    }
+}

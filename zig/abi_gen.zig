@@ -1,0 +1,189 @@
+//! Prints `src/native/abi.generated.ts`: what TypeScript must know about the C ABI, read from the
+//! declarations themselves. `zig build abi` writes the file, `zig build check-abi` fails when it is
+//! stale. The output is what a formatter with 2 spaces and 100 columns would make of it.
+
+const std = @import("std");
+const vectorlite = @import("vectorlite");
+const database = @import("c_api/database.zig");
+const collection = @import("c_api/collection.zig");
+const functions = @import("c_api/functions.zig");
+const options = @import("c_api/options.zig");
+const signatures = @import("c_api/signature.zig");
+const Status = @import("c_api/status.zig").Status;
+
+const Writer = std.Io.Writer;
+const columns_max = 100;
+
+pub fn main(init: std.process.Init) !void {
+    var buffer: [4096]u8 = undefined;
+    var stdout = std.Io.File.stdout().writerStreaming(init.io, &buffer);
+    try writeFile(&stdout.interface);
+    try stdout.interface.flush();
+}
+
+fn writeFile(w: *Writer) !void {
+    try w.writeAll(
+        \\// Written by zig/abi_gen.zig from zig/c_api/; `zig build abi` writes it again. Do not edit.
+        \\
+        \\/** What `vl_abi_version` must return. */
+        \\
+    );
+    try w.print("export const ABI_VERSION = {d};\n", .{database.abi_version});
+    try writeEnum(w, Status, "Status", "What every function except `vl_abi_version` returns.");
+    try writeEnum(w, vectorlite.Metric, "Metric", "How a collection compares vectors.");
+    try writeEnum(w, vectorlite.Durability, "Durability", "What survives a power loss.");
+    try writeLayout(w, vectorlite.Hit, "Hit", "One search hit");
+    try writeLayout(w, options.DatabaseOptions, "DatabaseOptions", "The options of `vl_database_open`");
+    try writeFlags(w, options.DatabaseFlags, "DatabaseFlags", "DatabaseOptions.flags");
+    try writeLayout(w, options.CollectionOptions, "CollectionOptions", "The options of `vl_collection_open`");
+    try writeFlags(w, options.CollectionFlags, "CollectionFlags", "CollectionOptions.flags");
+    try w.print(
+        \\
+        \\/** `CollectionOptions.metric`: whatever the file says. */
+        \\export const METRIC_UNSPECIFIED = {d};
+        \\
+        \\/** `include` of `vl_collection_scan` and `vl_collection_fetch`: vectors too. */
+        \\export const INCLUDE_VECTORS = {d};
+        \\
+    , .{ options.CollectionOptions.metric_unspecified, collection.include_vectors });
+    try writeNames(w, vectorlite.DatabaseStats, "databaseStatsFields", "vl_database_stats");
+    try writeNames(w, vectorlite.CollectionStats, "collectionStatsFields", "vl_collection_stats");
+    try writeInterface(w);
+    try writeSymbols(w);
+}
+
+fn writeEnum(w: *Writer, comptime Enum: type, name: []const u8, doc: []const u8) !void {
+    try w.print("\n/** {s} */\nexport const {s} = {{\n", .{ doc, name });
+    inline for (@typeInfo(Enum).@"enum".fields) |field| {
+        try w.print("  {s}: {d},\n", .{ upper(field.name), field.value });
+    }
+    try w.writeAll("} as const;\n");
+}
+
+fn upper(comptime name: []const u8) [name.len]u8 {
+    var buffer: [name.len]u8 = undefined;
+    _ = std.ascii.upperString(&buffer, name);
+    return buffer;
+}
+
+fn writeLayout(w: *Writer, comptime Struct: type, name: []const u8, doc: []const u8) !void {
+    try w.print(
+        "\n/** {s}: byte offsets of the fields, and the size of all. */\nexport const {s} = {{\n",
+        .{ doc, name },
+    );
+    inline for (@typeInfo(Struct).@"struct".fields) |field| {
+        try w.print("  {s}: {d},\n", .{ field.name, @offsetOf(Struct, field.name) });
+    }
+    try w.print("  byteLength: {d},\n}} as const;\n", .{@sizeOf(Struct)});
+}
+
+fn writeFlags(w: *Writer, comptime Flags: type, name: []const u8, of: []const u8) !void {
+    try w.print("\n/** Bits of `{s}`. */\nexport const {s} = {{\n", .{ of, name });
+    inline for (@typeInfo(Flags).@"struct".fields) |field| {
+        if (field.type == bool) {
+            try w.print("  {s}: {d},\n", .{ upper(field.name), 1 << @bitOffsetOf(Flags, field.name) });
+        }
+    }
+    try w.writeAll("} as const;\n");
+}
+
+fn writeNames(w: *Writer, comptime Struct: type, name: []const u8, function: []const u8) !void {
+    try w.print(
+        "\n/** The order in which `{s}` writes its numbers. */\nexport const {s} = [\n",
+        .{ function, name },
+    );
+    inline for (@typeInfo(Struct).@"struct".fields) |field| try w.print("  \"{s}\",\n", .{field.name});
+    try w.writeAll("] as const;\n");
+}
+
+fn writeInterface(w: *Writer) !void {
+    try w.writeAll(
+        \\
+        \\/**
+        \\ * The library's functions. A number named after a buffer, or `count`, is how many of its elements
+        \\ * the function may touch.
+        \\ */
+        \\export interface NativeLibrary {
+        \\
+    );
+    inline for (functions.list) |entry| {
+        const signature = comptime signatures.of(entry);
+        const declared = comptime declared: {
+            var texts: [signature.parameters.len][]const u8 = undefined;
+            for (signature.parameters, &texts) |parameter, *text| {
+                text.* = parameter.name ++ ": " ++ typeScriptType(parameter);
+            }
+            break :declared texts;
+        };
+        try writeList(w, .{
+            .before = "  " ++ signature.name ++ "(",
+            .after = "): number;\n",
+            .indent = "  ",
+        }, &declared);
+    }
+    try w.writeAll("}\n");
+}
+
+fn typeScriptType(comptime parameter: signatures.Parameter) []const u8 {
+    return switch (parameter.kind) {
+        .u32, .i32, .f64 => "number",
+        .bytes => "Uint8Array",
+        .words => "Uint32Array",
+        .floats => "Float32Array",
+        .doubles => "Float64Array",
+    } ++ if (parameter.optional) " | null" else "";
+}
+
+fn writeSymbols(w: *Writer) !void {
+    try w.writeAll("\n/** The same functions as `bun:ffi` wants them declared. */\nexport const symbols = {\n");
+    inline for (functions.list) |entry| {
+        const signature = comptime signatures.of(entry);
+        const types = comptime types: {
+            var texts: [signature.parameters.len][]const u8 = undefined;
+            for (signature.parameters, &texts) |parameter, *text| text.* = bunType(parameter);
+            break :types texts;
+        };
+        const result = comptime bunType(.{ .name = "", .kind = signature.result });
+        const before = "  " ++ signature.name ++ ": { args: [";
+        const after = "], returns: " ++ result ++ " },\n";
+        if (widthOf(before, after, &types) <= columns_max) {
+            try writeList(w, .{ .before = before, .after = after, .indent = "" }, &types);
+        } else {
+            try w.writeAll("  " ++ signature.name ++ ": {\n");
+            try writeList(w, .{ .before = "    args: [", .after = "],\n", .indent = "    " }, &types);
+            try w.writeAll("    returns: " ++ result ++ ",\n  },\n");
+        }
+    }
+    try w.writeAll("} as const;\n");
+}
+
+/// The kind of pointer is the policy: Bun refuses null for a "buffer" and passes it for a "ptr".
+fn bunType(comptime parameter: signatures.Parameter) []const u8 {
+    return switch (parameter.kind) {
+        .u32 => "\"u32\"",
+        .i32 => "\"i32\"",
+        .f64 => "\"f64\"",
+        .bytes, .words, .floats, .doubles => if (parameter.optional) "\"ptr\"" else "\"buffer\"",
+    };
+}
+
+const Frame = struct { before: []const u8, after: []const u8, indent: []const u8 };
+
+/// On one line where it fits, else one item on each.
+fn writeList(w: *Writer, frame: Frame, items: []const []const u8) !void {
+    const fits = widthOf(frame.before, frame.after, items) <= columns_max;
+    try w.writeAll(frame.before);
+    for (items, 0..) |item, i| {
+        if (!fits) try w.print("\n{s}  ", .{frame.indent});
+        try w.writeAll(item);
+        if (!fits) try w.writeAll(",") else if (i + 1 < items.len) try w.writeAll(", ");
+    }
+    if (!fits) try w.print("\n{s}", .{frame.indent});
+    try w.writeAll(frame.after);
+}
+
+fn widthOf(before: []const u8, after: []const u8, items: []const []const u8) usize {
+    var width = before.len + std.mem.trimEnd(u8, after, "\n").len;
+    for (items, 0..) |item, i| width += item.len + if (i + 1 < items.len) @as(usize, 2) else 0;
+    return width;
+}

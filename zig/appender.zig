@@ -1,0 +1,255 @@
+//! Adding rows to a collection within a transaction: into the growing segment, then the next.
+//!
+//! Rows are written beyond the committed watermark, where no reader looks, in runs: one write for
+//! the vectors of a run, one for their entries, one for their records. Until `flush` the last run is
+//! only in memory. A segment that is full is sealed and never changes again, but for its tombstones.
+
+const std = @import("std");
+const checksum = @import("checksum.zig");
+const errors = @import("errors.zig");
+const format = @import("format.zig");
+const limits = @import("limits.zig");
+const rows = @import("rows.zig");
+const collection_state = @import("collection_state.zig");
+const Transaction = @import("transaction.zig").Transaction;
+
+const Error = errors.Error;
+const CollectionState = collection_state.CollectionState;
+const SegmentState = collection_state.SegmentState;
+
+/// One row to add. Everything is borrowed until `flush`; `vector` has the collection's dimension.
+pub const Row = struct {
+    key: []const u8,
+    metadata: []const u8,
+    vector: []const f32,
+    /// 1 / Euclidean norm, 0 for the zero vector.
+    inverse_norm: f32,
+};
+
+pub const Appender = struct {
+    /// Its own: the transaction may have ended before the appender does.
+    gpa: std.mem.Allocator,
+    transaction: *Transaction,
+    state: *CollectionState,
+    /// How many rows the caller still means to add: sizes the next segment.
+    expected_rows: u64,
+    /// Of the growing segment, not written yet: `entries` holds one element for each.
+    first_row: u32 = 0,
+    entries: std.ArrayList(format.RowEntry) = .empty,
+    records: std.ArrayList(u8) = .empty,
+    records_offset: u64 = 0,
+    /// The run's vectors where they can be written as they lie, without padding between them.
+    packed_vectors: []const f32 = &.{},
+    /// The run's vectors where they had to be copied.
+    padded: std.ArrayList(u8) = .empty,
+
+    const run_bytes_max = 1024 * 1024;
+
+    pub fn deinit(appender: *Appender) void {
+        const gpa = appender.gpa;
+        appender.entries.deinit(gpa);
+        appender.records.deinit(gpa);
+        appender.padded.deinit(gpa);
+        appender.* = undefined;
+    }
+
+    /// Where the row will be. The index is the caller's.
+    pub fn append(appender: *Appender, row: Row) Error!format.Location {
+        const record_bytes = recordBytes(row);
+        const segment = try appender.roomFor(record_bytes);
+        const location: format.Location = .{ .segment = @intCast(segment.disk.id), .row = segment.disk.rows };
+        const seed = format.rowSeed(appender.state.identity.id, segment.disk.id, location.row);
+        if (appender.entries.items.len == 0) appender.first_row = location.row;
+        const record_offset = try appender.addRecord(segment, seed, location, row, record_bytes);
+        var entry: format.RowEntry = .{
+            .record_offset = record_offset,
+            .vector_checksum = checksum.bytes(seed, std.mem.sliceAsBytes(row.vector)),
+            .inverse_norm = row.inverse_norm,
+        };
+        entry.checksum = rows.entryChecksum(seed, &entry);
+        appender.entries.append(appender.gpa, entry) catch return appender.outOfMemory();
+        try appender.addVector(row.vector);
+        segment.disk.rows += 1;
+        appender.state.live_rows += 1;
+        appender.expected_rows -|= 1;
+        return location;
+    }
+
+    /// True where the row is only in memory and cannot be read from the file.
+    pub fn isUnwritten(appender: *const Appender, location: format.Location) bool {
+        if (appender.entries.items.len == 0) return false;
+        return location.segment == appender.state.segment_count - 1 and location.row >= appender.first_row;
+    }
+
+    /// Writes the run. The rows are then readable within the transaction.
+    pub fn flush(appender: *Appender) Error!void {
+        if (appender.entries.items.len == 0) return;
+        const segment = appender.growing();
+        const stride = appender.state.vectorStride();
+        const writer = appender.transaction.writer;
+        const vectors: []const u8 = if (appender.packed_vectors.len > 0)
+            std.mem.sliceAsBytes(appender.packed_vectors)
+        else
+            appender.padded.items;
+        try writer.writeBytes(segment.vectorOffset(appender.first_row, stride), &.{vectors});
+        try writer.writeBytes(
+            segment.entryOffset(appender.first_row, stride),
+            &.{std.mem.sliceAsBytes(appender.entries.items)},
+        );
+        try writer.writeBytes(appender.records_offset, &.{appender.records.items});
+        appender.entries.clearRetainingCapacity();
+        appender.records.clearRetainingCapacity();
+        appender.padded.clearRetainingCapacity();
+        appender.packed_vectors = &.{};
+    }
+
+    fn growing(appender: *const Appender) *SegmentState {
+        return appender.state.loaded.items[appender.state.segment_count - 1].?;
+    }
+
+    /// The growing segment with room for one more row and its record.
+    fn roomFor(appender: *Appender, record_bytes: u32) Error!*SegmentState {
+        const state = appender.state;
+        if (state.has_growing) {
+            const segment = try appender.transaction.editableSegment(state, state.segment_count - 1);
+            if (segment.disk.rows < segment.disk.capacity and try appender.heapRoom(segment, record_bytes)) return segment;
+            try appender.flush();
+            state.has_growing = false;
+        }
+        const segment = try appender.addSegment();
+        if (!try appender.heapRoom(segment, record_bytes)) return appender.outOfMemory();
+        return segment;
+    }
+
+    fn addSegment(appender: *Appender) Error!*SegmentState {
+        const state = appender.state;
+        const gpa = appender.gpa;
+        if (state.segment_count == limits.segments_max) {
+            return appender.transaction.diagnostics.fail(error.NoSpace, "the collection has had {d} segments, which is the " ++
+                "maximum; copy it into a new file", .{limits.segments_max});
+        }
+        const capacity = appender.nextCapacity();
+        const bytes = capacity * (state.vectorStride() + @sizeOf(format.RowEntry));
+        const page_count: u32 = @intCast(format.pagesFor(bytes));
+        var disk = std.mem.zeroes(format.Segment);
+        disk.id = state.segment_count;
+        disk.capacity = capacity;
+        disk.extent_page_count = page_count;
+        disk.extent_page = try appender.transaction.writer.takePages(page_count);
+        const segment = SegmentState.create(gpa, &disk) catch return appender.outOfMemory();
+        segment.changed = true;
+        state.loaded.append(gpa, segment) catch {
+            segment.release(gpa);
+            return appender.outOfMemory();
+        };
+        state.segment_count += 1;
+        state.has_growing = true;
+        return segment;
+    }
+
+    /// A quarter of what is there, or all that is still to come, within the limits: the file is never
+    /// much larger than its content, and a large batch makes few segments.
+    fn nextCapacity(appender: *const Appender) u32 {
+        const stride = appender.state.vectorStride();
+        const largest = @min(limits.segment_rows_max, @max(1, limits.segment_vector_bytes_max / stride));
+        const smallest = std.math.clamp(first_segment_bytes / stride, 4, limits.segment_rows_min);
+        const wanted = @max(appender.state.live_rows / 4, appender.expected_rows);
+        return @intCast(@min(largest, @max(smallest, std.mem.alignForward(u64, wanted, limits.segment_rows_min))));
+    }
+    const first_segment_bytes = 512 * 1024;
+
+    /// Makes sure that the last heap extent has room for the record; false where the segment cannot
+    /// have another one.
+    fn heapRoom(appender: *Appender, segment: *SegmentState, record_bytes: u32) Error!bool {
+        const disk = &segment.disk;
+        var previous_bytes: u64 = 0;
+        if (disk.heap_count > 0) {
+            const last = disk.heap[disk.heap_count - 1];
+            previous_bytes = format.pageOffset(last.page_count);
+            if (last.used_bytes + @as(u64, record_bytes) <= previous_bytes) return true;
+            if (disk.heap_count == limits.heap_extents_max) return false;
+        }
+        // Records of one run lie in one extent.
+        try appender.flush();
+        const guess = @min(@as(u64, disk.capacity) * heap_bytes_per_row, heap_first_bytes_max);
+        const wanted = @min(@max(previous_bytes * 2, guess), limits.heap_extent_bytes_max);
+        const page_count: u32 = @intCast(format.pagesFor(@max(wanted, record_bytes)));
+        disk.heap[disk.heap_count] = .{
+            .page = try appender.transaction.writer.takePages(page_count),
+            .page_count = page_count,
+            .used_bytes = 0,
+        };
+        disk.heap_count += 1;
+        return true;
+    }
+    const heap_bytes_per_row = 96;
+    const heap_first_bytes_max = 1024 * 1024;
+
+    fn addRecord(
+        appender: *Appender,
+        segment: *SegmentState,
+        seed: u64,
+        location: format.Location,
+        row: Row,
+        record_bytes: u32,
+    ) Error!u64 {
+        const extent = &segment.disk.heap[segment.disk.heap_count - 1];
+        const offset = format.pageOffset(extent.page) + extent.used_bytes;
+        if (appender.records.items.len == 0) appender.records_offset = offset;
+        const start = appender.records.items.len;
+        appender.records.appendNTimes(appender.gpa, 0, record_bytes) catch return appender.outOfMemory();
+        const bytes = appender.records.items[start..];
+        var header: format.Record = .{
+            .metadata_checksum = checksum.bytes(seed, row.metadata),
+            .transaction_id = appender.transaction.writer.transaction_id,
+            .location = location.toInt(),
+            .key_bytes = @intCast(row.key.len),
+            .metadata_bytes = @intCast(row.metadata.len),
+        };
+        const key_end = @sizeOf(format.Record) + row.key.len;
+        @memcpy(bytes[@sizeOf(format.Record)..key_end], row.key);
+        @memcpy(bytes[key_end..][0..row.metadata.len], row.metadata);
+        @memcpy(bytes[0..@sizeOf(format.Record)], std.mem.asBytes(&header));
+        header.checksum = checksum.bytes(seed, bytes[@sizeOf(u64)..key_end]);
+        @memcpy(bytes[0..@sizeOf(u64)], std.mem.asBytes(&header.checksum));
+        extent.used_bytes += record_bytes;
+        return offset;
+    }
+
+    /// A vector that follows the last one in the caller's memory extends the run as it lies there.
+    fn addVector(appender: *Appender, vector: []const f32) Error!void {
+        const gpa = appender.gpa;
+        const stride = appender.state.vectorStride();
+        const is_packed = stride == vector.len * @sizeOf(f32);
+        const run = appender.packed_vectors;
+        if (is_packed and appender.padded.items.len == 0) {
+            if (run.len == 0) {
+                appender.packed_vectors = vector;
+                return;
+            }
+            if (run.ptr + run.len == vector.ptr) {
+                appender.packed_vectors = run.ptr[0 .. run.len + vector.len];
+                return;
+            }
+            appender.padded.appendSlice(gpa, std.mem.sliceAsBytes(run)) catch return appender.outOfMemory();
+            appender.packed_vectors = &.{};
+        }
+        const start = appender.padded.items.len;
+        appender.padded.appendNTimes(gpa, 0, stride) catch return appender.outOfMemory();
+        @memcpy(appender.padded.items[start..][0 .. vector.len * @sizeOf(f32)], std.mem.sliceAsBytes(vector));
+    }
+
+    /// True where the run is large enough that the caller should `flush` between rows.
+    pub fn isFull(appender: *const Appender) bool {
+        return appender.padded.items.len >= run_bytes_max or appender.records.items.len >= run_bytes_max;
+    }
+
+    fn outOfMemory(appender: *Appender) Error {
+        return appender.transaction.diagnostics.failOs(error.OutOfMemory, "adding rows");
+    }
+};
+
+fn recordBytes(row: Row) u32 {
+    const bytes = @sizeOf(format.Record) + row.key.len + row.metadata.len;
+    return @intCast(std.mem.alignForward(usize, bytes, format.record_alignment));
+}

@@ -1,0 +1,29 @@
+//! The root of the shared library: every exported symbol and nothing else.
+//!
+//! The symbols are those of `c_api/functions.zig`, and the one that Node looks for. Everything below
+//! sees the engine by its module name, `vectorlite`, and so only through what it publishes.
+
+const builtin = @import("builtin");
+const functions = @import("c_api/functions.zig");
+const node_api = @import("c_api/node_api.zig");
+
+comptime {
+    // A test program calls the functions by name, and has no Node-API around it.
+    if (!builtin.is_test) {
+        for (functions.list) |entry| @export(entry[1], .{ .name = entry[0] });
+        @export(&node_api.register, .{ .name = "napi_register_module_v1" });
+    }
+}
+
+test {
+    _ = @import("c_api/call.zig");
+    _ = @import("c_api/collection.zig");
+    _ = @import("c_api/database.zig");
+    _ = @import("c_api/functions.zig");
+    _ = @import("c_api/handles.zig");
+    _ = @import("c_api/lock.zig");
+    _ = @import("c_api/node_api.zig");
+    _ = @import("c_api/options.zig");
+    _ = @import("c_api/signature.zig");
+    _ = @import("c_api/status.zig");
+}

@@ -1,0 +1,682 @@
+//! A named set of rows (key, vector, metadata) of one dimension and metric, as a handle on a database
+//! or on a snapshot. It holds no state of the file: each call asks the database for the newest.
+
+const std = @import("std");
+const collection_state = @import("collection_state.zig");
+const errors = @import("errors.zig");
+const format = @import("format.zig");
+const hash = @import("hash.zig");
+const kernels = @import("kernels/kernels.zig");
+const key_index = @import("key_index.zig");
+const entries = @import("entries.zig");
+const limits = @import("limits.zig");
+const metrics = @import("metrics.zig");
+const search_module = @import("search.zig");
+const Appender = @import("appender.zig").Appender;
+const HotCache = @import("hot_cache.zig").HotCache;
+const Transaction = @import("transaction.zig").Transaction;
+const View = @import("view.zig").View;
+const database_module = @import("database.zig");
+const Database = database_module.Database;
+const Snapshot = database_module.Snapshot;
+
+const Error = errors.Error;
+const CollectionState = collection_state.CollectionState;
+const SegmentState = collection_state.SegmentState;
+
+pub const Metric = metrics.Metric;
+
+/// Where a collection is opened: the newest state, or one that stays.
+pub const Scope = union(enum) {
+    database: *Database,
+    snapshot: *Snapshot,
+
+    pub fn parent(scope: Scope) *Database {
+        return switch (scope) {
+            .database => |database| database,
+            .snapshot => |snapshot| snapshot.database,
+        };
+    }
+};
+
+pub const CollectionOptions = struct {
+    /// 0: what the file says, `limits.dimension_default` for a new collection.
+    dimension: u32 = 0,
+    /// Null: what the file says, cosine for a new collection.
+    metric: ?Metric = null,
+    /// Identity of the embedding model; empty: not checked.
+    model: []const u8 = "",
+    /// Makes the collection where there is none.
+    create: bool = true,
+    /// Vectors kept in private memory.
+    hot_vectors: u32 = 0,
+};
+
+pub const Hit = search_module.Hit;
+
+/// Rows to upsert, all of them or none. A later row with the same key wins.
+pub const Batch = struct {
+    /// The keys' UTF-8, one after the other.
+    keys: []const u8,
+    key_lens: []const u32,
+    /// rows × dimension.
+    vectors: []const f32,
+    metadata: []const u8 = &.{},
+    /// Empty: no row has metadata.
+    metadata_lens: []const u32 = &.{},
+};
+
+pub const CollectionStats = struct {
+    records: u64,
+    index_bytes: u64,
+    cached_count: u64,
+    cache_capacity: u64,
+    memory_bytes: u64,
+    hits: u64,
+    misses: u64,
+    sets: u64,
+    evictions: u64,
+    expirations: u64,
+};
+
+/// Where a live row was found.
+pub const Place = struct { state: *CollectionState, segment: *SegmentState, row: u32, location: u64 };
+
+pub const Collection = struct {
+    scope: Scope,
+    gpa: std.mem.Allocator,
+    catalogue_index: u32,
+    id: u32,
+    dimension: u32,
+    metric: Metric,
+    model_buffer: [limits.model_bytes_max]u8,
+    model_len: usize,
+    hot: ?HotCache,
+    hits: u64 = 0,
+    misses: u64 = 0,
+    sets: u64 = 0,
+
+    pub fn open(scope: Scope, name: []const u8, options: CollectionOptions) Error!*Collection {
+        const database = scope.parent();
+        try checkOptions(database, name, options);
+        if (scope == .database) try database.enterRead();
+        const state = try findOrCreate(scope, name, options);
+        const identity = state.identity;
+        try checkIdentity(database, identity, options);
+        const collection = database.gpa.create(Collection) catch return database.outOfMemory();
+        errdefer database.gpa.destroy(collection);
+        collection.* = .{
+            .scope = scope,
+            .gpa = database.gpa,
+            .catalogue_index = state.catalogue_index,
+            .id = identity.id,
+            .dimension = identity.dimension,
+            .metric = @enumFromInt(identity.metric),
+            .model_buffer = undefined,
+            .model_len = identity.model_len,
+            .hot = if (options.hot_vectors == 0 or scope == .snapshot)
+                null
+            else
+                .init(database.gpa, options.hot_vectors, identity.dimension),
+        };
+        @memcpy(collection.model_buffer[0..identity.model_len], identity.model());
+        return collection;
+    }
+
+    pub const Options = CollectionOptions;
+
+    pub fn close(collection: *Collection) void {
+        if (collection.hot) |*hot| hot.deinit();
+        collection.gpa.destroy(collection);
+    }
+
+    pub fn model(collection: *const Collection) []const u8 {
+        return collection.model_buffer[0..collection.model_len];
+    }
+
+    /// Inserts or replaces every row of the batch, or none of them.
+    pub fn put(collection: *Collection, batch: Batch) Error!void {
+        const database = try collection.writable();
+        try collection.checkBatch(batch);
+        if (batch.key_lens.len == 0) return;
+        const own = try database.beginImplicit();
+        errdefer |err| database.failWrite(own, err);
+        const transaction = database.transaction.?;
+        const state = try collection.editable(transaction);
+        var appender: Appender = .{
+            .gpa = collection.gpa,
+            .transaction = transaction,
+            .state = state,
+            .expected_rows = batch.key_lens.len,
+        };
+        defer appender.deinit();
+        var key_start: usize = 0;
+        var metadata_start: usize = 0;
+        for (batch.key_lens, 0..) |key_len, i| {
+            const metadata_len = if (batch.metadata_lens.len > 0) batch.metadata_lens[i] else 0;
+            try collection.putRow(transaction, &appender, .{
+                .key = batch.keys[key_start..][0..key_len],
+                .metadata = batch.metadata[metadata_start..][0..metadata_len],
+                .vector = batch.vectors[i * collection.dimension ..][0..collection.dimension],
+                .inverse_norm = 0,
+            });
+            key_start += key_len;
+            metadata_start += metadata_len;
+        }
+        try appender.flush();
+        if (own) try database.commit();
+        collection.sets += batch.key_lens.len;
+    }
+
+    fn putRow(
+        collection: *Collection,
+        transaction: *Transaction,
+        appender: *Appender,
+        unmeasured: @import("appender.zig").Row,
+    ) Error!void {
+        var row = unmeasured;
+        row.inverse_norm = metrics.inverseNorm(row.vector);
+        const key_hash = collection.keyHash(row.key);
+        const state = appender.state;
+        const editor: key_index.Editor = .{
+            .writer = transaction.writer,
+            .root = &state.index,
+            .page_count = &state.index_pages,
+        };
+        const old = try collection.locateForWrite(transaction, appender, key_hash, row.key);
+        const new = (try appender.append(row)).toInt();
+        if (old) |location| {
+            try editor.replace(key_hash, location, new);
+            try transaction.buryRow(state, .fromInt(location));
+            state.live_rows -= 1;
+        } else try editor.insert(key_hash, new);
+        if (appender.isFull()) try appender.flush();
+        if (transaction.writer.dirty.count() >= limits.dirty_pages_max) {
+            try appender.flush();
+            try transaction.spill();
+        }
+    }
+
+    /// Copies the vector into `out`; false where the key has none.
+    pub fn get(collection: *Collection, key: []const u8, out: []f32) Error!bool {
+        const database = try collection.readable();
+        try collection.checkKey(key);
+        try collection.checkOut(out.len, 1);
+        const key_hash = collection.keyHash(key);
+        const stamp = database.current.root.transaction_id;
+        const hot = if (database.transaction == null) &collection.hot else &no_cache;
+        if (hot.*) |*cache| {
+            if (cache.get(key_hash, key)) |entry| {
+                if (entry.stamp == stamp or try collection.isStillAt(key_hash, entry.location)) {
+                    entry.stamp = stamp;
+                    @memcpy(out, entry.vector);
+                    collection.hits += 1;
+                    return true;
+                }
+            }
+        }
+        const place = try collection.locate(key_hash, key) orelse {
+            collection.misses += 1;
+            return false;
+        };
+        try database.reader(database.scratch).vector(place.state, place.segment, place.row, out);
+        if (hot.*) |*cache| cache.put(key_hash, key, place.location, stamp, out);
+        collection.hits += 1;
+        return true;
+    }
+    var no_cache: ?HotCache = null;
+
+    /// `out` takes the vector unless it is empty. `BufferTooSmall` says in `metadata_len` how many
+    /// bytes the metadata has.
+    pub fn getRecord(
+        collection: *Collection,
+        key: []const u8,
+        out: []f32,
+        metadata_out: []u8,
+        metadata_len: *u32,
+    ) Error!bool {
+        const database = try collection.readable();
+        try collection.checkKey(key);
+        if (out.len > 0) try collection.checkOut(out.len, 1);
+        const place = try collection.locate(collection.keyHash(key), key) orelse {
+            collection.misses += 1;
+            return false;
+        };
+        const reader = database.reader(database.scratch);
+        const record = try reader.record(place.state, place.segment, place.row);
+        metadata_len.* = record.metadata_bytes;
+        if (record.metadata_bytes > metadata_out.len) return database.diagnostics.fail(error.BufferTooSmall, "the metadata " ++
+            "has {d} bytes, the buffer {d}", .{ record.metadata_bytes, metadata_out.len });
+        try reader.metadata(place.state, place.segment, place.row, record, metadata_out[0..record.metadata_bytes]);
+        if (out.len > 0) try reader.vector(place.state, place.segment, place.row, out);
+        collection.hits += 1;
+        return true;
+    }
+
+    /// Row i of `out` is the vector of key i, zeros where `found[i]` is 0.
+    pub fn getMany(
+        collection: *Collection,
+        keys: []const u8,
+        key_lens: []const u32,
+        out: []f32,
+        found: []u8,
+    ) Error!void {
+        try collection.checkKeys(keys, key_lens);
+        try collection.checkOut(out.len, key_lens.len);
+        if (found.len < key_lens.len) return collection.fail(error.InvalidArgument, "found has room for {d} keys of {d}", .{
+            found.len, key_lens.len,
+        });
+        var start: usize = 0;
+        for (key_lens, 0..) |len, i| {
+            const vector = out[i * collection.dimension ..][0..collection.dimension];
+            const is_hit = try collection.get(keys[start..][0..len], vector);
+            if (!is_hit) @memset(vector, 0);
+            found[i] = @intFromBool(is_hit);
+            start += len;
+        }
+    }
+
+    pub fn has(collection: *Collection, key: []const u8) Error!bool {
+        _ = try collection.readable();
+        try collection.checkKey(key);
+        return try collection.locate(collection.keyHash(key), key) != null;
+    }
+
+    /// One atomic batch; `deleted` counts the keys that were there.
+    pub fn delete(collection: *Collection, keys: []const u8, key_lens: []const u32, deleted: *u32) Error!void {
+        const database = try collection.writable();
+        try collection.checkKeys(keys, key_lens);
+        deleted.* = 0;
+        if (key_lens.len == 0) return;
+        const own = try database.beginImplicit();
+        errdefer |err| database.failWrite(own, err);
+        const transaction = database.transaction.?;
+        var count: u32 = 0;
+        var start: usize = 0;
+        for (key_lens) |len| {
+            const key = keys[start..][0..len];
+            start += len;
+            const key_hash = collection.keyHash(key);
+            const place = try collection.locate(key_hash, key) orelse continue;
+            const state = try collection.editable(transaction);
+            const editor: key_index.Editor = .{
+                .writer = transaction.writer,
+                .root = &state.index,
+                .page_count = &state.index_pages,
+            };
+            try editor.remove(key_hash, place.location);
+            try transaction.buryRow(state, .fromInt(place.location));
+            state.live_rows -= 1;
+            count += 1;
+            try transaction.spill();
+        }
+        if (own) try database.commit();
+        deleted.* = count;
+    }
+
+    pub fn clear(collection: *Collection) Error!void {
+        const database = try collection.writable();
+        const own = try database.beginImplicit();
+        errdefer |err| database.failWrite(own, err);
+        const transaction = database.transaction.?;
+        try transaction.clearCollection(try collection.editable(transaction));
+        if (own) try database.commit();
+    }
+
+    /// The `k` nearest rows of each query (count × dimension), best first; `hits` has room for
+    /// count × k. Equal scores come in key order.
+    pub fn search(
+        collection: *Collection,
+        queries: []const f32,
+        k: u32,
+        threshold: ?f32,
+        hits: []Hit,
+        counts: []u32,
+    ) Error!void {
+        const database = try collection.readable();
+        const count = queries.len / collection.dimension;
+        if (count * collection.dimension != queries.len or count != counts.len) {
+            return collection.fail(error.Dimension, "found {d} numbers for {d} queries, expected {d} for each", .{
+                queries.len, counts.len, collection.dimension,
+            });
+        }
+        if (k == 0 or k > limits.k_max or hits.len != count * k) {
+            return collection.fail(error.InvalidArgument, "k is {d} with room for {d} hits, expected 1 to {d} and room for " ++
+                "k hits for each query", .{ k, hits.len, limits.k_max });
+        }
+        for (0..count) |i| {
+            try collection.checkVector(queries[i * collection.dimension ..][0..collection.dimension], i);
+        }
+        try search_module.run(&.{
+            .gpa = collection.gpa,
+            .state = try collection.currentState(),
+            .source = collection.source(),
+            .reader = database.reader(database.scratch),
+            .other_reader = database.reader(database.other_scratch),
+            .queries = queries,
+            .k = k,
+            .threshold = threshold,
+            .hits = hits,
+            .counts = counts,
+        });
+    }
+
+    /// Keys, metadata and vectors of hits, in the state that the search saw: nothing is refreshed.
+    pub fn fetch(collection: *Collection, hits: []const Hit, out: *entries.EntryWriter) Error!void {
+        return (try collection.entriesNow()).fetch(hits, out);
+    }
+
+    /// The next live rows after `cursor`; false when there are no more. Over a snapshot's collection
+    /// the scan is consistent however long it takes.
+    pub fn scan(collection: *Collection, cursor: *entries.Cursor, out: *entries.EntryWriter) Error!bool {
+        _ = try collection.readable();
+        return (try collection.entriesNow()).scan(cursor, out);
+    }
+
+    fn entriesNow(collection: *Collection) Error!entries.Entries {
+        const database = collection.scope.parent();
+        return .{
+            .gpa = collection.gpa,
+            .state = try collection.currentState(),
+            .source = collection.source(),
+            .reader = database.reader(database.scratch),
+        };
+    }
+
+    pub fn stats(collection: *Collection) Error!CollectionStats {
+        _ = try collection.readable();
+        const found = try collection.currentState();
+        return .{
+            .records = found.live_rows,
+            .index_bytes = @as(u64, found.index_pages) * format.page_bytes,
+            .cached_count = if (collection.hot) |*hot| hot.count else 0,
+            .cache_capacity = if (collection.hot) |*hot| hot.capacity else 0,
+            .memory_bytes = if (collection.hot) |*hot| hotBytes(hot) else 0,
+            .hits = collection.hits,
+            .misses = collection.misses,
+            .sets = collection.sets,
+            .evictions = if (collection.hot) |*hot| hot.evictions else 0,
+            .expirations = 0,
+        };
+    }
+
+    /// Called first by everything that reads.
+    pub fn readable(collection: *Collection) Error!*Database {
+        switch (collection.scope) {
+            .database => |database| {
+                try database.enterRead();
+                return database;
+            },
+            .snapshot => |snapshot| return snapshot.database,
+        }
+    }
+
+    pub fn source(collection: *Collection) key_index.Source {
+        return switch (collection.scope) {
+            .database => |database| database.source(),
+            .snapshot => |snapshot| snapshot.database.sourceOf(&snapshot.view.root),
+        };
+    }
+
+    /// The collection in the state that this handle reads.
+    pub fn currentState(collection: *Collection) Error!*CollectionState {
+        const state = try collection.view().collection(collection.source(), collection.catalogue_index);
+        if (state) |found| if (found.identity.id == collection.id) return found;
+        return collection.fail(error.Closed, "the collection was dropped; open it again to make a new one", .{});
+    }
+
+    fn view(collection: *Collection) *View {
+        return switch (collection.scope) {
+            .database => |database| database.readView(),
+            .snapshot => |snapshot| &snapshot.view,
+        };
+    }
+
+    fn writable(collection: *Collection) Error!*Database {
+        return switch (collection.scope) {
+            .database => |database| database,
+            .snapshot => collection.fail(error.ReadOnly, "a snapshot cannot be written; write to the collection of the " ++
+                "database", .{}),
+        };
+    }
+
+    fn editable(collection: *Collection, transaction: *Transaction) Error!*CollectionState {
+        const state = try transaction.editable(collection.catalogue_index);
+        if (state) |found| if (found.identity.id == collection.id) return found;
+        return collection.fail(error.Closed, "the collection was dropped; open it again to make a new one", .{});
+    }
+
+    pub fn keyHash(collection: *const Collection, key: []const u8) u64 {
+        return hash.keyHash(&collection.scope.parent().header.hash_key, key);
+    }
+
+    /// The live row of a key.
+    pub fn locate(collection: *Collection, key_hash: u64, key: []const u8) Error!?Place {
+        const database = collection.scope.parent();
+        const state = try collection.currentState();
+        const candidates = try key_index.find(collection.source(), state.index, key_hash);
+        for (candidates.slice()) |candidate| {
+            const location = format.Location.fromInt(candidate);
+            const segment = try collection.segmentAt(state, location);
+            const record = try database.reader(database.scratch).record(state, segment, location.row);
+            if (std.mem.eql(u8, record.key, key)) {
+                return .{ .state = state, .segment = segment, .row = location.row, .location = candidate };
+            }
+        }
+        return null;
+    }
+
+    fn locateForWrite(
+        collection: *Collection,
+        transaction: *Transaction,
+        appender: *Appender,
+        key_hash: u64,
+        key: []const u8,
+    ) Error!?u64 {
+        const candidates = try key_index.find(transaction.source(), appender.state.index, key_hash);
+        for (candidates.slice()) |candidate| {
+            const location = format.Location.fromInt(candidate);
+            if (appender.isUnwritten(location)) try appender.flush();
+            const segment = try collection.segmentAt(appender.state, location);
+            const database = collection.scope.parent();
+            const record = try database.reader(database.scratch).record(appender.state, segment, location.row);
+            if (std.mem.eql(u8, record.key, key)) return candidate;
+        }
+        return null;
+    }
+
+    pub fn segmentAt(collection: *Collection, state: *CollectionState, location: format.Location) Error!*SegmentState {
+        const segment = try state.loadSegment(collection.gpa, collection.source(), location.segment);
+        if (segment) |found| if (location.row < found.disk.rows) return found;
+        return collection.fail(error.Corrupt, "the index names row {d} of segment {d}, which does not exist; the file is " ++
+            "damaged, restore it from a backup", .{ location.row, location.segment });
+    }
+
+    /// True where the newest state still has the cached row: rows never change, so the place is proof.
+    fn isStillAt(collection: *Collection, key_hash: u64, location: u64) Error!bool {
+        const state = try collection.currentState();
+        const candidates = try key_index.find(collection.source(), state.index, key_hash);
+        return std.mem.indexOfScalar(u64, candidates.slice(), location) != null;
+    }
+
+    fn checkBatch(collection: *Collection, batch: Batch) Error!void {
+        try collection.checkKeys(batch.keys, batch.key_lens);
+        if (batch.vectors.len != batch.key_lens.len * collection.dimension) {
+            return collection.fail(error.Dimension, "found {d} numbers for {d} vectors, expected {d} for each", .{
+                batch.vectors.len, batch.key_lens.len, collection.dimension,
+            });
+        }
+        if (batch.metadata_lens.len > 0) {
+            var total: usize = 0;
+            for (batch.metadata_lens) |len| {
+                if (len > limits.metadata_bytes_max) return collection.fail(error.InvalidArgument, "metadata of {d} bytes, " ++
+                    "at most {d} fit", .{ len, limits.metadata_bytes_max });
+                total += len;
+            }
+            if (batch.metadata_lens.len != batch.key_lens.len or total != batch.metadata.len) {
+                return collection.fail(error.InvalidArgument, "the metadata's lengths do not match its bytes", .{});
+            }
+        }
+        for (0..batch.key_lens.len) |i| {
+            try collection.checkVector(batch.vectors[i * collection.dimension ..][0..collection.dimension], i);
+        }
+    }
+
+    /// Finite, and under cosine not zero. `position` is the vector's place in its batch.
+    pub fn checkVector(collection: *Collection, vector: []const f32, position: usize) Error!void {
+        switch (kernels.active().validate(vector.ptr, vector.len)) {
+            .ok => {},
+            .not_finite => {
+                const at = for (vector, 0..) |value, i| {
+                    if (!std.math.isFinite(value)) break i;
+                } else 0;
+                return collection.fail(error.InvalidVector, "vector {d} has {d} at index {d}; every value must be a finite " ++
+                    "number", .{ position, vector[at], at });
+            },
+            .all_zero => if (collection.metric == .cosine) {
+                return collection.fail(error.InvalidVector, "vector {d} is all zeros, which has no direction to compare " ++
+                    "under the cosine metric", .{position});
+            },
+        }
+        if (collection.metric != .cosine) return;
+        const inverse = metrics.inverseNorm(vector);
+        if (!std.math.isFinite(inverse) or inverse == 0) return collection.fail(error.InvalidVector, "vector {d} is too " ++
+            "short or too long to be normalised for the cosine metric (inverse norm {d}); scale it", .{ position, inverse });
+    }
+
+    fn checkKeys(collection: *Collection, keys: []const u8, key_lens: []const u32) Error!void {
+        var total: usize = 0;
+        for (key_lens) |len| {
+            if (len > keys.len - total) return collection.fail(error.InvalidArgument, "the keys' lengths exceed their {d} " ++
+                "bytes", .{keys.len});
+            try collection.checkKey(keys[total..][0..len]);
+            total += len;
+        }
+        if (total != keys.len) return collection.fail(error.InvalidArgument, "the keys' lengths add up to {d}, there are " ++
+            "{d} bytes", .{ total, keys.len });
+    }
+
+    fn checkKey(collection: *Collection, key: []const u8) Error!void {
+        if (key.len == 0) return collection.fail(error.Key, "the key is empty; give at least one character", .{});
+        if (key.len > limits.key_bytes_max) return collection.fail(error.Key, "the key has {d} bytes of UTF-8, at most {d} " ++
+            "fit; hash long keys", .{ key.len, limits.key_bytes_max });
+    }
+
+    fn checkOut(collection: *Collection, len: usize, count: usize) Error!void {
+        if (len == count * collection.dimension) return;
+        return collection.fail(error.Dimension, "found room for {d} numbers, expected {d} × {d}", .{
+            len, count, collection.dimension,
+        });
+    }
+
+    pub fn fail(collection: *Collection, failure: Error, comptime text: []const u8, arguments: anytype) Error {
+        return collection.scope.parent().diagnostics.fail(failure, text, arguments);
+    }
+};
+
+fn hotBytes(hot: *const HotCache) u64 {
+    const entry_bytes = @sizeOf(@import("hot_cache.zig").Entry) + @as(u64, hot.dimension) * @sizeOf(f32);
+    return hot.entry_count * entry_bytes;
+}
+
+fn checkOptions(database: *Database, name: []const u8, options: CollectionOptions) Error!void {
+    const diagnostics = database.diagnostics;
+    if (name.len == 0 or name.len > limits.collection_name_bytes_max) {
+        return diagnostics.fail(error.InvalidArgument, "the collection's name has {d} bytes of UTF-8, expected 1 to {d}", .{
+            name.len, limits.collection_name_bytes_max,
+        });
+    }
+    if (options.model.len > limits.model_bytes_max) return diagnostics.fail(error.InvalidArgument, "the model's name has {d} " ++
+        "bytes of UTF-8, at most {d} fit", .{ options.model.len, limits.model_bytes_max });
+    if (options.dimension > limits.dimension_max) return diagnostics.fail(error.InvalidArgument, "dimension is {d}, at most " ++
+        "{d} is supported", .{ options.dimension, limits.dimension_max });
+}
+
+fn checkIdentity(database: *Database, identity: *const collection_state.Identity, options: CollectionOptions) Error!void {
+    const diagnostics = database.diagnostics;
+    if (options.dimension != 0 and options.dimension != identity.dimension) {
+        return diagnostics.fail(error.Dimension, "the collection \"{s}\" has dimension {d}, it was opened with {d}; use the " ++
+            "file's, or another collection", .{ identity.name(), identity.dimension, options.dimension });
+    }
+    if (options.metric) |metric| if (@intFromEnum(metric) != identity.metric) {
+        const found: Metric = @enumFromInt(identity.metric);
+        return diagnostics.fail(error.InvalidArgument, "the collection \"{s}\" has the metric {s}, it was opened with {s}", .{
+            identity.name(), @tagName(found), @tagName(metric),
+        });
+    };
+    if (options.model.len > 0 and !std.mem.eql(u8, options.model, identity.model())) {
+        return diagnostics.fail(error.Model, "the collection \"{s}\" holds embeddings of the model \"{s}\", it was opened " ++
+            "for \"{s}\"; vectors of different models cannot be compared, use another file or collection", .{
+            identity.name(), identity.model(), options.model,
+        });
+    }
+}
+
+fn findOrCreate(scope: Scope, name: []const u8, options: CollectionOptions) Error!*CollectionState {
+    const found = switch (scope) {
+        .database => |database| try database.readView().find(database.source(), name),
+        .snapshot => |snapshot| try snapshot.view.find(snapshot.database.sourceOf(&snapshot.view.root), name),
+    };
+    if (found) |state| return state;
+    const database = scope.parent();
+    if (scope == .snapshot or !options.create or database.options.readonly) {
+        return database.diagnostics.fail(error.InvalidArgument, "there is no collection \"{s}\"; create it in the database " ++
+            "first", .{name});
+    }
+    const own = try database.beginImplicit();
+    errdefer |err| database.failWrite(own, err);
+    const transaction = database.transaction.?;
+    // Another process may have made it since.
+    const existing = try transaction.working.find(transaction.source(), name);
+    const state = existing orelse try createState(transaction, name, options);
+    const index = state.catalogue_index;
+    if (!own) return state;
+    try database.commit();
+    return (try database.current.collection(database.source(), index)) orelse error.Closed;
+}
+
+fn createState(transaction: *Transaction, name: []const u8, options: CollectionOptions) Error!*CollectionState {
+    const gpa = transaction.gpa;
+    const identity = gpa.create(collection_state.Identity) catch
+        return transaction.diagnostics.failOs(error.OutOfMemory, "creating a collection");
+    identity.* = .{
+        .id = transaction.working.root.next_collection_id,
+        .dimension = if (options.dimension == 0) limits.dimension_default else options.dimension,
+        .metric = @intFromEnum(options.metric orelse .cosine),
+        .name_len = @intCast(name.len),
+        .model_len = @intCast(options.model.len),
+    };
+    @memcpy(identity.name_buffer[0..name.len], name);
+    @memcpy(identity.model_buffer[0..options.model.len], options.model);
+    return transaction.createCollection(identity);
+}
+
+/// Writes the names of all collections to `out`, each as its length (u32) and its UTF-8, in the order
+/// of their creation. `BufferTooSmall` says in `needed` how many bytes they take.
+pub fn collectionNames(scope: Scope, out: []u8, needed: *usize) Error!usize {
+    const database = scope.parent();
+    if (scope == .database) try database.enterRead();
+    const view = switch (scope) {
+        .database => database.readView(),
+        .snapshot => |snapshot| &snapshot.view,
+    };
+    const source = switch (scope) {
+        .database => database.source(),
+        .snapshot => |snapshot| database.sourceOf(&snapshot.view.root),
+    };
+    var used: usize = 0;
+    var index: u32 = 0;
+    while (index < view.root.catalogue_len) : (index += 1) {
+        const state = try view.collection(source, index) orelse continue;
+        const name = state.identity.name();
+        const end = used + @sizeOf(u32) + name.len;
+        if (end <= out.len) {
+            std.mem.writeInt(u32, out[used..][0..4], @intCast(name.len), .little);
+            @memcpy(out[used + 4 .. end], name);
+        }
+        used = end;
+    }
+    needed.* = used;
+    if (used > out.len) return database.diagnostics.fail(error.BufferTooSmall, "the names take {d} bytes", .{used});
+    return used;
+}

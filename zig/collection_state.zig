@@ -1,0 +1,290 @@
+//! A collection as one root describes it, decoded from its catalogue page: what it is, where its
+//! index starts, and its segments. Immutable once shared: a transaction clones what it changes, so
+//! every snapshot keeps the state that it saw. States are counted; the last holder frees.
+
+const std = @import("std");
+const errors = @import("errors.zig");
+const format = @import("format.zig");
+const limits = @import("limits.zig");
+const page_array = @import("page_array.zig");
+const Source = @import("key_index.zig").Source;
+
+const Error = errors.Error;
+const PageRef = format.PageRef;
+
+/// Which rows of one segment have been checked against their checksums in this process. Shared by
+/// all states of the segment: a committed row never changes.
+pub const Verified = struct {
+    references: u32 = 1,
+    rows: std.DynamicBitSetUnmanaged,
+
+    fn create(gpa: std.mem.Allocator, capacity: u32) error{OutOfMemory}!*Verified {
+        const verified = try gpa.create(Verified);
+        errdefer gpa.destroy(verified);
+        verified.* = .{ .rows = try .initEmpty(gpa, capacity) };
+        return verified;
+    }
+
+    fn release(verified: *Verified, gpa: std.mem.Allocator) void {
+        verified.references -= 1;
+        if (verified.references > 0) return;
+        verified.rows.deinit(gpa);
+        gpa.destroy(verified);
+    }
+};
+
+pub const SegmentState = struct {
+    references: u32 = 1,
+    disk: format.Segment,
+    /// The page it was read from; none for the growing segment, which lies in the collection's page.
+    page: PageRef = .none,
+    page_born: u64 = 0,
+    /// Private to the running transaction, and not as `page` says any more.
+    changed: bool = false,
+    verified: *Verified,
+
+    pub fn create(gpa: std.mem.Allocator, disk: *const format.Segment) error{OutOfMemory}!*SegmentState {
+        const segment = try gpa.create(SegmentState);
+        errdefer gpa.destroy(segment);
+        segment.* = .{ .disk = disk.*, .verified = try Verified.create(gpa, disk.capacity) };
+        return segment;
+    }
+
+    pub fn clone(segment: *const SegmentState, gpa: std.mem.Allocator) error{OutOfMemory}!*SegmentState {
+        const copy = try gpa.create(SegmentState);
+        copy.* = segment.*;
+        copy.references = 1;
+        copy.verified.references += 1;
+        return copy;
+    }
+
+    pub fn release(segment: *SegmentState, gpa: std.mem.Allocator) void {
+        segment.references -= 1;
+        if (segment.references > 0) return;
+        segment.verified.release(gpa);
+        gpa.destroy(segment);
+    }
+
+    pub fn vectorOffset(segment: *const SegmentState, row: u32, stride: u64) u64 {
+        return format.pageOffset(segment.disk.extent_page) + row * stride;
+    }
+
+    pub fn entryOffset(segment: *const SegmentState, row: u32, stride: u64) u64 {
+        return format.pageOffset(segment.disk.extent_page) + segment.disk.capacity * stride +
+            @as(u64, row) * @sizeOf(format.RowEntry);
+    }
+};
+
+/// The parts of a collection that never change, shared by all its states.
+pub const Identity = struct {
+    references: u32 = 1,
+    id: u32,
+    dimension: u32,
+    metric: u32,
+    name_len: u32,
+    model_len: u32,
+    name_buffer: [limits.collection_name_bytes_max + 1]u8 = @splat(0),
+    model_buffer: [1024]u8 = @splat(0),
+
+    pub fn name(identity: *const Identity) []const u8 {
+        return identity.name_buffer[0..identity.name_len];
+    }
+    pub fn model(identity: *const Identity) []const u8 {
+        return identity.model_buffer[0..identity.model_len];
+    }
+    pub fn release(identity: *Identity, gpa: std.mem.Allocator) void {
+        identity.references -= 1;
+        if (identity.references == 0) gpa.destroy(identity);
+    }
+};
+
+pub const CollectionState = struct {
+    references: u32 = 1,
+    identity: *Identity,
+    /// Position in the catalogue.
+    catalogue_index: u32,
+    page: PageRef = .none,
+    page_born: u64 = 0,
+    index: PageRef = .none,
+    index_pages: u32 = 0,
+    live_rows: u64 = 0,
+    segment_count: u32 = 0,
+    has_growing: bool = false,
+    segments: PageRef = .none,
+    /// Elements of the segment array on disk: the segments that are sealed.
+    segment_array_len: u32 = 0,
+    /// By segment id; null until needed. The growing one is always loaded.
+    loaded: std.ArrayList(?*SegmentState) = .empty,
+
+    pub fn createNew(gpa: std.mem.Allocator, identity: *Identity, catalogue_index: u32) error{OutOfMemory}!*CollectionState {
+        const state = try gpa.create(CollectionState);
+        state.* = .{ .identity = identity, .catalogue_index = catalogue_index };
+        return state;
+    }
+
+    pub fn clone(state: *const CollectionState, gpa: std.mem.Allocator) error{OutOfMemory}!*CollectionState {
+        const copy = try gpa.create(CollectionState);
+        errdefer gpa.destroy(copy);
+        copy.* = state.*;
+        copy.references = 1;
+        copy.loaded = try state.loaded.clone(gpa);
+        copy.identity.references += 1;
+        for (copy.loaded.items) |maybe| if (maybe) |segment| {
+            segment.references += 1;
+        };
+        return copy;
+    }
+
+    pub fn retain(state: *CollectionState) *CollectionState {
+        state.references += 1;
+        return state;
+    }
+
+    pub fn release(state: *CollectionState, gpa: std.mem.Allocator) void {
+        state.references -= 1;
+        if (state.references > 0) return;
+        for (state.loaded.items) |maybe| if (maybe) |segment| segment.release(gpa);
+        state.loaded.deinit(gpa);
+        state.identity.release(gpa);
+        gpa.destroy(state);
+    }
+
+    pub fn vectorStride(state: *const CollectionState) u64 {
+        return format.vectorStride(state.identity.dimension);
+    }
+
+    /// Decodes the catalogue page `ref`. `previous` is an older state of the same collection, whose
+    /// unchanged segments are kept.
+    pub fn load(
+        gpa: std.mem.Allocator,
+        source: Source,
+        ref: PageRef,
+        catalogue_index: u32,
+        previous: ?*CollectionState,
+    ) Error!*CollectionState {
+        const page: *const format.CollectionPage = @ptrCast(try source.load(ref));
+        try validate(source, ref, page);
+        const oom = source.cache.diagnostics;
+        const identity = gpa.create(Identity) catch return oom.failOs(error.OutOfMemory, "opening a collection");
+        identity.* = .{
+            .id = page.id,
+            .dimension = page.dimension,
+            .metric = page.metric,
+            .name_len = page.name_bytes,
+            .model_len = page.model_bytes,
+            .name_buffer = page.name,
+            .model_buffer = page.model,
+        };
+        const state = gpa.create(CollectionState) catch {
+            gpa.destroy(identity);
+            return oom.failOs(error.OutOfMemory, "opening a collection");
+        };
+        state.* = .{
+            .identity = identity,
+            .catalogue_index = catalogue_index,
+            .page = ref,
+            .page_born = page.header.transaction_id,
+            .index = page.index,
+            .index_pages = page.index_pages,
+            .live_rows = page.live_rows,
+            .segment_count = page.segment_count,
+            .has_growing = page.has_growing != 0,
+            .segments = page.segments,
+            .segment_array_len = page.segment_count - page.has_growing,
+        };
+        errdefer state.release(gpa);
+        state.loaded.appendNTimes(gpa, null, state.segment_count) catch
+            return oom.failOs(error.OutOfMemory, "opening a collection");
+        if (state.has_growing) {
+            const growing = page.growing;
+            try validateSegment(source, ref, &growing, state, state.segment_count - 1);
+            const segment = SegmentState.create(gpa, &growing) catch
+                return oom.failOs(error.OutOfMemory, "opening a collection");
+            state.loaded.items[state.segment_count - 1] = segment;
+        }
+        if (previous) |older| try state.keepFrom(gpa, source, older);
+        return state;
+    }
+
+    /// Takes over the loaded segments of an older state that are still the same, and what is known of
+    /// the rows of the one that grew.
+    fn keepFrom(state: *CollectionState, gpa: std.mem.Allocator, source: Source, older: *CollectionState) Error!void {
+        if (older.identity.id != state.identity.id) return;
+        const common = @min(older.loaded.items.len, state.loaded.items.len);
+        for (older.loaded.items[0..common], 0..) |maybe, index| {
+            const segment = maybe orelse continue;
+            if (state.loaded.items[index]) |grown| {
+                if (grown.disk.extent_page != segment.disk.extent_page) continue;
+                segment.verified.references += 1;
+                grown.verified.release(gpa);
+                grown.verified = segment.verified;
+                continue;
+            }
+            const ref = try page_array.get(source, state.segments, state.segment_array_len, @intCast(index));
+            if (ref.isNone() or ref.page != segment.page.page or ref.checksum != segment.page.checksum) continue;
+            segment.references += 1;
+            state.loaded.items[index] = segment;
+        }
+    }
+
+    /// The segment, read when first asked for; null where it was dropped.
+    pub fn loadSegment(state: *CollectionState, gpa: std.mem.Allocator, source: Source, id: u32) Error!?*SegmentState {
+        if (id >= state.segment_count) return null;
+        if (state.loaded.items[id]) |loaded| return loaded;
+        const ref = try page_array.get(source, state.segments, state.segment_array_len, id);
+        if (ref.isNone()) return null;
+        const page: *const format.SegmentPage = @ptrCast(try source.load(ref));
+        if (page.header.type != .segment) return source.corrupt(ref, "is not a segment's page");
+        try validateSegment(source, ref, &page.segment, state, id);
+        const loaded = SegmentState.create(gpa, &page.segment) catch
+            return source.cache.diagnostics.failOs(error.OutOfMemory, "reading a segment");
+        loaded.page = ref;
+        loaded.page_born = page.header.transaction_id;
+        state.loaded.items[id] = loaded;
+        return loaded;
+    }
+};
+
+/// Everything that later code relies on is checked here, before it is used: the file may be hostile.
+fn validate(source: Source, ref: PageRef, page: *const format.CollectionPage) Error!void {
+    const is_sound = page.header.type == .collection and
+        page.dimension >= 1 and page.dimension <= limits.dimension_max and
+        page.metric <= 2 and page.has_growing <= 1 and
+        page.segment_count <= @min(limits.segments_max, source.file_pages) and
+        page.segment_count >= page.has_growing and
+        page.name_bytes >= 1 and page.name_bytes <= limits.collection_name_bytes_max and
+        page.model_bytes <= limits.model_bytes_max;
+    if (!is_sound) return source.corrupt(ref, "is not a sound collection page");
+}
+
+fn validateSegment(
+    source: Source,
+    ref: PageRef,
+    disk: *const format.Segment,
+    state: *const CollectionState,
+    id: u32,
+) Error!void {
+    const stride = state.vectorStride();
+    const fixed_bytes = @as(u64, disk.capacity) * (stride + @sizeOf(format.RowEntry));
+    const is_sound = disk.id == id and
+        disk.capacity >= 1 and disk.capacity <= limits.segment_rows_max and
+        disk.rows <= disk.capacity and disk.dead_rows <= disk.rows and
+        disk.heap_count <= limits.heap_extents_max and
+        isExtent(source, disk.extent_page, disk.extent_page_count) and
+        @as(u64, disk.extent_page_count) * format.page_bytes >= fixed_bytes;
+    if (!is_sound) return source.corrupt(ref, "describes an impossible segment");
+    for (disk.heap[0..disk.heap_count]) |extent| {
+        if (!isExtent(source, extent.page, extent.page_count) or
+            extent.used_bytes > @as(u64, extent.page_count) * format.page_bytes)
+        {
+            return source.corrupt(ref, "describes an impossible heap extent");
+        }
+    }
+}
+
+fn isExtent(source: Source, page: u32, count: u32) bool {
+    if (count == 0 or page < format.first_free_page) return false;
+    const end = @as(u64, page) + count;
+    if (end > source.file_pages) return false;
+    return page / format.window_pages == (end - 1) / format.window_pages;
+}

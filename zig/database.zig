@@ -1,0 +1,538 @@
+//! One connection to one file: which state it reads, and the transaction that it may be writing.
+//!
+//! Two connections to a file, in one process or in two, are equals: they meet only in the file's
+//! locks and root slots. Within a connection calls are one at a time; the boundary sees to that.
+//!
+//! Reading costs no system call while nobody commits: the root slots are watched through a map, and
+//! the current state stays pinned by its snapshot lock.
+
+const std = @import("std");
+const os = @import("os/os.zig");
+const creation = @import("creation.zig");
+const errors = @import("errors.zig");
+const format = @import("format.zig");
+const memory = @import("os/memory.zig");
+const roots = @import("roots.zig");
+const rows = @import("rows.zig");
+const write_session = @import("write_session.zig");
+const Backup = @import("backup.zig").Backup;
+const Image = @import("image.zig").Image;
+const PageCache = @import("page_cache.zig").PageCache;
+const SnapshotLocks = @import("snapshot_locks.zig").SnapshotLocks;
+const Source = @import("key_index.zig").Source;
+const Transaction = @import("transaction.zig").Transaction;
+const View = @import("view.zig").View;
+
+const Error = errors.Error;
+const WriteSession = write_session.WriteSession;
+pub const Durability = write_session.Durability;
+
+pub const Options = struct {
+    /// Never writes, creates or repairs anything.
+    readonly: bool = false,
+    /// Makes the file where there is none.
+    create: bool = true,
+    durability: Durability = .full,
+    /// How long a write waits for another connection's transaction.
+    busy_timeout_ms: u32 = 5000,
+    /// File pages kept mapped between operations; beyond it they are given back.
+    memory_budget_bytes: u64 = 64 * 1024 * 1024,
+};
+
+/// All counts and bytes are measured.
+pub const DatabaseStats = struct {
+    file_bytes: u64,
+    index_bytes: u64,
+    collection_count: u64,
+    transaction_id: u64,
+    memory_bytes: u64,
+    snapshot_count: u64,
+    durable_transaction_id: u64,
+};
+
+/// One consistent state, held until `close`. It keeps its pages from being reused and nothing else.
+pub const Snapshot = struct {
+    database: *Database,
+    view: View,
+
+    pub fn close(snapshot: *Snapshot) void {
+        const database = snapshot.database;
+        database.locks.release(snapshot.view.root.transaction_id);
+        database.snapshot_count -= 1;
+        snapshot.view.deinit();
+        database.gpa.destroy(snapshot);
+    }
+};
+
+pub const Database = struct {
+    gpa: std.mem.Allocator,
+    system: os.System,
+    file: os.File,
+    diagnostics: *errors.Diagnostics,
+    options: Options,
+    header: format.Header,
+    boot_id: ?[16]u8,
+    /// Of the process that opened it: after a fork the child must not use the connection.
+    process_id: u64,
+    /// Nobody else can change the content (memory, bytes): nothing to watch and nothing to lock.
+    is_private: bool,
+    image: Image,
+    cache: PageCache,
+    watch: roots.Watch,
+    locks: SnapshotLocks,
+    scratch: *rows.RowReader.Scratch,
+    other_scratch: *rows.RowReader.Scratch,
+    /// The newest committed state that this connection knows.
+    current: View,
+    /// The slots' words when `current` was known to be the newest.
+    words: ?roots.Watch.Words = null,
+    /// The transaction whose lock keeps `current` readable; null right after an own commit.
+    pinned: ?u64 = null,
+    session: ?*WriteSession = null,
+    transaction: ?*Transaction = null,
+    snapshot_count: u32 = 0,
+
+    pub fn open(
+        gpa: std.mem.Allocator,
+        system: os.System,
+        path: []const u8,
+        options: Options,
+        diagnostics: *errors.Diagnostics,
+    ) Error!*Database {
+        if (path.len == 0 or std.mem.indexOfScalar(u8, path, 0) != null) {
+            return diagnostics.fail(error.InvalidArgument, "the path is empty or holds a NUL; give the path of a file, or " ++
+                "\":memory:\"", .{});
+        }
+        const is_memory = std.mem.eql(u8, path, ":memory:");
+        if (is_memory and options.readonly) {
+            return diagnostics.fail(error.InvalidArgument, "\":memory:\" is always new and empty, so it cannot be opened " ++
+                "readonly", .{});
+        }
+        const chosen = if (is_memory) memory.system() else system;
+        const file = chosen.open(gpa, path, .{
+            .readonly = options.readonly,
+            .create = options.create and !options.readonly,
+        }) catch |err| return diagnostics.failOs(err, "opening the file");
+        var effective = options;
+        if (is_memory) effective.durability = .none;
+        return openFile(gpa, chosen, file, effective, is_memory, diagnostics);
+    }
+
+    /// A read-only database in a private copy of `bytes`, which hold a whole file.
+    pub fn openBytes(
+        gpa: std.mem.Allocator,
+        bytes: []const u8,
+        options: Options,
+        diagnostics: *errors.Diagnostics,
+    ) Error!*Database {
+        const file = memory.openBytes(gpa, bytes) catch |err| return diagnostics.failOs(err, "copying the bytes");
+        var effective = options;
+        effective.readonly = true;
+        effective.create = false;
+        return openFile(gpa, memory.system(), file, effective, true, diagnostics);
+    }
+
+    fn openFile(
+        gpa: std.mem.Allocator,
+        system: os.System,
+        file: os.File,
+        options: Options,
+        is_private: bool,
+        diagnostics: *errors.Diagnostics,
+    ) Error!*Database {
+        errdefer file.close();
+        const boot_id: ?[16]u8 = if (is_private) @splat(1) else system.bootId();
+        const header = try creation.readOrCreate(.{
+            .file = file,
+            .system = system,
+            .diagnostics = diagnostics,
+            .may_create = options.create and !options.readonly,
+            .may_write = !options.readonly,
+            .busy_timeout_ms = options.busy_timeout_ms,
+        });
+        const scratch = gpa.create([2]rows.RowReader.Scratch) catch
+            return diagnostics.failOs(error.OutOfMemory, "opening the database");
+        errdefer gpa.destroy(scratch);
+        const database = gpa.create(Database) catch
+            return diagnostics.failOs(error.OutOfMemory, "opening the database");
+        errdefer gpa.destroy(database);
+        database.* = .{
+            .gpa = gpa,
+            .system = system,
+            .file = file,
+            .diagnostics = diagnostics,
+            .options = options,
+            .header = header,
+            .boot_id = boot_id,
+            .process_id = system.processId(),
+            .is_private = is_private,
+            .image = Image.init(gpa, file, .{
+                .always_mapped = is_private,
+                .budget_bytes = options.memory_budget_bytes,
+            }),
+            .cache = .{ .gpa = gpa, .file = file, .diagnostics = diagnostics },
+            .watch = .init(file),
+            .locks = .{ .gpa = gpa, .file = file, .disabled = is_private },
+            .scratch = &scratch[0],
+            .other_scratch = &scratch[1],
+            .current = .{ .gpa = gpa, .root = undefined },
+        };
+        errdefer {
+            database.locks.deinit();
+            database.cache.deinit();
+            database.image.deinit();
+        }
+        try database.loadFirst();
+        return database;
+    }
+
+    /// Checkpoints what is volatile and frees everything. Snapshots and collections of this database
+    /// are closed before.
+    pub fn close(database: *Database) void {
+        const is_owner = database.isOwner();
+        if (database.transaction != null) database.rollback();
+        if (is_owner) if (database.session) |session| {
+            // What cannot be made durable now stays volatile in the file; the next writer adopts it.
+            if (session.hasVolatileCommits() and !session.poisoned) _ = session.checkpoint() catch {};
+        };
+        if (database.session) |session| {
+            session.deinit();
+            database.gpa.destroy(session);
+        }
+        database.locks.deinit();
+        database.current.deinit();
+        database.cache.deinit();
+        database.image.deinit();
+        database.file.close();
+        database.gpa.destroy(@as(*[2]rows.RowReader.Scratch, @ptrCast(database.scratch)));
+        database.gpa.destroy(database);
+    }
+
+    /// Everything committed so far, by whomever, survives power loss.
+    pub fn flush(database: *Database) Error!void {
+        try database.checkOwner();
+        if (database.options.readonly) return;
+        if (database.transaction != null) return database.diagnostics.fail(error.InvalidArgument, "flush inside a " ++
+            "transaction; commit it first, or flush after it", .{});
+        const session = try database.openSession();
+        const root = try session.checkpoint();
+        if (root.transaction_id == database.current.root.transaction_id) {
+            database.current.root = root;
+            database.words = session.words;
+        }
+    }
+
+    /// Starts the explicit transaction. The write lock is held until `commit` or `rollback`.
+    pub fn begin(database: *Database) Error!void {
+        try database.checkOwner();
+        if (database.options.readonly) return database.diagnostics.fail(error.ReadOnly, "the database was opened readonly; " ++
+            "open it without readonly to write", .{});
+        if (database.transaction != null) return database.diagnostics.fail(error.InvalidArgument, "a transaction is already " ++
+            "running on this database; nested transactions join it, do not begin another", .{});
+        const session = try database.openSession();
+        database.unpin();
+        const root = try session.begin();
+        errdefer session.abandon();
+        try database.adopt(&root, session.watch.words());
+        const transaction = database.gpa.create(Transaction) catch return database.outOfMemory();
+        errdefer database.gpa.destroy(transaction);
+        transaction.* = .{
+            .gpa = database.gpa,
+            .writer = &session.writer,
+            .diagnostics = database.diagnostics,
+            .working = database.current.clone() catch return database.outOfMemory(),
+        };
+        database.transaction = transaction;
+    }
+
+    /// All of the transaction becomes the file's state, or none of it and an error.
+    pub fn commit(database: *Database) Error!void {
+        const transaction = database.transaction orelse return database.noTransaction();
+        const session = database.session.?;
+        if (transaction.doomed) |cause| {
+            database.rollback();
+            return database.diagnostics.fail(cause, "an earlier write of this transaction failed, so all of it was rolled " ++
+                "back; repeat the transaction", .{});
+        }
+        if (!transaction.has_changes) return database.rollback();
+        errdefer database.rollback();
+        try transaction.seal();
+        try session.publish(&transaction.working.root);
+        transaction.settle();
+        std.mem.swap(View, &database.current, &transaction.working);
+        database.words = session.words;
+        database.endTransaction(transaction);
+    }
+
+    /// Nothing of the transaction stays.
+    pub fn rollback(database: *Database) void {
+        const transaction = database.transaction orelse return;
+        transaction.forgetRows(&database.current);
+        database.session.?.abandon();
+        database.endTransaction(transaction);
+    }
+
+    fn endTransaction(database: *Database, transaction: *Transaction) void {
+        transaction.deinit();
+        database.gpa.destroy(transaction);
+        database.transaction = null;
+    }
+
+    /// The newest committed state, kept until the snapshot is closed.
+    pub fn openSnapshot(database: *Database) Error!*Snapshot {
+        try database.checkOwner();
+        if (database.transaction == null) try database.refresh();
+        const snapshot = database.gpa.create(Snapshot) catch return database.outOfMemory();
+        errdefer database.gpa.destroy(snapshot);
+        var view = database.current.clone() catch return database.outOfMemory();
+        errdefer view.deinit();
+        database.locks.acquire(view.root.transaction_id) catch |err|
+            return database.diagnostics.failOs(err, "locking the snapshot");
+        snapshot.* = .{ .database = database, .view = view };
+        database.snapshot_count += 1;
+        return snapshot;
+    }
+
+    /// False where there is no such collection.
+    pub fn dropCollection(database: *Database, name: []const u8) Error!bool {
+        const own = try database.beginImplicit();
+        errdefer |err| database.failWrite(own, err);
+        const transaction = database.transaction.?;
+        const found = try transaction.working.find(transaction.source(), name) orelse {
+            if (own) database.rollback();
+            return false;
+        };
+        const state = (try transaction.editable(found.catalogue_index)).?;
+        try transaction.dropCollection(state);
+        if (own) try database.commit();
+        return true;
+    }
+
+    /// See `Backup`.
+    pub fn openBackup(database: *Database, path: []const u8) Error!*Backup {
+        return Backup.open(database, path);
+    }
+
+    pub fn stats(database: *Database) Error!DatabaseStats {
+        try database.enterRead();
+        const stat = database.file.stat() catch |err| return database.diagnostics.failOs(err, "looking at the file");
+        const view = database.readView();
+        var index_pages: u64 = 0;
+        var index: u32 = 0;
+        while (index < view.root.catalogue_len) : (index += 1) {
+            const state = try view.collection(database.source(), index) orelse continue;
+            index_pages += state.index_pages;
+        }
+        const slots = roots.Slots.read(database.file) catch |err|
+            return database.diagnostics.failOs(err, "reading the root slots");
+        const durable = if (slots.newestDurable()) |choice| choice.root.transaction_id else 0;
+        return .{
+            .file_bytes = stat.length,
+            .index_bytes = index_pages * format.page_bytes,
+            .collection_count = view.root.collection_count,
+            .transaction_id = view.root.transaction_id,
+            .memory_bytes = database.cache.bytes() + database.image.mappedBytes(),
+            .snapshot_count = database.snapshot_count,
+            .durable_transaction_id = durable,
+        };
+    }
+
+    /// Makes sure that a transaction runs; true where this call began it and its caller ends it.
+    pub fn beginImplicit(database: *Database) Error!bool {
+        if (database.transaction) |transaction| {
+            if (transaction.doomed) |cause| return database.diagnostics.fail(cause, "an earlier write of this transaction " ++
+                "failed, so it can only be rolled back", .{});
+            return false;
+        }
+        try database.begin();
+        return true;
+    }
+
+    /// Ends a write that failed: an implicit transaction is gone, an explicit one can only roll back.
+    pub fn failWrite(database: *Database, own: bool, cause: Error) void {
+        const transaction = database.transaction orelse return;
+        if (own) return database.rollback();
+        transaction.doomed = cause;
+    }
+
+    /// Called at the start of every read: afterwards `readView` is the newest state, pinned.
+    pub fn enterRead(database: *Database) Error!void {
+        if (database.transaction != null or database.is_private) return;
+        try database.checkOwner();
+        const now = database.watch.words();
+        const is_same = now != null and database.words != null and
+            std.mem.eql(u64, &now.?, &database.words.?);
+        if (is_same and database.pinned != null) return;
+        if (is_same and try database.pinKnown()) return;
+        try database.refresh();
+    }
+
+    /// The state that reads see: the running transaction's, or the newest committed one.
+    pub fn readView(database: *Database) *View {
+        return if (database.transaction) |transaction| &transaction.working else &database.current;
+    }
+
+    pub fn source(database: *Database) Source {
+        if (database.transaction) |transaction| return transaction.source();
+        return .{ .cache = &database.cache, .file_pages = database.current.root.file_pages };
+    }
+
+    pub fn sourceOf(database: *Database, root: *const format.Root) Source {
+        return .{ .cache = &database.cache, .file_pages = root.file_pages };
+    }
+
+    pub fn reader(database: *Database, scratch: *rows.RowReader.Scratch) rows.RowReader {
+        return .{ .image = &database.image, .diagnostics = database.diagnostics, .scratch = scratch };
+    }
+
+    /// After an own commit the state is known but not locked. It is locked now, and still the newest
+    /// if no slot has changed meanwhile.
+    fn pinKnown(database: *Database) Error!bool {
+        const transaction_id = database.current.root.transaction_id;
+        database.locks.acquire(transaction_id) catch |err|
+            return database.diagnostics.failOs(err, "locking the state to read");
+        const now = database.watch.words();
+        if (now == null or !std.mem.eql(u64, &now.?, &database.words.?)) {
+            database.locks.release(transaction_id);
+            return false;
+        }
+        database.pinned = transaction_id;
+        return true;
+    }
+
+    fn unpin(database: *Database) void {
+        if (database.pinned) |transaction_id| database.locks.release(transaction_id);
+        database.pinned = null;
+    }
+
+    /// Finds the newest state, locks it, and makes it the current one. A state is safe to read once
+    /// its lock is held and it was still the newest after that: a writer publishes before it looks
+    /// for locks.
+    fn refresh(database: *Database) Error!void {
+        if (database.is_private) return;
+        const attempts_max = 3;
+        for (0..attempts_max) |_| {
+            if (try database.tryRefresh()) return;
+        }
+        const gate: os.LockRange = .{ .start = format.lock_gate, .len = 1 };
+        while (!(database.file.lock(.snapshots, .shared, gate) catch |err|
+            return database.diagnostics.failOs(err, "taking the reader gate"))) database.system.sleepMs(1);
+        defer database.file.unlock(.snapshots, gate);
+        const words = database.watch.words();
+        const root = try database.newestRoot();
+        try database.pinRoot(&root);
+        return database.adoptPinned(&root, words);
+    }
+
+    fn tryRefresh(database: *Database) Error!bool {
+        const words = database.watch.words();
+        const root = try database.newestRoot();
+        try database.pinRoot(&root);
+        const again = try database.newestRoot();
+        if (!std.mem.eql(u8, &again.checksum, &root.checksum)) return false;
+        try database.adoptPinned(&root, words);
+        return true;
+    }
+
+    fn pinRoot(database: *Database, root: *const format.Root) Error!void {
+        database.locks.acquire(root.transaction_id) catch |err| switch (err) {
+            // A file system without locks: a read-only file there is taken as one that nobody writes.
+            error.LocksUnsupported => if (!database.options.readonly)
+                return database.diagnostics.failOs(err, "locking the state to read")
+            else {
+                database.locks.disabled = true;
+            },
+            else => return database.diagnostics.failOs(err, "locking the state to read"),
+        };
+        database.unpin();
+        database.pinned = root.transaction_id;
+    }
+
+    fn adoptPinned(database: *Database, root: *const format.Root, words: ?roots.Watch.Words) Error!void {
+        errdefer database.unpin();
+        const stat = database.file.stat() catch |err| return database.diagnostics.failOs(err, "looking at the file");
+        if (stat.length < format.pageOffset(root.file_pages)) {
+            return database.diagnostics.fail(error.Corrupt, "the file has {d} bytes, its newest root says at least {d}; it " ++
+                "was truncated, restore it from a backup", .{ stat.length, format.pageOffset(root.file_pages) });
+        }
+        try database.adopt(root, words);
+    }
+
+    fn newestRoot(database: *Database) Error!format.Root {
+        const slots = roots.Slots.read(database.file) catch |err|
+            return database.diagnostics.failOs(err, "reading the root slots");
+        const choice = slots.newest(database.boot_id) orelse
+            return database.diagnostics.fail(error.Corrupt, "none of the six root slots (offsets {d} to {d}) is intact; the " ++
+                "file is damaged, restore it from a backup", .{ roots.slotOffset(0), roots.slotOffset(format.slot_count - 1) });
+        return choice.root;
+    }
+
+    /// Makes `root` the current state. A state that goes back (after a failed sync elsewhere) keeps
+    /// nothing of what was known.
+    fn adopt(database: *Database, root: *const format.Root, words: ?roots.Watch.Words) Error!void {
+        const known = &database.current.root;
+        if (!std.mem.eql(u8, &root.checksum, &known.checksum)) {
+            if (root.transaction_id < known.transaction_id) {
+                database.current.deinit();
+                database.current = .{ .gpa = database.gpa, .root = root.* };
+            } else {
+                var next = try database.current.advance(database.sourceOf(root), root);
+                std.mem.swap(View, &database.current, &next);
+                next.deinit();
+            }
+        }
+        database.words = words;
+    }
+
+    fn loadFirst(database: *Database) Error!void {
+        if (!database.is_private) {
+            database.current.root.checksum = @splat(0);
+            database.current.root.transaction_id = 0;
+            return database.refresh();
+        }
+        database.current.root = try database.newestRoot();
+        const stat = database.file.stat() catch |err| return database.diagnostics.failOs(err, "looking at the bytes");
+        if (stat.length < format.pageOffset(database.current.root.file_pages)) {
+            return database.diagnostics.fail(error.Corrupt, "there are {d} bytes, the newest root says at least {d}; they " ++
+                "were cut short", .{ stat.length, format.pageOffset(database.current.root.file_pages) });
+        }
+    }
+
+    fn openSession(database: *Database) Error!*WriteSession {
+        if (database.session) |session| return session;
+        const session = database.gpa.create(WriteSession) catch return database.outOfMemory();
+        session.* = .{
+            .gpa = database.gpa,
+            .system = database.system,
+            .file = database.file,
+            .cache = &database.cache,
+            .watch = database.watch,
+            .diagnostics = database.diagnostics,
+            .durability = database.options.durability,
+            .busy_timeout_ms = database.options.busy_timeout_ms,
+            .boot_id = database.boot_id,
+            .space = .{ .gpa = database.gpa, .file_pages = 0 },
+            .writer = undefined,
+        };
+        session.init();
+        database.session = session;
+        return session;
+    }
+
+    fn isOwner(database: *const Database) bool {
+        return database.is_private or database.process_id == database.system.processId();
+    }
+
+    fn checkOwner(database: *Database) Error!void {
+        if (!database.isOwner()) return database.diagnostics.fail(error.Closed, "the process was forked after the database " ++
+            "was opened; open it again in the child", .{});
+    }
+
+    fn noTransaction(database: *Database) Error {
+        return database.diagnostics.fail(error.InvalidArgument, "no transaction is running; begin one first", .{});
+    }
+
+    pub fn outOfMemory(database: *Database) Error {
+        return database.diagnostics.failOs(error.OutOfMemory, "working on the database");
+    }
+};

@@ -1,0 +1,323 @@
+//! Every magic number, structure and offset on disk, and nothing else. Frozen: docs/file-format.md
+//! draws what is declared here, and the sizes are asserted below.
+//!
+//! Little endian, position independent: a place is a page index (4 KiB pages from the start of the
+//! file) or a byte offset, never an address. Structures are read from buffers of 64-byte alignment.
+//!
+//!     page 0       static header, written once
+//!     pages 1..4   durable root slots D0..D3, one 512-byte slot at the start of each page
+//!     pages 5..6   volatile root slots V0, V1
+//!     page 7       copy of the static header
+//!     page 8..     index pages and extents
+//!     2^62..       no content: bytes that are only ever locked
+
+const std = @import("std");
+const builtin = @import("builtin");
+
+comptime {
+    std.debug.assert(builtin.cpu.arch.endian() == .little);
+}
+
+pub const page_bytes: u32 = 4096;
+pub const Page = [page_bytes]u8;
+/// Where pages are held in memory, so that structures can be read in place.
+pub const page_alignment = 64;
+
+pub const header_page: u32 = 0;
+pub const durable_slot_page: u32 = 1;
+pub const durable_slot_count: u32 = 4;
+pub const volatile_slot_page: u32 = 5;
+pub const volatile_slot_count: u32 = 2;
+pub const slot_count: u32 = durable_slot_count + volatile_slot_count;
+pub const header_copy_page: u32 = 7;
+pub const first_free_page: u32 = 8;
+/// A new file is made this long, so that its first small commits extend nothing.
+pub const initial_pages: u32 = 16;
+
+/// No extent crosses a multiple of this, so that each lies in one window of the map.
+pub const window_bytes: u64 = 1 << 30;
+pub const window_pages: u32 = @intCast(window_bytes / page_bytes);
+
+// Lock bytes, beyond any content. A connection locks them, nobody ever writes them.
+pub const lock_base: u64 = 1 << 62;
+pub const lock_writer: u64 = lock_base + 0;
+pub const lock_gate: u64 = lock_base + 1;
+pub const lock_exclusive: u64 = lock_base + 2;
+/// Held shared by every connection whose volatile commits are not yet durable.
+pub const lock_volatile: u64 = lock_base + 3;
+/// A reader of transaction T holds this + T shared.
+pub const lock_snapshots: u64 = lock_base + 4096;
+pub const lock_snapshots_len: u64 = 1 << 61;
+
+pub const magic = "VectorLite file\x00".*;
+pub const format_major: u16 = 1;
+pub const format_minor: u16 = 0;
+
+/// Written once, when the file is made; a copy is in `header_copy_page`.
+pub const Header = extern struct {
+    magic: [16]u8 = magic,
+    format_major: u16 = format_major,
+    format_minor: u16 = format_minor,
+    page_bytes: u32 = page_bytes,
+    /// Unknown bits here are ignored.
+    compatible_features: u32 = 0,
+    /// Unknown bits here allow reading only.
+    readonly_features: u32 = 0,
+    /// Unknown bits here forbid opening.
+    incompatible_features: u32 = 0,
+    reserved_a: u32 = 0,
+    uuid: [16]u8,
+    /// Secret of the key hash (hash.zig).
+    hash_key: [16]u8,
+    created_ms: i64,
+    reserved_b: [416]u8 = @splat(0),
+    /// `checksum.slot` over everything before it.
+    checksum: [16]u8 = @splat(0),
+};
+
+/// Points at a page and says what it must contain. Page 0 means "none".
+pub const PageRef = extern struct {
+    checksum: u64 = 0,
+    page: u32 = 0,
+    reserved: u32 = 0,
+
+    pub const none: PageRef = .{};
+
+    pub fn isNone(ref: PageRef) bool {
+        return ref.page == 0;
+    }
+};
+
+pub const RootKind = enum(u32) { durable = 1, @"volatile" = 2, _ };
+
+pub const root_magic: u64 = 0x746F6F722E6C7600 | 0x31; // "1vl.root" in memory order
+
+/// One commit. The newest acceptable root is the state of the file.
+pub const Root = extern struct {
+    magic: u64 = root_magic,
+    transaction_id: u64,
+    /// Counts durable roots; root n lives in durable slot n mod 4.
+    durable_sequence: u64,
+    kind: RootKind,
+    collection_count: u32,
+    /// Of the machine that wrote a volatile root; it means nothing after another boot.
+    boot_id: [16]u8,
+    commit_ms: i64,
+    /// Pages below this are in use or free; the file is at least this long.
+    file_pages: u32,
+    /// Slots of the catalogue's array, used or not.
+    catalogue_len: u32,
+    catalogue: PageRef,
+    next_collection_id: u32,
+    reserved_a: u32 = 0,
+    reserved_b: [408]u8 = @splat(0),
+    /// `checksum.slot` over everything before it.
+    checksum: [16]u8 = @splat(0),
+};
+
+pub const slot_bytes: u32 = @sizeOf(Root);
+
+pub const PageType = enum(u16) { inner = 1, bucket = 2, array = 3, tombstones = 4, collection = 5, segment = 6, _ };
+
+pub const PageHeader = extern struct {
+    type: PageType,
+    /// Inner page of the key index: its level, 0 at the root. Bucket: hash bits that all its
+    /// entries share. Array: its height above the leaves, 1 for the lowest.
+    depth: u16,
+    /// Bucket: its entries. Collection: see there.
+    count: u32,
+    /// The transaction that wrote the page.
+    transaction_id: u64,
+    reserved: [16]u8 = @splat(0),
+};
+
+pub const fanout = 256;
+
+/// A page of 256 children: of the key index (by eight bits of the hash; several neighbouring
+/// children may be one bucket) or of an array (by eight bits of the index).
+pub const InnerPage = extern struct {
+    header: PageHeader,
+    pages: [fanout]u32,
+    checksums: [fanout]u64,
+    /// Of the key index: bit i mod 8 of byte i / 8 is set where child i is an inner page, so that the
+    /// used pages are counted without reading any bucket.
+    inner_children: [fanout / 8]u8,
+    reserved: [960]u8 = @splat(0),
+
+    pub fn ref(inner: *const InnerPage, index: usize) PageRef {
+        return .{ .page = inner.pages[index], .checksum = inner.checksums[index] };
+    }
+
+    pub fn isInner(inner: *const InnerPage, index: usize) bool {
+        return inner.inner_children[index / 8] >> @intCast(index % 8) & 1 != 0;
+    }
+};
+
+pub const bucket_capacity = 254;
+
+/// Entries sorted by hash; equal hashes may occur, the stored keys tell them apart.
+pub const BucketPage = extern struct {
+    header: PageHeader,
+    hashes: [bucket_capacity]u64,
+    locations: [bucket_capacity]u64,
+};
+
+/// Where a row is: segment in bits 40..63, row in bits 8..39, flags (none yet) in bits 0..7.
+pub const Location = packed struct(u64) {
+    flags: u8 = 0,
+    row: u32,
+    segment: u24,
+
+    pub fn toInt(location: Location) u64 {
+        return @bitCast(location);
+    }
+    pub fn fromInt(value: u64) Location {
+        return @bitCast(value);
+    }
+};
+
+pub const tombstone_rows_per_page = (page_bytes - @sizeOf(PageHeader)) * 8;
+
+/// Bit r mod 8 of byte r / 8 is set where row r of the page's block is dead.
+pub const TombstonePage = extern struct {
+    header: PageHeader,
+    bits: [page_bytes - @sizeOf(PageHeader)]u8,
+};
+
+pub const tombstone_pages_max = 3;
+
+pub const HeapExtent = extern struct {
+    page: u32,
+    page_count: u32,
+    used_bytes: u32,
+    reserved: u32 = 0,
+};
+
+/// A run of rows. The fixed extent holds `capacity` vectors (each `vectorStride` bytes), then
+/// `capacity` row entries; records lie in the heap extents. Rows at and above `rows` do not exist,
+/// whatever the bytes there say.
+pub const Segment = extern struct {
+    id: u32,
+    capacity: u32,
+    rows: u32,
+    dead_rows: u32,
+    extent_page: u32,
+    extent_page_count: u32,
+    heap_count: u32,
+    reserved_a: u32 = 0,
+    tombstones: [tombstone_pages_max]PageRef,
+    reserved_b: [128]u8 = @splat(0),
+    heap: [64]HeapExtent,
+};
+
+/// Leaf of a collection's segment array.
+pub const SegmentPage = extern struct {
+    header: PageHeader,
+    segment: Segment,
+    reserved: [page_bytes - @sizeOf(PageHeader) - @sizeOf(Segment)]u8 = @splat(0),
+};
+
+/// Leaf of the catalogue's array. The segment that grows is kept here and not in the array, so that
+/// a small commit writes one page less.
+pub const CollectionPage = extern struct {
+    header: PageHeader,
+    id: u32,
+    dimension: u32,
+    metric: u32,
+    index_pages: u32,
+    live_rows: u64,
+    segment_count: u32,
+    /// 1 where `growing` is in use; it is then segment `segment_count - 1`.
+    has_growing: u32,
+    index: PageRef,
+    segments: PageRef,
+    name_bytes: u32,
+    model_bytes: u32,
+    name: [256]u8,
+    model: [1024]u8,
+    reserved_a: [256]u8 = @splat(0),
+    growing: Segment,
+    reserved_b: [page_bytes - 32 - 72 - 256 - 1024 - 256 - @sizeOf(Segment)]u8 = @splat(0),
+};
+
+/// One row of a segment's fixed extent, after the vectors.
+pub const RowEntry = extern struct {
+    /// Byte offset of the row's record.
+    record_offset: u64,
+    /// `checksum.bytes` of the vector's `dimension` floats, seeded with the row's place.
+    vector_checksum: u64,
+    /// 1 / Euclidean norm of the vector, 0 for the zero vector.
+    inverse_norm: f32,
+    reserved: u32 = 0,
+    /// `checksum.bytes` of the 24 bytes before it, seeded with the row's place.
+    checksum: u64 = 0,
+};
+
+/// Followed by the key and the metadata, then padding to 8 bytes.
+pub const Record = extern struct {
+    /// `checksum.bytes` of the rest of this header and the key, seeded with the row's place.
+    checksum: u64 = 0,
+    /// `checksum.bytes` of the metadata, seeded with the row's place.
+    metadata_checksum: u64,
+    /// Milliseconds since 1970; 0 never expires.
+    expiry_ms: i64 = 0,
+    transaction_id: u64,
+    location: u64,
+    key_bytes: u32,
+    metadata_bytes: u32,
+};
+
+pub const record_alignment = 8;
+
+/// Bytes from one vector to the next: vectors start at multiples of 64 bytes.
+pub fn vectorStride(dimension: u32) u64 {
+    return std.mem.alignForward(u64, @as(u64, dimension) * @sizeOf(f32), 64);
+}
+
+/// The seed that binds checksums to a row's place: a row that was written somewhere else, or left
+/// over from a dropped segment, does not verify.
+pub fn rowSeed(collection_id: u32, segment_id: u32, row: u32) u64 {
+    const place = (@as(u64, segment_id) << 32) | row;
+    return (place +% (@as(u64, collection_id) *% 0x9E37_79B9_7F4A_7C15)) *% 0xD6E8_FEB8_6659_FD93;
+}
+
+pub fn pageOffset(page: u32) u64 {
+    return @as(u64, page) * page_bytes;
+}
+
+pub fn pagesFor(bytes: u64) u64 {
+    return (bytes + page_bytes - 1) / page_bytes;
+}
+
+comptime {
+    const assert = std.debug.assert;
+    assert(@sizeOf(Header) == 512);
+    assert(@sizeOf(Root) == 512);
+    assert(@sizeOf(PageRef) == 16);
+    assert(@sizeOf(PageHeader) == 32);
+    assert(@sizeOf(InnerPage) == page_bytes);
+    assert(@sizeOf(BucketPage) == page_bytes);
+    assert(@sizeOf(TombstonePage) == page_bytes);
+    assert(@sizeOf(SegmentPage) == page_bytes);
+    assert(@sizeOf(CollectionPage) == page_bytes);
+    assert(@sizeOf(RowEntry) == 32);
+    assert(@sizeOf(Record) == 48);
+    assert(@offsetOf(Header, "checksum") == 496);
+    assert(@offsetOf(Root, "checksum") == 496);
+    assert(@offsetOf(BucketPage, "hashes") == 32);
+    assert(@offsetOf(InnerPage, "checksums") == 1056);
+}
+
+test "a location keeps its parts" {
+    const location: Location = .{ .segment = 0xABCDEF, .row = 0xFFFF_FFFE };
+    const back = Location.fromInt(location.toInt());
+    try std.testing.expectEqual(location, back);
+    try std.testing.expectEqual(@as(u64, 0xABCDEF), location.toInt() >> 40);
+}
+
+test "vectors are 64 bytes apart or a multiple of it" {
+    try std.testing.expectEqual(@as(u64, 64), vectorStride(1));
+    try std.testing.expectEqual(@as(u64, 64), vectorStride(16));
+    try std.testing.expectEqual(@as(u64, 128), vectorStride(17));
+    try std.testing.expectEqual(@as(u64, 6144), vectorStride(1536));
+}

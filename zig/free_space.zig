@@ -1,0 +1,236 @@
+//! Which pages may be written: the complement of what the retained roots reach.
+//!
+//! Nothing of this is on disk. A writing session learns the used pages by walking every valid root,
+//! then keeps count. A page that a commit stops using is not free at once: a root slot or a reader
+//! may still lead to it. It waits with the transactions between which it was in use, and is free when
+//! none of them is a valid root or a held snapshot any more.
+
+const std = @import("std");
+const format = @import("format.zig");
+
+pub const Run = struct { page: u32, count: u32 };
+
+/// Used by the transactions `born` up to, and not including, `freed`.
+pub const Pending = struct { run: Run, born: u64, freed: u64 };
+
+pub const FreeSpace = struct {
+    gpa: std.mem.Allocator,
+    /// Bit set: the page is free.
+    words: std.ArrayList(u64) = .empty,
+    free_count: u64 = 0,
+    /// Pages below this exist for allocation; above it the file must grow.
+    file_pages: u32,
+    pending: std.ArrayList(Pending) = .empty,
+    pending_pages: u64 = 0,
+    /// Where the next single page is looked for.
+    next_page: u32 = 0,
+
+    pub const Error = error{OutOfMemory};
+
+    /// Everything below `file_pages` starts as used.
+    pub fn init(gpa: std.mem.Allocator, file_pages: u32) Error!FreeSpace {
+        var space: FreeSpace = .{ .gpa = gpa, .file_pages = file_pages };
+        try space.words.appendNTimes(gpa, 0, std.math.divCeil(usize, file_pages, 64) catch 0);
+        return space;
+    }
+
+    pub fn deinit(space: *FreeSpace) void {
+        space.words.deinit(space.gpa);
+        space.pending.deinit(space.gpa);
+        space.* = undefined;
+    }
+
+    /// Makes every page free that `used` does not hold; its bits beyond `file_pages` are ignored.
+    pub fn freeComplement(space: *FreeSpace, used: *const std.DynamicBitSetUnmanaged) void {
+        var page: u32 = format.first_free_page;
+        while (page < space.file_pages) : (page += 1) {
+            if (page < used.bit_length and used.isSet(page)) continue;
+            space.release(.{ .page = page, .count = 1 });
+        }
+    }
+
+    pub fn isFree(space: *const FreeSpace, page: u32) bool {
+        if (page >= space.file_pages) return false;
+        return space.words.items[page / 64] >> @intCast(page % 64) & 1 != 0;
+    }
+
+    /// A free page, or null: then the caller grows the file.
+    pub fn takePage(space: *FreeSpace) ?u32 {
+        if (space.free_count == 0) return null;
+        const word_count = space.words.items.len;
+        var index = space.next_page / 64;
+        // The word where the search starts is looked at again at the end, from its beginning.
+        var mask: u64 = @as(u64, std.math.maxInt(u64)) << @intCast(space.next_page % 64);
+        for (0..word_count + 1) |_| {
+            if (index >= word_count) {
+                index = 0;
+                mask = std.math.maxInt(u64);
+            }
+            const candidates = space.words.items[index] & mask;
+            if (candidates != 0) {
+                const page: u32 = @intCast(index * 64 + @ctz(candidates));
+                space.setUsed(page, 1);
+                space.next_page = page + 1;
+                return page;
+            }
+            index += 1;
+            mask = std.math.maxInt(u64);
+        }
+        return null;
+    }
+
+    /// A run of `count` free pages that crosses no window boundary, or null.
+    pub fn takeRun(space: *FreeSpace, count: u32) ?u32 {
+        if (count > space.free_count) return null;
+        var start: u32 = 0;
+        var len: u32 = 0;
+        var page: u32 = 0;
+        while (page < space.file_pages) {
+            const word = space.words.items[page / 64];
+            if (page % 64 == 0 and word == 0) {
+                len = 0;
+                page += 64;
+                continue;
+            }
+            if (word >> @intCast(page % 64) & 1 == 0) {
+                len = 0;
+            } else {
+                if (len == 0 or page % format.window_pages == 0) {
+                    start = page;
+                    len = 0;
+                }
+                len += 1;
+                if (len == count) {
+                    space.setUsed(start, count);
+                    return start;
+                }
+            }
+            page += 1;
+        }
+        return null;
+    }
+
+    /// Where a run of `count` pages begins if it is put at the end: pages that are skipped so that
+    /// it crosses no window boundary become free. The new pages are used.
+    pub fn growBy(space: *FreeSpace, count: u32) Error!?u32 {
+        std.debug.assert(count <= format.window_pages);
+        var start: u64 = space.file_pages;
+        if (start / format.window_pages != (start + count - 1) / format.window_pages) {
+            start = std.mem.alignForward(u64, start, format.window_pages);
+        }
+        const end = start + count;
+        if (end > std.math.maxInt(u32)) return null;
+        const word_count = std.math.divCeil(usize, @intCast(end), 64) catch 0;
+        if (word_count > space.words.items.len) {
+            try space.words.appendNTimes(space.gpa, 0, word_count - space.words.items.len);
+        }
+        const skipped: Run = .{ .page = space.file_pages, .count = @intCast(start - space.file_pages) };
+        space.file_pages = @intCast(end);
+        if (skipped.count > 0) space.release(skipped);
+        return @intCast(start);
+    }
+
+    /// The pages are free from now on.
+    pub fn release(space: *FreeSpace, run: Run) void {
+        for (run.page..run.page + run.count) |page| {
+            const bit = @as(u64, 1) << @intCast(page % 64);
+            std.debug.assert(space.words.items[page / 64] & bit == 0);
+            space.words.items[page / 64] |= bit;
+        }
+        space.free_count += run.count;
+    }
+
+    pub fn addPending(space: *FreeSpace, pending: Pending) Error!void {
+        std.debug.assert(pending.born < pending.freed);
+        try space.pending.append(space.gpa, pending);
+        space.pending_pages += pending.run.count;
+    }
+
+    /// Frees what no `retained` root (transaction ids) and no snapshot at or above
+    /// `oldest_snapshot` leads to. `oldest_snapshot` is the lowest transaction that any reader
+    /// holds, or the highest integer where there is none.
+    pub fn reclaim(space: *FreeSpace, retained: []const u64, oldest_snapshot: u64) void {
+        var kept: usize = 0;
+        for (space.pending.items) |item| {
+            if (isReachable(item, retained, oldest_snapshot)) {
+                space.pending.items[kept] = item;
+                kept += 1;
+            } else {
+                space.release(item.run);
+                space.pending_pages -= item.run.count;
+            }
+        }
+        space.pending.shrinkRetainingCapacity(kept);
+    }
+
+    fn isReachable(item: Pending, retained: []const u64, oldest_snapshot: u64) bool {
+        if (oldest_snapshot < item.freed) return true;
+        for (retained) |transaction_id| {
+            if (item.born <= transaction_id and transaction_id < item.freed) return true;
+        }
+        return false;
+    }
+
+    fn setUsed(space: *FreeSpace, page: u32, count: u32) void {
+        for (page..page + count) |p| {
+            const bit = @as(u64, 1) << @intCast(p % 64);
+            std.debug.assert(space.words.items[p / 64] & bit != 0);
+            space.words.items[p / 64] &= ~bit;
+        }
+        space.free_count -= count;
+    }
+};
+
+test "runs are found, never cross a window, and grow the file where there is none" {
+    const gpa = std.testing.allocator;
+    var space = try FreeSpace.init(gpa, format.window_pages - 2);
+    defer space.deinit();
+    try std.testing.expectEqual(@as(?u32, null), space.takePage());
+    space.release(.{ .page = 100, .count = 10 });
+    space.release(.{ .page = 200, .count = 20 });
+    try std.testing.expectEqual(@as(?u32, 200), space.takeRun(11));
+    try std.testing.expectEqual(@as(?u32, 100), space.takeRun(10));
+    try std.testing.expectEqual(@as(?u32, 211), space.takePage());
+    try std.testing.expectEqual(@as(?u32, 212), space.takePage());
+    const grown = (try space.growBy(5)).?;
+    try std.testing.expectEqual(format.window_pages, grown);
+    try std.testing.expect(space.isFree(format.window_pages - 1));
+    try std.testing.expect(!space.isFree(grown));
+}
+
+test "a page waits for the last root and the last reader that can reach it" {
+    var space = try FreeSpace.init(std.testing.allocator, 64);
+    defer space.deinit();
+    try space.addPending(.{ .run = .{ .page = 10, .count = 2 }, .born = 3, .freed = 5 });
+    space.reclaim(&.{ 4, 5, 6 }, std.math.maxInt(u64));
+    try std.testing.expectEqual(@as(u64, 0), space.free_count);
+    space.reclaim(&.{ 5, 6, 7 }, 4);
+    try std.testing.expectEqual(@as(u64, 0), space.free_count);
+    space.reclaim(&.{ 5, 6, 7 }, 5);
+    try std.testing.expectEqual(@as(u64, 2), space.free_count);
+    try std.testing.expectEqual(@as(u64, 0), space.pending_pages);
+}
+
+test "random takes and releases never hand out a page twice" {
+    const gpa = std.testing.allocator;
+    var prng = std.Random.DefaultPrng.init(0x5eed);
+    const random = prng.random();
+    var space = try FreeSpace.init(gpa, 8);
+    defer space.deinit();
+    var owned: std.AutoHashMapUnmanaged(u32, void) = .empty;
+    defer owned.deinit(gpa);
+    for (0..4000) |_| {
+        if (random.boolean()) {
+            const count = random.intRangeAtMost(u32, 1, 9);
+            const taken = if (count == 1) space.takePage() else space.takeRun(count);
+            const page = taken orelse (try space.growBy(count)).?;
+            for (page..page + count) |p| try owned.putNoClobber(gpa, @intCast(p), {});
+        } else if (owned.count() > 0) {
+            var keys = owned.keyIterator();
+            const page = keys.next().?.*;
+            _ = owned.remove(page);
+            space.release(.{ .page = page, .count = 1 });
+        }
+    }
+    try std.testing.expectEqual(@as(u64, space.file_pages - 8), owned.count() + space.free_count);
+}

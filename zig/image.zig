@@ -1,0 +1,152 @@
+//! Reading the bytes of one file: by a map where the bytes are hot, by a read where they are cold.
+//!
+//! A page fault brings in 64 KiB around the byte, so reading 1,000 scattered rows through a map makes
+//! tens of megabytes resident, while a read call costs a microsecond and leaves nothing behind. So
+//! each 64 KiB chunk is counted: it is read until it has proven hot, then taken from the map. What
+//! the maps hold is bounded: beyond the budget every chunk is given back and must prove itself again.
+//!
+//! Callers check places against the size of the file before they ask: nothing here touches a byte
+//! past the length that the current root promises.
+
+const std = @import("std");
+const os = @import("os/os.zig");
+const format = @import("format.zig");
+
+pub const Image = struct {
+    gpa: std.mem.Allocator,
+    file: os.File,
+    /// Reading memory as memory: the maps are the content itself, nothing is counted.
+    always_mapped: bool,
+    budget_bytes: u64,
+    windows: std.ArrayList(Window) = .empty,
+    /// Touches of each chunk; `hot_touches` and more means it is read through the map.
+    chunks: std.ArrayList(u8) = .empty,
+    hot_chunks: u64 = 0,
+
+    const chunk_bytes: u64 = 64 * 1024;
+    const hot_touches = 4;
+
+    const Window = union(enum) { untried, unavailable, bytes: [*]const u8 };
+
+    pub fn init(gpa: std.mem.Allocator, file: os.File, options: struct {
+        always_mapped: bool = false,
+        budget_bytes: u64,
+    }) Image {
+        return .{
+            .gpa = gpa,
+            .file = file,
+            .always_mapped = options.always_mapped,
+            .budget_bytes = options.budget_bytes,
+        };
+    }
+
+    pub fn deinit(image: *Image) void {
+        image.windows.deinit(image.gpa);
+        image.chunks.deinit(image.gpa);
+        image.* = undefined;
+    }
+
+    /// Fills `out`, or `InputOutput` where the file ends before.
+    pub fn copy(image: *Image, offset: u64, out: []u8) os.Error!void {
+        if (image.hotBytes(offset, out.len)) |bytes| {
+            @memcpy(out, bytes);
+            return;
+        }
+        if (try image.file.read(offset, out) != out.len) return error.InputOutput;
+    }
+
+    /// The bytes where they lie, or copied into `scratch` (at least `len` long). Valid until the next
+    /// write to the file or the next call that may reuse `scratch`.
+    pub fn view(image: *Image, offset: u64, len: usize, scratch: []u8) os.Error![]const u8 {
+        if (image.hotBytes(offset, len)) |bytes| return bytes;
+        const out = scratch[0..len];
+        if (try image.file.read(offset, out) != len) return error.InputOutput;
+        return out;
+    }
+
+    /// The bytes through the map whatever their heat, for a scan that reads all of them; null where
+    /// there is no map. `len` stays within one window.
+    pub fn scan(image: *Image, offset: u64, len: usize) ?[]const u8 {
+        const base = image.window(offset) orelse return null;
+        if (!image.always_mapped) image.markHot(offset, len);
+        return base[offset % format.window_bytes ..][0..len];
+    }
+
+    /// Gives mapped memory back when it is over the budget. Called between operations: views of
+    /// maps stay valid, their next touch is a fault.
+    pub fn trim(image: *Image) void {
+        if (image.hot_chunks * chunk_bytes > image.budget_bytes) image.release();
+    }
+
+    /// Gives all mapped memory back.
+    pub fn release(image: *Image) void {
+        if (image.always_mapped or image.hot_chunks == 0) return;
+        image.file.releaseMaps();
+        @memset(image.chunks.items, 0);
+        image.hot_chunks = 0;
+    }
+
+    pub fn mappedBytes(image: *const Image) u64 {
+        return image.hot_chunks * chunk_bytes;
+    }
+
+    fn hotBytes(image: *Image, offset: u64, len: usize) ?[]const u8 {
+        if (image.always_mapped) {
+            const base = image.window(offset) orelse return null;
+            return base[offset % format.window_bytes ..][0..len];
+        }
+        if (len == 0) return null;
+        const first = offset / chunk_bytes;
+        const last = (offset + len - 1) / chunk_bytes;
+        if (!image.growChunks(last)) return null;
+        var hot = true;
+        for (image.chunks.items[first .. last + 1]) |*touches| {
+            if (touches.* >= hot_touches) continue;
+            touches.* += 1;
+            if (touches.* == hot_touches) image.hot_chunks += 1 else hot = false;
+        }
+        if (!hot) return null;
+        const base = image.window(offset) orelse return null;
+        return base[offset % format.window_bytes ..][0..len];
+    }
+
+    fn markHot(image: *Image, offset: u64, len: usize) void {
+        if (len == 0) return;
+        const first = offset / chunk_bytes;
+        const last = (offset + len - 1) / chunk_bytes;
+        if (!image.growChunks(last)) return;
+        for (image.chunks.items[first .. last + 1]) |*touches| {
+            if (touches.* < hot_touches) image.hot_chunks += 1;
+            touches.* = hot_touches;
+        }
+    }
+
+    fn growChunks(image: *Image, last: u64) bool {
+        if (last < image.chunks.items.len) return true;
+        const old_len = image.chunks.items.len;
+        const len: usize = @intCast(last + 1 + (last >> 3));
+        image.chunks.resize(image.gpa, len) catch return false;
+        @memset(image.chunks.items[old_len..], 0);
+        return true;
+    }
+
+    fn window(image: *Image, offset: u64) ?[*]const u8 {
+        const index: usize = @intCast(offset / format.window_bytes);
+        while (image.windows.items.len <= index) {
+            image.windows.append(image.gpa, .untried) catch return null;
+        }
+        switch (image.windows.items[index]) {
+            .bytes => |base| return base,
+            .unavailable => return null,
+            .untried => {
+                const start = @as(u64, index) * format.window_bytes;
+                const bytes = image.file.map(start, format.window_bytes) orelse {
+                    image.windows.items[index] = .unavailable;
+                    return null;
+                };
+                image.windows.items[index] = .{ .bytes = bytes.ptr };
+                return bytes.ptr;
+            },
+        }
+    }
+};

@@ -1,0 +1,296 @@
+//! From a key's hash to the places of its candidates: a copy-on-write trie of extendible-hash
+//! buckets (Fagin et al., "Extendible hashing", 1979).
+//!
+//! An inner page tells its children apart by eight bits of the hash, the top eight at the root.
+//! Neighbouring children may be one bucket, which then holds all hashes that share `depth` bits; a
+//! full bucket is split by the next bit inside its page, and where its page has no bits left it
+//! becomes a page of its own one level down. A lookup touches two or three pages up to many millions
+//! of keys. The hash is keyed, so nobody can make all keys meet in one bucket.
+//!
+//! Equal hashes of different keys are kept side by side: whoever asks compares the stored keys.
+
+const std = @import("std");
+const checksum = @import("checksum.zig");
+const errors = @import("errors.zig");
+const format = @import("format.zig");
+const page_writer = @import("page_writer.zig");
+const PageCache = @import("page_cache.zig").PageCache;
+const PageWriter = page_writer.PageWriter;
+const DirtyPage = page_writer.DirtyPage;
+
+const Error = errors.Error;
+const PageRef = format.PageRef;
+const levels_max = 8;
+
+/// Where pages come from: the cache of committed pages, or a transaction that has changed some.
+pub const Source = struct {
+    cache: *PageCache,
+    writer: ?*PageWriter = null,
+    file_pages: u32,
+
+    pub fn load(source: Source, ref: PageRef) Error!page_writer.LoadedPage {
+        if (source.writer) |writer| return writer.load(ref);
+        return source.cache.get(ref, source.file_pages);
+    }
+
+    pub fn corrupt(source: Source, ref: PageRef, comptime what: []const u8) Error {
+        return source.cache.diagnostics.fail(error.Corrupt, "the page at offset {d} " ++ what ++
+            "; the file is damaged, restore it from a backup", .{format.pageOffset(ref.page)});
+    }
+};
+
+/// The candidates of one hash, in no particular order. Copied out, so that comparing keys may load
+/// other pages. More than `max` equal 64-bit hashes of one keyed hash do not occur in honest files.
+pub const Candidates = struct {
+    locations: [max]u64 = undefined,
+    len: usize = 0,
+
+    pub const max = 8;
+
+    pub fn slice(candidates: *const Candidates) []const u64 {
+        return candidates.locations[0..candidates.len];
+    }
+};
+
+pub fn find(source: Source, root: PageRef, hash: u64) Error!Candidates {
+    var candidates: Candidates = .{};
+    if (root.isNone()) return candidates;
+    var ref = root;
+    var level: u16 = 0;
+    while (true) {
+        const page = try source.load(ref);
+        const header: *const format.PageHeader = @ptrCast(page);
+        switch (header.type) {
+            .inner => {
+                if (header.depth != level or level == levels_max) return source.corrupt(ref, "is at the wrong level");
+                const inner: *const format.InnerPage = @ptrCast(page);
+                ref = inner.ref(childIndex(hash, level));
+                level += 1;
+            },
+            .bucket => {
+                const bucket: *const format.BucketPage = @ptrCast(page);
+                if (header.count > format.bucket_capacity) return source.corrupt(ref, "counts more entries than fit");
+                var index = lowerBound(bucket.hashes[0..header.count], hash);
+                while (index < header.count and bucket.hashes[index] == hash) : (index += 1) {
+                    if (candidates.len == Candidates.max) return source.corrupt(ref, "repeats one hash too often");
+                    candidates.locations[candidates.len] = bucket.locations[index];
+                    candidates.len += 1;
+                }
+                return candidates;
+            },
+            else => return source.corrupt(ref, "is not a page of a key index"),
+        }
+    }
+}
+
+/// Changes one collection's index within a transaction. `root` follows the copies.
+pub const Editor = struct {
+    writer: *PageWriter,
+    root: *PageRef,
+    page_count: *u32,
+
+    /// Adds an entry; the caller knows that the key has none.
+    pub fn insert(editor: Editor, hash: u64, location: u64) Error!void {
+        if (editor.root.isNone()) {
+            const page = try editor.writer.create(.bucket, 0);
+            editor.root.* = .{ .page = page.number };
+            editor.page_count.* += 1;
+        }
+        while (true) {
+            const path = try editor.descend(hash);
+            const bucket = path.leaf.as(format.BucketPage);
+            if (bucket.header.count == format.bucket_capacity) {
+                try editor.split(path);
+                continue;
+            }
+            const count = bucket.header.count;
+            const index = lowerBound(bucket.hashes[0..count], hash);
+            std.mem.copyBackwards(u64, bucket.hashes[index + 1 .. count + 1], bucket.hashes[index..count]);
+            std.mem.copyBackwards(u64, bucket.locations[index + 1 .. count + 1], bucket.locations[index..count]);
+            bucket.hashes[index] = hash;
+            bucket.locations[index] = location;
+            bucket.header.count = count + 1;
+            return;
+        }
+    }
+
+    /// Points the entry of `hash` and `old` at `new`.
+    pub fn replace(editor: Editor, hash: u64, old: u64, new: u64) Error!void {
+        const path = try editor.descend(hash);
+        const bucket = path.leaf.as(format.BucketPage);
+        const index = entryIndex(bucket, hash, old) orelse return editor.lost(path.leaf);
+        bucket.locations[index] = new;
+    }
+
+    pub fn remove(editor: Editor, hash: u64, location: u64) Error!void {
+        const path = try editor.descend(hash);
+        const bucket = path.leaf.as(format.BucketPage);
+        const index = entryIndex(bucket, hash, location) orelse return editor.lost(path.leaf);
+        const count = bucket.header.count;
+        std.mem.copyForwards(u64, bucket.hashes[index .. count - 1], bucket.hashes[index + 1 .. count]);
+        std.mem.copyForwards(u64, bucket.locations[index .. count - 1], bucket.locations[index + 1 .. count]);
+        bucket.header.count = count - 1;
+    }
+
+    /// Fills in the checksums of everything that changed, bottom-up, so that the pages can be written.
+    pub fn seal(editor: Editor) void {
+        if (editor.root.isNone()) return;
+        if (editor.writer.dirty.get(editor.root.page)) |page| editor.root.checksum = editor.sealPage(page);
+    }
+
+    fn sealPage(editor: Editor, page: *DirtyPage) u64 {
+        if (page.header().type == .inner) {
+            const inner = page.as(format.InnerPage);
+            var stale = page.stale_children.iterator(.{});
+            var previous: u32 = 0;
+            var previous_checksum: u64 = 0;
+            while (stale.next()) |index| {
+                const number = inner.pages[index];
+                if (number != previous) {
+                    const child = editor.writer.dirty.get(number) orelse continue;
+                    previous = number;
+                    previous_checksum = editor.sealPage(child);
+                }
+                inner.checksums[index] = previous_checksum;
+            }
+            page.stale_children = .initEmpty();
+        }
+        return checksum.bytes(0, &page.bytes);
+    }
+
+    const Path = struct { leaf: *DirtyPage, parent: ?*DirtyPage, level: u16, index: u8 };
+
+    /// Makes the way to the bucket of `hash` writable.
+    fn descend(editor: Editor, hash: u64) Error!Path {
+        const source: Source = .{
+            .cache = editor.writer.cache,
+            .writer = editor.writer,
+            .file_pages = editor.writer.space.file_pages,
+        };
+        var ref = editor.root.*;
+        var parent: ?*DirtyPage = null;
+        var level: u16 = 0;
+        var index: u8 = 0;
+        while (true) {
+            const page = try editor.writer.edit(ref);
+            if (parent) |p| setChildren(p, index, ref.page, page.number) else editor.root.* = .{ .page = page.number };
+            switch (page.header().type) {
+                .inner => {
+                    if (page.header().depth != level or level == levels_max) return source.corrupt(ref, "is at the wrong level");
+                    index = childIndex(hash, level);
+                    ref = page.as(format.InnerPage).ref(index);
+                    parent = page;
+                    level += 1;
+                },
+                .bucket => {
+                    const bucket = page.as(format.BucketPage);
+                    const depth = bucket.header.depth;
+                    const is_sound = bucket.header.count <= format.bucket_capacity and depth <= 64 and
+                        (depth + 8 >= @as(u32, level) * 8) and depth <= @as(u32, level) * 8;
+                    if (!is_sound) return source.corrupt(ref, "is not a sound bucket");
+                    return .{ .leaf = page, .parent = parent, .level = level, .index = index };
+                },
+                else => return source.corrupt(ref, "is not a page of a key index"),
+            }
+        }
+    }
+
+    /// Divides a full bucket by the next bit of the hash.
+    fn split(editor: Editor, path: Path) Error!void {
+        const low = path.leaf.as(format.BucketPage);
+        const depth = low.header.depth;
+        if (depth == 64) return editor.lost(path.leaf);
+        const high_page = try editor.writer.create(.bucket, depth + 1);
+        editor.page_count.* += 1;
+        const high = high_page.as(format.BucketPage);
+        const count = low.header.count;
+        const bit: u6 = @intCast(63 - depth);
+        var middle: u32 = 0;
+        while (middle < count and low.hashes[middle] >> bit & 1 == 0) middle += 1;
+        const moved = count - middle;
+        @memcpy(high.hashes[0..moved], low.hashes[middle..count]);
+        @memcpy(high.locations[0..moved], low.locations[middle..count]);
+        @memset(low.hashes[middle..count], 0);
+        @memset(low.locations[middle..count], 0);
+        high.header.count = moved;
+        low.header.count = middle;
+        low.header.depth = depth + 1;
+        if (path.parent != null and depth < @as(u32, path.level) * 8) {
+            return splitChildren(path, high_page.number, depth);
+        }
+        try editor.pushDown(path, high_page.number);
+    }
+
+    /// The bucket had several children of its parent: the upper half of them goes to the new one.
+    fn splitChildren(path: Path, high: u32, depth: u16) void {
+        const parent = path.parent.?;
+        const inner = parent.as(format.InnerPage);
+        const local_depth: u4 = @intCast(depth - (path.level - 1) * 8);
+        const span = @as(usize, format.fanout) >> local_depth;
+        const first = path.index & ~(span - 1);
+        for (first + span / 2..first + span) |child| {
+            inner.pages[child] = high;
+            parent.stale_children.set(child);
+        }
+    }
+
+    /// The bucket had one child, or was the root: an inner page takes its place above both halves.
+    fn pushDown(editor: Editor, path: Path, high: u32) Error!void {
+        const page = try editor.writer.create(.inner, path.level);
+        editor.page_count.* += 1;
+        const inner = page.as(format.InnerPage);
+        const half = format.fanout / 2;
+        @memset(inner.pages[0..half], path.leaf.number);
+        @memset(inner.pages[half..], high);
+        page.stale_children = .initFull();
+        if (path.parent) |parent| {
+            const above = parent.as(format.InnerPage);
+            above.pages[path.index] = page.number;
+            above.inner_children[path.index / 8] |= @as(u8, 1) << @intCast(path.index % 8);
+            parent.stale_children.set(path.index);
+        } else {
+            editor.root.* = .{ .page = page.number };
+        }
+    }
+
+    fn lost(editor: Editor, page: *const DirtyPage) Error {
+        return editor.writer.diagnostics.fail(error.Corrupt, "the index page at offset {d} does not hold the entry that " ++
+            "was just found; the file is damaged, restore it from a backup", .{format.pageOffset(page.number)});
+    }
+};
+
+/// Every child of `parent` that was `old` becomes `new`; they are neighbours of `index`.
+fn setChildren(parent: *DirtyPage, index: u8, old: u32, new: u32) void {
+    const inner = parent.as(format.InnerPage);
+    var first: usize = index;
+    while (first > 0 and inner.pages[first - 1] == old) first -= 1;
+    var child = first;
+    while (child < format.fanout and inner.pages[child] == old) : (child += 1) {
+        inner.pages[child] = new;
+        parent.stale_children.set(child);
+    }
+}
+
+fn childIndex(hash: u64, level: u16) u8 {
+    return @truncate(hash >> @intCast(56 - 8 * level));
+}
+
+fn entryIndex(bucket: *const format.BucketPage, hash: u64, location: u64) ?usize {
+    var index = lowerBound(bucket.hashes[0..bucket.header.count], hash);
+    while (index < bucket.header.count and bucket.hashes[index] == hash) : (index += 1) {
+        if (bucket.locations[index] == location) return index;
+    }
+    return null;
+}
+
+/// The first index whose hash is not below `hash`, without branches that depend on the data.
+fn lowerBound(hashes: []const u64, hash: u64) usize {
+    var base: usize = 0;
+    var len = hashes.len;
+    while (len > 1) {
+        const half = len / 2;
+        base = if (hashes[base + half - 1] < hash) base + half else base;
+        len -= half;
+    }
+    return base + @intFromBool(len == 1 and hashes[base] < hash);
+}

@@ -1,0 +1,54 @@
+//! Every maximum of the engine, with its reason. A limit that is also written to disk is a promise:
+//! raising it is allowed, lowering it would make files unreadable.
+
+/// A key is at most this many bytes of UTF-8: long enough for a whole prompt as the key, short
+/// enough that a record always fits an extent.
+pub const key_bytes_max: u32 = 64 * 1024;
+
+/// One row's metadata. Bounded so that one record fits the largest extent with room to spare.
+pub const metadata_bytes_max: u32 = 16 * 1024 * 1024;
+
+/// Larger than any embedding model known (the largest give 4,096 to 16,384 dimensions).
+pub const dimension_max: u32 = 65_536;
+
+/// What a new collection has where the caller says nothing: the width of the embeddings that most
+/// people store (OpenAI's ada-002 and text-embedding-3-small).
+pub const dimension_default: u32 = 1536;
+
+pub const collection_name_bytes_max: u32 = 255;
+pub const model_bytes_max: u32 = 1000;
+
+/// One level of the catalogue's array; opening a collection reads the catalogue in order.
+pub const collections_max: u32 = 65_536;
+
+/// 24 bits of a location.
+pub const segments_max: u32 = 1 << 24;
+
+/// Rows of one segment: its tombstones then fit three pages.
+pub const segment_rows_max: u32 = 64 * 1024;
+
+/// The first segment of a collection, so that a cache of a few vectors is a small file.
+pub const segment_rows_min: u32 = 64;
+
+/// The vectors of one segment, so that an extent never needs a large contiguous hole.
+pub const segment_vector_bytes_max: u64 = 64 * 1024 * 1024;
+
+/// A segment that runs out of heap extents is sealed early.
+pub const heap_extents_max: u32 = 64;
+pub const heap_extent_bytes_max: u64 = 64 * 1024 * 1024;
+
+/// Dirty index pages held in memory by one transaction before they are written early.
+pub const dirty_pages_max: u32 = 1024;
+
+/// Private, verified copies of index pages: 2 MiB.
+pub const cached_pages_max: u32 = 512;
+
+/// `normal` durability: power loss costs at most this much time or this many bytes.
+pub const checkpoint_interval_ms: u64 = 1000;
+pub const checkpoint_bytes: u64 = 16 * 1024 * 1024;
+
+/// Results of one search.
+pub const k_max: u32 = 1 << 20;
+
+/// Pages that wait before a writer asks which readers still hold them: asking costs system calls.
+pub const reclaim_pages_min: u64 = 64;

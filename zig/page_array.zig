@@ -1,0 +1,90 @@
+//! An array of page references by index, as a copy-on-write tree of 256-way pages: the catalogue's
+//! collections and a collection's segments. An array of one element is that element: small databases
+//! write one page less in every commit.
+//!
+//! A removed element stays as "none", so an index is never used for something else.
+
+const std = @import("std");
+const checksum = @import("checksum.zig");
+const errors = @import("errors.zig");
+const format = @import("format.zig");
+const Source = @import("key_index.zig").Source;
+const PageWriter = @import("page_writer.zig").PageWriter;
+
+const Error = errors.Error;
+const PageRef = format.PageRef;
+
+/// Levels of pages above the elements.
+pub fn height(len: u32) u16 {
+    var levels: u16 = 0;
+    var reach: u64 = 1;
+    while (reach < len) : (reach *= format.fanout) levels += 1;
+    return levels;
+}
+
+/// `index` is below `len`.
+pub fn get(source: Source, root: PageRef, len: u32, index: u32) Error!PageRef {
+    std.debug.assert(index < len);
+    var ref = root;
+    var level = height(len);
+    while (level > 0 and !ref.isNone()) : (level -= 1) {
+        const inner = try load(source, ref, level);
+        ref = inner.ref(childIndex(index, level));
+    }
+    return ref;
+}
+
+pub fn load(source: Source, ref: PageRef, level: u16) Error!*const format.InnerPage {
+    const page = try source.load(ref);
+    const inner: *const format.InnerPage = @ptrCast(page);
+    if (inner.header.type != .array or inner.header.depth != level) {
+        return source.corrupt(ref, "is not the array page that its parent says");
+    }
+    return inner;
+}
+
+/// Sets element `index`, at most one past the end; `element` has its final checksum.
+pub fn set(writer: *PageWriter, root: *PageRef, len: *u32, index: u32, element: PageRef) Error!void {
+    std.debug.assert(index <= len.*);
+    if (index == len.*) {
+        const levels = height(len.*);
+        if (height(len.* + 1) > levels and len.* > 0) {
+            const page = try writer.create(.array, levels + 1);
+            setChild(page.as(format.InnerPage), 0, root.*);
+            root.* = .{ .page = page.number, .checksum = checksum.bytes(0, &page.bytes) };
+        }
+        len.* += 1;
+    }
+    root.* = try setBelow(writer, root.*, height(len.*), index, element);
+}
+
+fn setBelow(writer: *PageWriter, ref: PageRef, level: u16, index: u32, element: PageRef) Error!PageRef {
+    if (level == 0) return element;
+    const page = if (ref.isNone()) try writer.create(.array, level) else try writer.edit(ref);
+    const inner = page.as(format.InnerPage);
+    if (inner.header.type != .array or inner.header.depth != level) {
+        return writer.diagnostics.fail(error.Corrupt, "the page at offset {d} is not the array page that its " ++
+            "parent says; the file is damaged, restore it from a backup", .{format.pageOffset(ref.page)});
+    }
+    const child = childIndex(index, level);
+    setChild(inner, child, try setBelow(writer, inner.ref(child), level - 1, index, element));
+    return .{ .page = page.number, .checksum = checksum.bytes(0, &page.bytes) };
+}
+
+fn setChild(inner: *format.InnerPage, index: usize, ref: PageRef) void {
+    inner.pages[index] = ref.page;
+    inner.checksums[index] = ref.checksum;
+}
+
+fn childIndex(index: u32, level: u16) u8 {
+    return @truncate(index >> @intCast(8 * (level - 1)));
+}
+
+test "an array needs no page for one element and one level for each factor of 256" {
+    try std.testing.expectEqual(@as(u16, 0), height(0));
+    try std.testing.expectEqual(@as(u16, 0), height(1));
+    try std.testing.expectEqual(@as(u16, 1), height(2));
+    try std.testing.expectEqual(@as(u16, 1), height(256));
+    try std.testing.expectEqual(@as(u16, 2), height(257));
+    try std.testing.expectEqual(@as(u16, 3), height(1 << 24));
+}

@@ -1,0 +1,116 @@
+//! Private, verified copies of index pages.
+//!
+//! A page is copied once, checked against the checksum that its parent holds, and then trusted, so
+//! that the hot path neither checks again nor depends on what another process does to the file. An
+//! entry is found by page and checksum: a page index that was reused holds other content and another
+//! checksum, so a stale copy is never returned.
+
+const std = @import("std");
+const os = @import("os/os.zig");
+const checksum = @import("checksum.zig");
+const format = @import("format.zig");
+const limits = @import("limits.zig");
+const Diagnostics = @import("errors.zig").Diagnostics;
+const Error = @import("errors.zig").Error;
+
+pub const PageCache = struct {
+    gpa: std.mem.Allocator,
+    file: os.File,
+    diagnostics: *Diagnostics,
+    sets: [set_count][ways]Slot = @splat(@splat(.{})),
+    allocated: u32 = 0,
+
+    const ways = 4;
+    const set_count = limits.cached_pages_max / ways;
+    /// A write by another process can become visible page by page on some kernels; a mismatch is
+    /// read again before it is called corruption.
+    const attempts_max = 3;
+
+    const Buffer = [format.page_bytes]u8;
+    const Slot = struct {
+        ref: format.PageRef = .none,
+        buffer: ?*align(format.page_alignment) Buffer = null,
+        used: bool = false,
+    };
+
+    pub fn deinit(cache: *PageCache) void {
+        for (&cache.sets) |*set| for (set) |slot| {
+            if (slot.buffer) |buffer| cache.gpa.free(@as([]align(format.page_alignment) u8, buffer));
+        };
+        cache.* = undefined;
+    }
+
+    pub fn bytes(cache: *const PageCache) u64 {
+        return @as(u64, cache.allocated) * format.page_bytes;
+    }
+
+    /// The page that `ref` names, valid until the next call. `Corrupt` where its content is not what
+    /// the parent says, whatever the reason.
+    pub fn get(cache: *PageCache, ref: format.PageRef, file_pages: u32) Error!*align(format.page_alignment) const Buffer {
+        const set = &cache.sets[ref.page % set_count];
+        for (set) |*slot| {
+            if (slot.ref.page == ref.page and slot.ref.checksum == ref.checksum and slot.buffer != null) {
+                slot.used = true;
+                return slot.buffer.?;
+            }
+        }
+        if (ref.page < format.first_free_page or ref.page >= file_pages) {
+            return cache.diagnostics.fail(error.Corrupt, "a page reference names page {d}, the file has pages " ++
+                "{d} to {d}; the file is damaged, restore it from a backup", .{ ref.page, format.first_free_page, file_pages });
+        }
+        const slot = cache.victim(set);
+        const buffer = slot.buffer orelse allocate: {
+            const memory = cache.gpa.alignedAlloc(u8, .fromByteUnits(format.page_alignment), format.page_bytes) catch
+                return cache.diagnostics.failOs(error.OutOfMemory, "reading an index page");
+            cache.allocated += 1;
+            slot.buffer = memory[0..format.page_bytes];
+            break :allocate slot.buffer.?;
+        };
+        slot.ref = .none;
+        try cache.readVerified(ref, buffer);
+        slot.ref = ref;
+        slot.used = true;
+        return buffer;
+    }
+
+    /// Keeps a copy of a page that was just written, which saves reading it back.
+    pub fn put(cache: *PageCache, ref: format.PageRef, content: *const Buffer) void {
+        const set = &cache.sets[ref.page % set_count];
+        const slot = for (set) |*slot| {
+            if (slot.ref.page == ref.page) break slot;
+        } else cache.victim(set);
+        if (slot.buffer == null) {
+            const memory = cache.gpa.alignedAlloc(u8, .fromByteUnits(format.page_alignment), format.page_bytes) catch return;
+            cache.allocated += 1;
+            slot.buffer = memory[0..format.page_bytes];
+        }
+        @memcpy(slot.buffer.?, content);
+        slot.ref = ref;
+        slot.used = true;
+    }
+
+    fn readVerified(cache: *PageCache, ref: format.PageRef, buffer: *Buffer) Error!void {
+        const offset = format.pageOffset(ref.page);
+        var found: u64 = 0;
+        for (0..attempts_max) |_| {
+            const len = cache.file.read(offset, buffer) catch |err|
+                return cache.diagnostics.failOs(err, "reading an index page");
+            if (len != buffer.len) return cache.diagnostics.fail(error.Corrupt, "the file ends inside page {d} " ++
+                "(offset {d}); it was truncated, restore it from a backup", .{ ref.page, offset });
+            found = checksum.bytes(0, buffer);
+            if (found == ref.checksum) return;
+        }
+        return cache.diagnostics.fail(error.Corrupt, "the page at offset {d} has checksum {x}, its parent says {x}; " ++
+            "the file is damaged, restore it from a backup", .{ offset, found, ref.checksum });
+    }
+
+    /// Second chance within the set.
+    fn victim(_: *PageCache, set: *[ways]Slot) *Slot {
+        for (set) |*slot| if (slot.buffer == null) return slot;
+        for (set) |*slot| {
+            if (!slot.used) return slot;
+            slot.used = false;
+        }
+        return &set[0];
+    }
+};

@@ -1,0 +1,114 @@
+//! Everything that a root reaches: the walk behind free space, dropped collections and backups.
+//!
+//! A run of pages is reported once per walk; a subtree whose top was already seen is not entered
+//! again, so walking six roots that share almost everything costs little more than walking one.
+
+const std = @import("std");
+const errors = @import("errors.zig");
+const format = @import("format.zig");
+const page_array = @import("page_array.zig");
+const CollectionState = @import("collection_state.zig").CollectionState;
+const Source = @import("key_index.zig").Source;
+
+const Error = errors.Error;
+const PageRef = format.PageRef;
+
+/// The pages seen so far; grows as needed.
+pub const Pages = struct {
+    gpa: std.mem.Allocator,
+    bits: std.DynamicBitSetUnmanaged = .{},
+
+    pub fn deinit(pages: *Pages) void {
+        pages.bits.deinit(pages.gpa);
+        pages.* = undefined;
+    }
+
+    /// Marks the run; false where its first page was marked before.
+    fn add(pages: *Pages, page: u32, count: u32) error{OutOfMemory}!bool {
+        const end = @as(usize, page) + count;
+        if (end > pages.bits.bit_length) try pages.bits.resize(pages.gpa, end + end / 8, false);
+        if (pages.bits.isSet(page)) return false;
+        pages.bits.setRangeValue(.{ .start = page, .end = end }, true);
+        return true;
+    }
+};
+
+pub const Walker = struct {
+    gpa: std.mem.Allocator,
+    source: Source,
+    pages: *Pages,
+    /// Takes every index page that is seen for the first time; extents are not among them.
+    fresh: ?*std.ArrayList(PageRef) = null,
+
+    pub fn root(walker: Walker, from: *const format.Root) Error!void {
+        try walker.array(from.catalogue, page_array.height(from.catalogue_len), .catalogue);
+    }
+
+    const Leaf = enum { catalogue, segments };
+
+    fn mark(walker: Walker, page: u32, count: u32) Error!bool {
+        if (page < format.first_free_page or @as(u64, page) + count > walker.source.file_pages) {
+            return walker.source.corrupt(.{ .page = page }, "is named as used but lies outside of the file");
+        }
+        return walker.pages.add(page, count) catch
+            walker.source.cache.diagnostics.failOs(error.OutOfMemory, "counting the free space");
+    }
+
+    fn markPage(walker: Walker, ref: PageRef) Error!bool {
+        if (!try walker.mark(ref.page, 1)) return false;
+        if (walker.fresh) |fresh| fresh.append(walker.gpa, ref) catch
+            return walker.source.cache.diagnostics.failOs(error.OutOfMemory, "walking the file");
+        return true;
+    }
+
+    fn array(walker: Walker, ref: PageRef, level: u16, leaf: Leaf) Error!void {
+        if (ref.isNone()) return;
+        if (level == 0) return switch (leaf) {
+            .catalogue => walker.collection(ref),
+            .segments => _ = try walker.markPage(ref),
+        };
+        if (!try walker.markPage(ref)) return;
+        // Copied: loading the children may take the page out of the cache.
+        const inner = (try page_array.load(walker.source, ref, level)).*;
+        for (0..format.fanout) |child| try walker.array(inner.ref(child), level - 1, leaf);
+    }
+
+    fn collection(walker: Walker, ref: PageRef) Error!void {
+        if (!try walker.markPage(ref)) return;
+        const state = try CollectionState.load(walker.gpa, walker.source, ref, 0, null);
+        defer state.release(walker.gpa);
+        try walker.content(state);
+    }
+
+    /// Everything below a collection's catalogue page, as `state` has it.
+    pub fn content(walker: Walker, state: *CollectionState) Error!void {
+        try walker.index(state.index, 0, true);
+        try walker.array(state.segments, page_array.height(state.segment_array_len), .segments);
+        for (0..state.segment_count) |id| {
+            const segment = try state.loadSegment(walker.gpa, walker.source, @intCast(id)) orelse continue;
+            for (segment.disk.tombstones) |ref| if (!ref.isNone()) {
+                _ = try walker.markPage(ref);
+            };
+            _ = try walker.mark(segment.disk.extent_page, segment.disk.extent_page_count);
+            for (segment.disk.heap[0..segment.disk.heap_count]) |heap| {
+                _ = try walker.mark(heap.page, heap.page_count);
+            }
+        }
+    }
+
+    /// `is_inner` is also true for the root, whose kind only its header tells.
+    fn index(walker: Walker, ref: PageRef, level: u16, is_inner: bool) Error!void {
+        if (ref.isNone() or !try walker.markPage(ref) or !is_inner) return;
+        const page = try walker.source.load(ref);
+        const header: *const format.PageHeader = @ptrCast(page);
+        if (header.type == .bucket) return;
+        if (header.type != .inner or header.depth != level or level == 8) {
+            return walker.source.corrupt(ref, "is not the index page that its parent says");
+        }
+        const inner = @as(*const format.InnerPage, @ptrCast(page)).*;
+        for (0..format.fanout) |child| {
+            if (child > 0 and inner.pages[child] == inner.pages[child - 1]) continue;
+            try walker.index(inner.ref(child), level + 1, inner.isInner(child));
+        }
+    }
+};

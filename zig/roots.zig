@@ -1,0 +1,179 @@
+//! The root slots: which commit is the state of the file, and how a new one becomes it.
+//!
+//! Four durable slots are written in turn, each only after everything it reaches is on the device,
+//! so power loss can damage at most the slot being written and the newest intact one is a whole
+//! commit. Two volatile slots hold commits that nobody has synced: they are believed only in the boot
+//! that wrote them, where the page cache still shows their pages. Every valid slot keeps its pages
+//! alive (free_space.zig), so opening never needs recovery and an older root can still be read.
+
+const std = @import("std");
+const os = @import("os/os.zig");
+const checksum = @import("checksum.zig");
+const format = @import("format.zig");
+
+const Root = format.Root;
+
+/// The slots as they were read at one moment; null where a slot is empty, torn or damaged.
+pub const Slots = struct {
+    roots: [format.slot_count]?Root = @splat(null),
+
+    pub const Choice = struct { slot: u32, root: Root };
+
+    pub fn read(file: os.File) os.Error!Slots {
+        var buffer: [read_bytes]u8 align(8) = undefined;
+        const len = try file.read(format.pageOffset(format.durable_slot_page), &buffer);
+        @memset(buffer[len..], 0);
+        var slots: Slots = .{};
+        for (&slots.roots, 0..) |*root, slot| {
+            const bytes = buffer[slot * format.page_bytes ..][0..format.slot_bytes];
+            root.* = decode(bytes, kindOf(@intCast(slot)));
+        }
+        return slots;
+    }
+
+    /// The newest root that may be believed in this boot. A durable root wins over the volatile one
+    /// of the same transaction.
+    pub fn newest(slots: *const Slots, boot_id: ?[16]u8) ?Choice {
+        var best: ?Choice = null;
+        for (slots.roots, 0..) |maybe, slot| {
+            const root = maybe orelse continue;
+            if (!believable(&root, boot_id)) continue;
+            if (best) |b| if (root.transaction_id <= b.root.transaction_id) continue;
+            best = .{ .slot = @intCast(slot), .root = root };
+        }
+        return best;
+    }
+
+    pub fn newestDurable(slots: *const Slots) ?Choice {
+        return slots.newest(null);
+    }
+
+    /// The highest transaction id that any slot mentions, believed or not: a new transaction must
+    /// not take an id that a reader may still hold.
+    pub fn highestTransaction(slots: *const Slots) u64 {
+        var highest: u64 = 0;
+        for (slots.roots) |maybe| if (maybe) |root| {
+            highest = @max(highest, root.transaction_id);
+        };
+        return highest;
+    }
+
+    /// The volatile slot that does not hold the newest volatile root, so that a kill in the middle of
+    /// a write never damages the newest commit.
+    pub fn nextVolatileSlot(slots: *const Slots) u32 {
+        const first = format.durable_slot_count;
+        const a = if (slots.roots[first]) |root| root.transaction_id else 0;
+        const b = if (slots.roots[first + 1]) |root| root.transaction_id else 0;
+        return if (a <= b) first else first + 1;
+    }
+};
+
+const read_bytes = (format.slot_count - 1) * format.page_bytes + format.slot_bytes;
+
+fn kindOf(slot: u32) format.RootKind {
+    return if (slot < format.durable_slot_count) .durable else .@"volatile";
+}
+
+fn believable(root: *const Root, boot_id: ?[16]u8) bool {
+    if (root.kind == .durable) return true;
+    const boot = boot_id orelse return false;
+    return std.mem.eql(u8, &root.boot_id, &boot);
+}
+
+pub fn durableSlot(sequence: u64) u32 {
+    return @intCast(sequence % format.durable_slot_count);
+}
+
+fn decode(bytes: *const [format.slot_bytes]u8, kind: format.RootKind) ?Root {
+    const root = std.mem.bytesToValue(Root, bytes);
+    if (root.magic != format.root_magic or root.kind != kind) return null;
+    if (!std.mem.eql(u8, &root.checksum, &checksum.slot(bytes[0..@offsetOf(Root, "checksum")]))) return null;
+    if (root.file_pages < format.first_free_page) return null;
+    return root;
+}
+
+pub fn seal(root: *Root) void {
+    const bytes = std.mem.asBytes(root);
+    root.checksum = checksum.slot(bytes[0..@offsetOf(Root, "checksum")]);
+}
+
+pub fn slotOffset(slot: u32) u64 {
+    return format.pageOffset(format.durable_slot_page + slot);
+}
+
+/// `root` is sealed.
+pub fn write(file: os.File, slot: u32, root: *const Root) os.Error!void {
+    return file.write(slotOffset(slot), &.{std.mem.asBytes(root)});
+}
+
+/// Makes both volatile slots mean nothing, in one write.
+pub fn clearVolatile(file: os.File) os.Error!void {
+    const zeros: [format.page_bytes + format.slot_bytes]u8 = @splat(0);
+    return file.write(slotOffset(format.durable_slot_count), &.{&zeros});
+}
+
+/// Tells without a system call whether any slot has changed: one word of each slot's checksum, seen
+/// through a map. It is a hint that saves work; what it says is always confirmed by `Slots.read`.
+pub const Watch = struct {
+    map: ?[]const u8,
+
+    pub const Words = [format.slot_count]u64;
+
+    pub fn init(file: os.File) Watch {
+        return .{ .map = file.map(0, format.pageOffset(format.first_free_page)) };
+    }
+
+    /// Null where there is no map: the caller must then read the slots.
+    pub fn words(watch: Watch) ?Words {
+        const map = watch.map orelse return null;
+        var out: Words = undefined;
+        for (&out, 0..) |*word, slot| {
+            const offset: usize = @intCast(slotOffset(@intCast(slot)) + @offsetOf(Root, "checksum"));
+            word.* = @atomicLoad(u64, @as(*const u64, @ptrCast(@alignCast(map.ptr + offset))), .acquire);
+        }
+        return out;
+    }
+};
+
+fn testRoot(kind: format.RootKind, transaction_id: u64, boot: u8) Root {
+    var root: Root = .{
+        .transaction_id = transaction_id,
+        .durable_sequence = transaction_id,
+        .kind = kind,
+        .collection_count = 0,
+        .boot_id = @splat(boot),
+        .commit_ms = 0,
+        .file_pages = 16,
+        .catalogue_len = 0,
+        .catalogue = .none,
+        .next_collection_id = 1,
+    };
+    seal(&root);
+    return root;
+}
+
+test "the newest root wins, a volatile one only in its own boot" {
+    var slots: Slots = .{};
+    slots.roots[1] = testRoot(.durable, 5, 0);
+    slots.roots[2] = testRoot(.durable, 6, 0);
+    slots.roots[4] = testRoot(.@"volatile", 8, 7);
+    slots.roots[5] = testRoot(.@"volatile", 7, 7);
+    try std.testing.expectEqual(@as(u64, 8), slots.newest(@splat(7)).?.root.transaction_id);
+    try std.testing.expectEqual(@as(u64, 6), slots.newest(@splat(9)).?.root.transaction_id);
+    try std.testing.expectEqual(@as(u64, 6), slots.newest(null).?.root.transaction_id);
+    try std.testing.expectEqual(@as(u32, 5), slots.nextVolatileSlot());
+    try std.testing.expectEqual(@as(u64, 8), slots.highestTransaction());
+}
+
+test "a slot with any flipped bit is not a root" {
+    const root = testRoot(.durable, 5, 0);
+    var bytes: [format.slot_bytes]u8 = undefined;
+    @memcpy(&bytes, std.mem.asBytes(&root));
+    try std.testing.expect(decode(&bytes, .durable) != null);
+    try std.testing.expect(decode(&bytes, .@"volatile") == null);
+    for (0..bytes.len * 8) |bit| {
+        bytes[bit / 8] ^= @as(u8, 1) << @intCast(bit % 8);
+        try std.testing.expect(decode(&bytes, .durable) == null);
+        bytes[bit / 8] ^= @as(u8, 1) << @intCast(bit % 8);
+    }
+}

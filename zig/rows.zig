@@ -1,0 +1,174 @@
+//! Reading one row: its entry beside the vectors, its vector, and its record with key and metadata.
+//!
+//! Every byte is covered by a checksum that is seeded with the row's place. Entry and vector are
+//! checked at the first touch in this process and remembered; record headers and keys, which are
+//! short, are checked every time, metadata when it is read. A record's place is checked against what
+//! was written of its segment's heap, and a segment's extents against the file when it is loaded.
+
+const std = @import("std");
+const checksum = @import("checksum.zig");
+const errors = @import("errors.zig");
+const format = @import("format.zig");
+const limits = @import("limits.zig");
+const collection_state = @import("collection_state.zig");
+const Image = @import("image.zig").Image;
+
+const Error = errors.Error;
+const CollectionState = collection_state.CollectionState;
+const SegmentState = collection_state.SegmentState;
+
+/// A record's key, and where its metadata lies. The key is borrowed from the reader's scratch.
+pub const RecordView = struct {
+    key: []const u8,
+    metadata_offset: u64,
+    metadata_bytes: u32,
+    metadata_checksum: u64,
+    expiry_ms: i64,
+};
+
+pub const RowReader = struct {
+    image: *Image,
+    diagnostics: *errors.Diagnostics,
+    /// Takes one record header and key.
+    scratch: *Scratch,
+
+    pub const Scratch = [@sizeOf(format.Record) + limits.key_bytes_max]u8;
+
+    /// What to read of a record before its key's length is known: most keys are shorter than this.
+    const first_read_bytes = 192;
+
+    pub fn entry(reader: RowReader, state: *const CollectionState, segment: *const SegmentState, row: u32) Error!format.RowEntry {
+        const offset = segment.entryOffset(row, state.vectorStride());
+        var found: format.RowEntry = undefined;
+        try reader.bytes(offset, std.mem.asBytes(&found));
+        try reader.verifyEntry(state, segment, row, &found);
+        return found;
+    }
+
+    pub fn verifyEntry(
+        reader: RowReader,
+        state: *const CollectionState,
+        segment: *const SegmentState,
+        row: u32,
+        found: *const format.RowEntry,
+    ) Error!void {
+        const seed = format.rowSeed(state.identity.id, segment.disk.id, row);
+        if (found.checksum == entryChecksum(seed, found)) return;
+        return reader.corrupt("row entry", segment.entryOffset(row, state.vectorStride()));
+    }
+
+    /// Bytes of a row's extent, for a scan without a map.
+    pub fn bytes(reader: RowReader, offset: u64, out: []u8) Error!void {
+        reader.image.copy(offset, out) catch |err| return reader.failRead(err, offset);
+    }
+
+    /// Copies the vector into `out`, which has the collection's dimension.
+    pub fn vector(
+        reader: RowReader,
+        state: *const CollectionState,
+        segment: *const SegmentState,
+        row: u32,
+        out: []f32,
+    ) Error!void {
+        std.debug.assert(out.len == state.identity.dimension);
+        const offset = segment.vectorOffset(row, state.vectorStride());
+        try reader.bytes(offset, std.mem.sliceAsBytes(out));
+        if (segment.verified.rows.isSet(row)) return;
+        const found = try reader.entry(state, segment, row);
+        try reader.verifyVector(state, segment, row, found.vector_checksum, std.mem.sliceAsBytes(out));
+    }
+
+    /// Checks a vector's bytes and remembers the row as sound.
+    pub fn verifyVector(
+        reader: RowReader,
+        state: *const CollectionState,
+        segment: *const SegmentState,
+        row: u32,
+        expected: u64,
+        content: []const u8,
+    ) Error!void {
+        const seed = format.rowSeed(state.identity.id, segment.disk.id, row);
+        if (checksum.bytes(seed, content) != expected) {
+            return reader.corrupt("vector", segment.vectorOffset(row, state.vectorStride()));
+        }
+        segment.verified.rows.set(row);
+    }
+
+    /// The row's key, valid until the reader's scratch is used again.
+    pub fn record(reader: RowReader, state: *const CollectionState, segment: *const SegmentState, row: u32) Error!RecordView {
+        const found = try reader.entry(state, segment, row);
+        return reader.recordAt(state, segment, row, found.record_offset);
+    }
+
+    fn recordAt(
+        reader: RowReader,
+        state: *const CollectionState,
+        segment: *const SegmentState,
+        row: u32,
+        offset: u64,
+    ) Error!RecordView {
+        const room = heapRoom(segment, offset) orelse return reader.corrupt("record place", offset);
+        var len: usize = @min(room, first_read_bytes);
+        if (len < @sizeOf(format.Record)) return reader.corrupt("record place", offset);
+        var found = reader.image.view(offset, len, reader.scratch) catch |err| return reader.failRead(err, offset);
+        const header = std.mem.bytesToValue(format.Record, found[0..@sizeOf(format.Record)]);
+        if (header.key_bytes == 0 or header.key_bytes > limits.key_bytes_max or
+            header.metadata_bytes > limits.metadata_bytes_max) return reader.corrupt("record", offset);
+        const needed = @sizeOf(format.Record) + @as(usize, header.key_bytes);
+        if (needed + header.metadata_bytes > room) return reader.corrupt("record", offset);
+        if (needed > len) {
+            len = needed;
+            found = reader.image.view(offset, len, reader.scratch) catch |err| return reader.failRead(err, offset);
+        }
+        const seed = format.rowSeed(state.identity.id, segment.disk.id, row);
+        if (checksum.bytes(seed, found[@sizeOf(u64)..needed]) != header.checksum) return reader.corrupt("record", offset);
+        return .{
+            .key = found[@sizeOf(format.Record)..needed],
+            .metadata_offset = offset + needed,
+            .metadata_bytes = header.metadata_bytes,
+            .metadata_checksum = header.metadata_checksum,
+            .expiry_ms = header.expiry_ms,
+        };
+    }
+
+    /// `out` has `view.metadata_bytes` bytes.
+    pub fn metadata(
+        reader: RowReader,
+        state: *const CollectionState,
+        segment: *const SegmentState,
+        row: u32,
+        view: RecordView,
+        out: []u8,
+    ) Error!void {
+        std.debug.assert(out.len == view.metadata_bytes);
+        if (out.len == 0) return;
+        reader.image.copy(view.metadata_offset, out) catch |err| return reader.failRead(err, view.metadata_offset);
+        const seed = format.rowSeed(state.identity.id, segment.disk.id, row);
+        if (checksum.bytes(seed, out) != view.metadata_checksum) return reader.corrupt("metadata", view.metadata_offset);
+    }
+
+    fn corrupt(reader: RowReader, comptime kind: []const u8, offset: u64) Error {
+        return reader.diagnostics.fail(error.Corrupt, "the " ++ kind ++ " at offset {d} does not match its checksum; the file " ++
+            "is damaged, restore it from a backup", .{offset});
+    }
+
+    /// A root promises the file's length, so a short read means that somebody cut the file.
+    fn failRead(reader: RowReader, err: @import("os/os.zig").Error, offset: u64) Error {
+        if (err != error.InputOutput) return reader.diagnostics.failOs(err, "reading a row");
+        return reader.diagnostics.fail(error.Corrupt, "the bytes at offset {d} cannot be read; the file was truncated or the " ++
+            "device fails, restore it from a backup", .{offset});
+    }
+};
+
+pub fn entryChecksum(seed: u64, entry: *const format.RowEntry) u64 {
+    return checksum.bytes(seed, std.mem.asBytes(entry)[0..@offsetOf(format.RowEntry, "checksum")]);
+}
+
+/// Bytes from `offset` to the end of what was written of its heap extent; null outside of all.
+fn heapRoom(segment: *const SegmentState, offset: u64) ?u64 {
+    for (segment.disk.heap[0..segment.disk.heap_count]) |extent| {
+        const start = format.pageOffset(extent.page);
+        if (offset >= start and offset < start + extent.used_bytes) return start + extent.used_bytes - offset;
+    }
+    return null;
+}

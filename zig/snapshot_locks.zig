@@ -1,0 +1,69 @@
+//! Readers without a reader table: whoever reads the state of transaction T holds the lock byte
+//! `lock_snapshots + T` shared. The operating system drops it when the process dies, however it
+//! dies, so there is nothing to clean up; a writer asks for the lowest locked byte before it reuses
+//! pages. Locks are counted here because a second lock of one descriptor is the same lock.
+
+const std = @import("std");
+const os = @import("os/os.zig");
+const format = @import("format.zig");
+
+pub const SnapshotLocks = struct {
+    gpa: std.mem.Allocator,
+    file: os.File,
+    /// Nobody else can write the file, or it cannot be locked at all: every state stays.
+    disabled: bool,
+    held: std.ArrayList(Held) = .empty,
+
+    const Held = struct { transaction_id: u64, count: u32 };
+
+    pub fn deinit(locks: *SnapshotLocks) void {
+        for (locks.held.items) |held| locks.file.unlock(.snapshots, byteOf(held.transaction_id));
+        locks.held.deinit(locks.gpa);
+        locks.* = undefined;
+    }
+
+    pub fn acquire(locks: *SnapshotLocks, transaction_id: u64) os.Error!void {
+        if (locks.disabled) return;
+        for (locks.held.items) |*held| {
+            if (held.transaction_id != transaction_id) continue;
+            held.count += 1;
+            return;
+        }
+        try locks.held.ensureUnusedCapacity(locks.gpa, 1);
+        // Shared locks of readers never conflict, and no writer locks these bytes.
+        if (!try locks.file.lock(.snapshots, .shared, byteOf(transaction_id))) return error.LocksUnsupported;
+        locks.held.appendAssumeCapacity(.{ .transaction_id = transaction_id, .count = 1 });
+    }
+
+    pub fn release(locks: *SnapshotLocks, transaction_id: u64) void {
+        if (locks.disabled) return;
+        for (locks.held.items, 0..) |*held, i| {
+            if (held.transaction_id != transaction_id) continue;
+            held.count -= 1;
+            if (held.count > 0) return;
+            locks.file.unlock(.snapshots, byteOf(transaction_id));
+            _ = locks.held.swapRemove(i);
+            return;
+        }
+    }
+
+    fn byteOf(transaction_id: u64) os.LockRange {
+        return .{ .start = format.lock_snapshots + transaction_id % format.lock_snapshots_len, .len = 1 };
+    }
+};
+
+/// The lowest transaction that any connection holds, or the highest integer. The writer asks under
+/// its lock, after publishing: a reader that is not seen yet can only hold the newest state.
+pub fn oldest(file: os.File) os.Error!u64 {
+    const all: os.LockRange = .{ .start = format.lock_snapshots, .len = format.lock_snapshots_len };
+    const byte = try file.probe(all) orelse return std.math.maxInt(u64);
+    return byte - format.lock_snapshots;
+}
+
+/// True where some connection holds a state other than that of `transaction_id`.
+pub fn anyBesides(file: os.File, transaction_id: u64) os.Error!bool {
+    const at = format.lock_snapshots + transaction_id;
+    const end = format.lock_snapshots + format.lock_snapshots_len;
+    if (try file.probe(.{ .start = format.lock_snapshots, .len = at - format.lock_snapshots }) != null) return true;
+    return try file.probe(.{ .start = at + 1, .len = end - at - 1 }) != null;
+}

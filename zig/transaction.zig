@@ -1,0 +1,258 @@
+//! One write transaction: a private copy of the state, changed page by page, that becomes the file's
+//! state as a whole or not at all. It knows structures and bytes; when it may run, and how its root
+//! is published, is the session's business (write_session.zig).
+
+const std = @import("std");
+const checksum = @import("checksum.zig");
+const errors = @import("errors.zig");
+const format = @import("format.zig");
+const limits = @import("limits.zig");
+const page_array = @import("page_array.zig");
+const reach = @import("reach.zig");
+const collection_state = @import("collection_state.zig");
+const key_index = @import("key_index.zig");
+const PageWriter = @import("page_writer.zig").PageWriter;
+const View = @import("view.zig").View;
+
+const Error = errors.Error;
+const CollectionState = collection_state.CollectionState;
+const SegmentState = collection_state.SegmentState;
+const PageRef = format.PageRef;
+
+pub const Transaction = struct {
+    gpa: std.mem.Allocator,
+    writer: *PageWriter,
+    diagnostics: *errors.Diagnostics,
+    /// The state as the transaction sees it. Its collections are shared with the committed state
+    /// until `editable` clones them.
+    working: View,
+    /// Catalogue positions of the collections that `editable` cloned.
+    changed: std.AutoArrayHashMapUnmanaged(u32, void) = .empty,
+    /// A write failed half-way: only rollback is possible.
+    doomed: ?Error = null,
+    has_changes: bool = false,
+
+    pub fn deinit(transaction: *Transaction) void {
+        transaction.working.deinit();
+        transaction.changed.deinit(transaction.gpa);
+        transaction.* = undefined;
+    }
+
+    pub fn source(transaction: *Transaction) key_index.Source {
+        return .{
+            .cache = transaction.writer.cache,
+            .writer = transaction.writer,
+            .file_pages = transaction.writer.space.file_pages,
+        };
+    }
+
+    /// The collection, private to the transaction; null where it was dropped.
+    pub fn editable(transaction: *Transaction, index: u32) Error!?*CollectionState {
+        const state = try transaction.working.collection(transaction.source(), index) orelse return null;
+        transaction.has_changes = true;
+        if (transaction.changed.contains(index)) return state;
+        transaction.changed.put(transaction.gpa, index, {}) catch return transaction.outOfMemory();
+        const copy = state.clone(transaction.gpa) catch return transaction.outOfMemory();
+        transaction.working.collections.getPtr(index).?.* = copy;
+        state.release(transaction.gpa);
+        return copy;
+    }
+
+    /// The segment, private to the transaction.
+    pub fn editableSegment(transaction: *Transaction, state: *CollectionState, id: u32) Error!*SegmentState {
+        const segment = try state.loadSegment(transaction.gpa, transaction.source(), id) orelse
+            return transaction.diagnostics.fail(error.Corrupt, "the index names segment {d}, which does not exist; " ++
+                "the file is damaged, restore it from a backup", .{id});
+        if (segment.references == 1 and segment.changed) return segment;
+        const copy = segment.clone(transaction.gpa) catch return transaction.outOfMemory();
+        copy.changed = true;
+        state.loaded.items[id] = copy;
+        segment.release(transaction.gpa);
+        return copy;
+    }
+
+    /// Takes over the caller's reference to `identity`, also when it fails.
+    pub fn createCollection(transaction: *Transaction, identity: *collection_state.Identity) Error!*CollectionState {
+        const root = &transaction.working.root;
+        const index = root.catalogue_len;
+        if (index >= limits.collections_max) {
+            identity.release(transaction.gpa);
+            return transaction.diagnostics.fail(error.InvalidArgument, "the file has had {d} collections, which is the " ++
+                "maximum; start another file", .{limits.collections_max});
+        }
+        const state = CollectionState.createNew(transaction.gpa, identity, index) catch {
+            identity.release(transaction.gpa);
+            return transaction.outOfMemory();
+        };
+        _ = try transaction.working.keep(transaction.source(), index, state);
+        transaction.changed.put(transaction.gpa, index, {}) catch return transaction.outOfMemory();
+        transaction.has_changes = true;
+        root.next_collection_id += 1;
+        root.collection_count += 1;
+        // A place in the catalogue now; `seal` fills it in.
+        try page_array.set(transaction.writer, &root.catalogue, &root.catalogue_len, index, .none);
+        return state;
+    }
+
+    /// Leaves everything that only this collection reaches.
+    pub fn dropCollection(transaction: *Transaction, state: *CollectionState) Error!void {
+        const index = state.catalogue_index;
+        const root = &transaction.working.root;
+        try transaction.leaveContent(state);
+        if (!state.page.isNone()) try transaction.writer.discard(state.page, state.page_born);
+        try page_array.set(transaction.writer, &root.catalogue, &root.catalogue_len, index, .none);
+        root.collection_count -= 1;
+        transaction.has_changes = true;
+        _ = transaction.changed.swapRemove(index);
+        _ = transaction.working.collections.remove(index);
+        state.release(transaction.gpa);
+    }
+
+    /// Empties a collection that `editable` gave out. Segment ids go on counting: a place is never
+    /// used for another row.
+    pub fn clearCollection(transaction: *Transaction, state: *CollectionState) Error!void {
+        try transaction.leaveContent(state);
+        for (state.loaded.items) |*maybe| {
+            if (maybe.*) |segment| segment.release(transaction.gpa);
+            maybe.* = null;
+        }
+        state.segments = .none;
+        state.segment_array_len = state.segment_count;
+        state.has_growing = false;
+        state.index = .none;
+        state.index_pages = 0;
+        state.live_rows = 0;
+    }
+
+    /// Marks a row dead. The index no longer names it.
+    pub fn buryRow(transaction: *Transaction, state: *CollectionState, location: format.Location) Error!void {
+        const segment = try transaction.editableSegment(state, location.segment);
+        if (location.row >= segment.disk.rows) {
+            return transaction.diagnostics.fail(error.Corrupt, "the index names row {d} of segment {d}, which has {d}; the " ++
+                "file is damaged, restore it from a backup", .{ location.row, location.segment, segment.disk.rows });
+        }
+        const block = location.row / format.tombstone_rows_per_page;
+        const ref = &segment.disk.tombstones[block];
+        const page = if (ref.isNone())
+            try transaction.writer.create(.tombstones, 0)
+        else
+            try transaction.writer.edit(ref.*);
+        ref.* = .{ .page = page.number };
+        const row = location.row % format.tombstone_rows_per_page;
+        page.as(format.TombstonePage).bits[row / 8] |= @as(u8, 1) << @intCast(row % 8);
+        segment.disk.dead_rows += 1;
+    }
+
+    /// Turns every change into pages with final checksums, bottom-up, and writes them. The root in
+    /// `working` then describes the new state; nothing leads to it yet.
+    pub fn seal(transaction: *Transaction) Error!void {
+        const root = &transaction.working.root;
+        for (transaction.changed.keys()) |index| {
+            const state = transaction.working.collections.get(index).?;
+            const editor: key_index.Editor = .{
+                .writer = transaction.writer,
+                .root = &state.index,
+                .page_count = &state.index_pages,
+            };
+            editor.seal();
+            for (state.loaded.items) |maybe| {
+                const segment = maybe orelse continue;
+                if (segment.changed) try transaction.sealSegment(state, segment);
+            }
+            try transaction.sealCollection(state);
+            try page_array.set(transaction.writer, &root.catalogue, &root.catalogue_len, index, state.page);
+        }
+        try transaction.writer.writeOut();
+        root.file_pages = transaction.writer.space.file_pages;
+    }
+
+    /// Called between rows: keeps the memory of a large transaction bounded.
+    pub fn spill(transaction: *Transaction) Error!void {
+        if (transaction.writer.dirty.count() >= limits.dirty_pages_max) try transaction.seal();
+    }
+
+    /// After the commit the states are shared, and no longer private to a transaction.
+    pub fn settle(transaction: *Transaction) void {
+        for (transaction.changed.keys()) |index| {
+            const state = transaction.working.collections.get(index).?;
+            for (state.loaded.items) |maybe| if (maybe) |segment| {
+                segment.changed = false;
+            };
+        }
+    }
+
+    /// What was learned of rows that now never existed is forgotten: their places will be used again.
+    pub fn forgetRows(transaction: *Transaction, committed: *View) void {
+        for (transaction.changed.keys()) |index| {
+            const state = transaction.working.collections.get(index) orelse continue;
+            for (state.loaded.items, 0..) |maybe, id| {
+                const segment = maybe orelse continue;
+                if (!segment.changed) continue;
+                const before = committedRows(committed, index, id);
+                const capacity = segment.verified.rows.bit_length;
+                segment.verified.rows.setRangeValue(.{ .start = @min(before, capacity), .end = capacity }, false);
+            }
+        }
+    }
+
+    fn committedRows(committed: *View, index: u32, id: usize) usize {
+        const state = committed.collections.get(index) orelse return 0;
+        if (id >= state.loaded.items.len) return 0;
+        const segment = state.loaded.items[id] orelse return 0;
+        return segment.disk.rows;
+    }
+
+    fn sealSegment(transaction: *Transaction, state: *CollectionState, segment: *SegmentState) Error!void {
+        for (&segment.disk.tombstones) |*ref| {
+            if (transaction.writer.dirty.get(ref.page)) |page| ref.checksum = checksum.bytes(0, &page.bytes);
+        }
+        if (state.has_growing and segment.disk.id == state.segment_count - 1) return;
+        if (!segment.page.isNone()) try transaction.writer.discard(segment.page, segment.page_born);
+        const page = try transaction.writer.create(.segment, 0);
+        page.as(format.SegmentPage).segment = segment.disk;
+        segment.page = .{ .page = page.number, .checksum = checksum.bytes(0, &page.bytes) };
+        segment.page_born = transaction.writer.transaction_id;
+        try page_array.set(transaction.writer, &state.segments, &state.segment_array_len, segment.disk.id, segment.page);
+    }
+
+    fn sealCollection(transaction: *Transaction, state: *CollectionState) Error!void {
+        if (!state.page.isNone()) try transaction.writer.discard(state.page, state.page_born);
+        const page = try transaction.writer.create(.collection, 0);
+        const disk = page.as(format.CollectionPage);
+        const identity = state.identity;
+        disk.* = .{
+            .header = disk.header,
+            .id = identity.id,
+            .dimension = identity.dimension,
+            .metric = identity.metric,
+            .index_pages = state.index_pages,
+            .live_rows = state.live_rows,
+            .segment_count = state.segment_count,
+            .has_growing = @intFromBool(state.has_growing),
+            .index = state.index,
+            .segments = state.segments,
+            .name_bytes = identity.name_len,
+            .model_bytes = identity.model_len,
+            .name = identity.name_buffer,
+            .model = identity.model_buffer,
+            .growing = std.mem.zeroes(format.Segment),
+        };
+        if (state.has_growing) disk.growing = state.loaded.items[state.segment_count - 1].?.disk;
+        state.page = .{ .page = page.number, .checksum = checksum.bytes(0, &page.bytes) };
+        state.page_born = transaction.writer.transaction_id;
+    }
+
+    /// Leaves the collection's index, segments and rows, but not its catalogue page. Pages that this
+    /// transaction made itself go back at once, whatever older pages lead to.
+    fn leaveContent(transaction: *Transaction, state: *CollectionState) Error!void {
+        var pages: reach.Pages = .{ .gpa = transaction.gpa };
+        defer pages.deinit();
+        const walker: reach.Walker = .{ .gpa = transaction.gpa, .source = transaction.source(), .pages = &pages };
+        try walker.content(state);
+        try transaction.writer.leaveAll(&pages.bits);
+    }
+
+    fn outOfMemory(transaction: *Transaction) Error {
+        return transaction.diagnostics.failOs(error.OutOfMemory, "changing a collection");
+    }
+};

@@ -1,0 +1,73 @@
+//! The engine: an embedded vector database in one file. This is its table of contents; the boundary
+//! (c_api.zig) and the tests see what is public here, by the module name `vectorlite`.
+
+pub const os = @import("os/os.zig");
+pub const format = @import("format.zig");
+pub const limits = @import("limits.zig");
+pub const roots = @import("roots.zig");
+pub const kernels = @import("kernels/kernels.zig");
+/// The file backends: real, memory, simulated.
+pub const backends = struct {
+    pub const file = @import("os/file.zig");
+    pub const memory = @import("os/memory.zig");
+    pub const simulated = @import("os/simulated.zig");
+};
+
+pub const Error = @import("errors.zig").Error;
+pub const Diagnostics = @import("errors.zig").Diagnostics;
+
+pub const Database = @import("database.zig").Database;
+pub const DatabaseStats = @import("database.zig").DatabaseStats;
+pub const Durability = @import("database.zig").Durability;
+pub const Options = @import("database.zig").Options;
+pub const Snapshot = @import("database.zig").Snapshot;
+
+pub const Batch = @import("collection.zig").Batch;
+pub const Collection = @import("collection.zig").Collection;
+pub const CollectionStats = @import("collection.zig").CollectionStats;
+pub const Hit = @import("collection.zig").Hit;
+pub const Metric = @import("collection.zig").Metric;
+pub const Scope = @import("collection.zig").Scope;
+pub const collectionNames = @import("collection.zig").collectionNames;
+
+pub const Backup = @import("backup.zig").Backup;
+pub const Cursor = @import("entries.zig").Cursor;
+pub const EntryWriter = @import("entries.zig").EntryWriter;
+
+test {
+    _ = @import("adoption.zig");
+    _ = @import("appender.zig");
+    _ = @import("backup.zig");
+    _ = @import("checksum.zig");
+    _ = @import("collection.zig");
+    _ = @import("collection_state.zig");
+    _ = @import("creation.zig");
+    _ = @import("database.zig");
+    _ = @import("entries.zig");
+    _ = @import("errors.zig");
+    _ = @import("format.zig");
+    _ = @import("free_space.zig");
+    _ = @import("hash.zig");
+    _ = @import("hot_cache.zig");
+    _ = @import("image.zig");
+    _ = @import("kernels/kernels.zig");
+    _ = @import("key_index.zig");
+    _ = @import("limits.zig");
+    _ = @import("metrics.zig");
+    _ = @import("os/file.zig");
+    _ = @import("os/memory.zig");
+    _ = @import("os/os.zig");
+    _ = @import("os/simulated.zig");
+    _ = @import("page_array.zig");
+    _ = @import("page_cache.zig");
+    _ = @import("page_writer.zig");
+    _ = @import("reach.zig");
+    _ = @import("roots.zig");
+    _ = @import("rows.zig");
+    _ = @import("search.zig");
+    _ = @import("snapshot_locks.zig");
+    _ = @import("top_k.zig");
+    _ = @import("transaction.zig");
+    _ = @import("view.zig");
+    _ = @import("write_session.zig");
+}

@@ -1,0 +1,328 @@
+//! The right to write one file, and how a commit becomes its state.
+//!
+//! A transaction holds the writer lock from `begin` to `publish` or `abandon`; between transactions
+//! other processes may write. What the session knows of the free space stays valid as long as nobody
+//! else has committed; otherwise it is counted again.
+//!
+//! The order of a durable commit is the whole protocol: pages, sync, slot, sync. Dropping or swapping
+//! any of them loses data (the tests remove each and see it). A failed sync says nothing about what
+//! reached the device, and the kernel has already forgotten what did not: the session is poisoned,
+//! volatile roots are cleared, and nothing is tried again.
+
+const std = @import("std");
+const os = @import("os/os.zig");
+const adoption = @import("adoption.zig");
+const errors = @import("errors.zig");
+const format = @import("format.zig");
+const limits = @import("limits.zig");
+const reach = @import("reach.zig");
+const roots = @import("roots.zig");
+const snapshot_locks = @import("snapshot_locks.zig");
+const FreeSpace = @import("free_space.zig").FreeSpace;
+const PageCache = @import("page_cache.zig").PageCache;
+const PageWriter = @import("page_writer.zig").PageWriter;
+
+const Error = errors.Error;
+const Root = format.Root;
+
+pub const Durability = enum(u32) {
+    /// Every commit is on the device before it returns.
+    full = 0,
+    /// Nothing is lost when the process dies; power loss goes back to a whole commit at most a
+    /// second or 16 MiB old.
+    normal = 1,
+    /// Nothing is lost when the process dies; power loss goes back to the last flush or close.
+    none = 2,
+};
+
+pub const WriteSession = struct {
+    gpa: std.mem.Allocator,
+    system: os.System,
+    file: os.File,
+    cache: *PageCache,
+    watch: roots.Watch,
+    diagnostics: *errors.Diagnostics,
+    durability: Durability,
+    busy_timeout_ms: u32,
+    boot_id: ?[16]u8,
+    space: FreeSpace,
+    writer: PageWriter,
+    /// The slots as of the last time this session held the lock.
+    slots: roots.Slots = .{},
+    words: ?roots.Watch.Words = null,
+    /// The checksum of the root that `space` was counted for.
+    counted_for: ?[16]u8 = null,
+    /// Readers hold states that no slot leads to: unused pages are left alone until they are gone.
+    is_deferred: bool = false,
+    highest_transaction: u64 = 0,
+    holds_volatile_guard: bool = false,
+    volatile_since_ms: u64 = 0,
+    poisoned: bool = false,
+
+    /// `session` does not move: the writer points into it.
+    pub fn init(session: *WriteSession) void {
+        session.writer = .{
+            .gpa = session.gpa,
+            .file = session.file,
+            .cache = session.cache,
+            .space = &session.space,
+            .diagnostics = session.diagnostics,
+            .physical_pages = 0,
+        };
+    }
+
+    pub fn deinit(session: *WriteSession) void {
+        session.writer.deinit();
+        session.space.deinit();
+        session.* = undefined;
+    }
+
+    /// Takes the lock and returns the newest root, from which the transaction starts.
+    pub fn begin(session: *WriteSession) Error!Root {
+        try session.acquire();
+        errdefer session.unlock();
+        const root = try session.adoptNewest();
+        try session.countSpace(&root);
+        session.highest_transaction = @max(session.highest_transaction, session.slots.highestTransaction()) + 1;
+        session.writer.begin(session.highest_transaction, root.file_pages);
+        return root;
+    }
+
+    /// Nothing of the transaction stays.
+    pub fn abandon(session: *WriteSession) void {
+        session.writer.rollback();
+        session.unlock();
+    }
+
+    /// Makes `root` (from a sealed transaction) the state of the file. On an error nothing was
+    /// published, or nobody knows: then the session is poisoned.
+    pub fn publish(session: *WriteSession, root: *Root) Error!void {
+        root.transaction_id = session.writer.transaction_id;
+        root.commit_ms = session.system.wallMs();
+        const is_durable = session.boot_id == null or switch (session.durability) {
+            .full => true,
+            .normal => session.checkpointIsDue(),
+            .none => false,
+        };
+        if (is_durable) try session.publishDurable(root) else try session.publishVolatile(root);
+        session.writer.commit();
+        session.counted_for = root.checksum;
+        session.unlock();
+    }
+
+    /// Makes the newest state durable, whoever committed it. Returns the durable root.
+    pub fn checkpoint(session: *WriteSession) Error!Root {
+        try session.acquire();
+        defer session.unlock();
+        var root = try session.adoptNewest();
+        if (root.kind == .durable) return root;
+        const was_counted = if (session.counted_for) |counted| std.mem.eql(u8, &counted, &root.checksum) else false;
+        try session.publishDurable(&root);
+        if (was_counted) session.counted_for = root.checksum;
+        return root;
+    }
+
+    pub fn hasVolatileCommits(session: *const WriteSession) bool {
+        return session.volatile_since_ms != 0;
+    }
+
+    fn checkpointIsDue(session: *const WriteSession) bool {
+        if (session.writer.written_bytes >= limits.checkpoint_bytes) return true;
+        if (session.volatile_since_ms == 0) return false;
+        return session.system.monotonicMs() -| session.volatile_since_ms >= limits.checkpoint_interval_ms;
+    }
+
+    fn publishVolatile(session: *WriteSession, root: *Root) Error!void {
+        if (!session.holds_volatile_guard) {
+            const guard: os.LockRange = .{ .start = format.lock_volatile, .len = 1 };
+            session.holds_volatile_guard = session.file.lock(.writer, .shared, guard) catch |err|
+                return session.diagnostics.failOs(err, "locking the file");
+        }
+        root.kind = .@"volatile";
+        root.boot_id = session.boot_id.?;
+        roots.seal(root);
+        const slot = session.slots.nextVolatileSlot();
+        roots.write(session.file, slot, root) catch |err| return session.poison(err);
+        session.slots.roots[slot] = root.*;
+        if (session.volatile_since_ms == 0) session.volatile_since_ms = @max(1, session.system.monotonicMs());
+    }
+
+    fn publishDurable(session: *WriteSession, root: *Root) Error!void {
+        const before = session.slots.newestDurable();
+        root.kind = .durable;
+        root.boot_id = @splat(0);
+        root.durable_sequence = if (before) |choice| choice.root.durable_sequence + 1 else 0;
+        roots.seal(root);
+        const slot = roots.durableSlot(root.durable_sequence);
+        session.file.sync() catch |err| return session.poison(err);
+        roots.write(session.file, slot, root) catch |err| return session.poison(err);
+        session.file.sync() catch |err| return session.poison(err);
+        session.slots.roots[slot] = root.*;
+        session.clearVolatile();
+        session.volatile_since_ms = 0;
+        session.writer.written_bytes = 0;
+    }
+
+    /// The volatile slots are older than a durable root now; clearing them keeps their pages from
+    /// being held, and a write that fails leaves only that undone.
+    fn clearVolatile(session: *WriteSession) void {
+        const slots = session.slots.roots[format.durable_slot_count..];
+        if (slots[0] == null and slots[1] == null) return;
+        roots.clearVolatile(session.file) catch return;
+        slots[0] = null;
+        slots[1] = null;
+    }
+
+    fn poison(session: *WriteSession, err: os.Error) Error {
+        session.poisoned = true;
+        session.counted_for = null;
+        roots.clearVolatile(session.file) catch {};
+        const cause = session.diagnostics.failOs(err, "making a commit durable");
+        if (cause == error.NoSpace) return cause;
+        return session.diagnostics.fail(error.InputOutput, "the device reported an error while a commit was made durable; " ++
+            "whether it was kept is not known, close this handle and open the file again", .{});
+    }
+
+    fn acquire(session: *WriteSession) Error!void {
+        if (session.poisoned) return session.diagnostics.fail(error.Poisoned, "an earlier sync of this handle failed, so " ++
+            "nothing more is written through it; close it and open the file again", .{});
+        const range: os.LockRange = .{ .start = format.lock_writer, .len = 1 };
+        const start = session.system.monotonicMs();
+        var pause_ms: u32 = 1;
+        while (true) {
+            const got = session.file.lock(.writer, .exclusive, range) catch |err|
+                return session.diagnostics.failOs(err, "taking the write lock");
+            if (got) break;
+            const waited = session.system.monotonicMs() -| start;
+            if (waited >= session.busy_timeout_ms) {
+                return session.diagnostics.fail(error.Locked, "another connection (of this or another process) has been " ++
+                    "writing for {d} ms, longer than the busy timeout of {d} ms; repeat the call, raise busyTimeout, or " ++
+                    "end the other transaction", .{ waited, session.busy_timeout_ms });
+            }
+            session.system.sleepMs(@intCast(@min(pause_ms, session.busy_timeout_ms - waited)));
+            pause_ms = @min(pause_ms * 2, 10);
+        }
+    }
+
+    fn unlock(session: *WriteSession) void {
+        // Read before the lock is given up, so that no later commit is mistaken for a known one.
+        session.words = session.watch.words();
+        session.file.unlock(.writer, .{ .start = format.lock_writer, .len = 1 });
+    }
+
+    /// The newest root under the lock. A volatile one whose writers are all gone is made durable
+    /// first: what they never synced may be lost from the device although the cache still shows it.
+    fn adoptNewest(session: *WriteSession) Error!Root {
+        const stat = session.file.stat() catch |err| return session.diagnostics.failOs(err, "looking at the file");
+        if (!stat.same_file) return session.diagnostics.fail(error.InputOutput, "the path no longer names the open file " ++
+            "(it was removed, renamed or replaced); close this handle and open the path again", .{});
+        session.writer.physical_pages = @intCast(@min(stat.length / format.page_bytes, std.math.maxInt(u32)));
+        if (!session.slotsAreKnown()) {
+            session.slots = roots.Slots.read(session.file) catch |err|
+                return session.diagnostics.failOs(err, "reading the root slots");
+        }
+        const newest = session.slots.newest(session.boot_id) orelse return session.noRoot();
+        if (newest.root.file_pages > session.writer.physical_pages) return session.truncated(&newest.root, stat.length);
+        if (newest.root.kind == .durable or session.holds_volatile_guard) return newest.root;
+        const guard: os.LockRange = .{ .start = format.lock_volatile, .len = 1 };
+        const owner = session.file.probe(guard) catch |err| return session.diagnostics.failOs(err, "probing the locks");
+        if (owner != null) return newest.root;
+        return session.adoptOrphan(newest.root);
+    }
+
+    fn adoptOrphan(session: *WriteSession, orphan: Root) Error!Root {
+        const durable = session.slots.newestDurable() orelse return session.noRoot();
+        const is_sound = adoption.rewrite(.{
+            .gpa = session.gpa,
+            .file = session.file,
+            .cache = session.cache,
+            .diagnostics = session.diagnostics,
+        }, &durable.root, &orphan) catch |err| switch (err) {
+            error.Corrupt => false,
+            else => return err,
+        };
+        if (!is_sound) {
+            session.clearVolatile();
+            return durable.root;
+        }
+        var root = orphan;
+        try session.publishDurable(&root);
+        return root;
+    }
+
+    fn slotsAreKnown(session: *WriteSession) bool {
+        const known = session.words orelse return false;
+        const now = session.watch.words() orelse return false;
+        return std.mem.eql(u64, &known, &now);
+    }
+
+    fn countSpace(session: *WriteSession, root: *const Root) Error!void {
+        const is_counted = if (session.counted_for) |counted| std.mem.eql(u8, &counted, &root.checksum) else false;
+        if (!is_counted) return session.recount(root);
+        if (session.is_deferred) {
+            const is_held = snapshot_locks.anyBesides(session.file, root.transaction_id) catch |err|
+                return session.diagnostics.failOs(err, "probing the locks");
+            if (!is_held) return session.recount(root);
+        }
+        const worth_it = session.space.pending_pages > limits.reclaim_pages_min and
+            session.space.pending_pages > session.space.free_count;
+        if (worth_it) try session.reclaim();
+    }
+
+    fn reclaim(session: *WriteSession) Error!void {
+        const gate: os.LockRange = .{ .start = format.lock_gate, .len = 1 };
+        const got = session.file.lock(.writer, .exclusive, gate) catch |err|
+            return session.diagnostics.failOs(err, "taking the reader gate");
+        if (!got) return;
+        defer session.file.unlock(.writer, gate);
+        const oldest = snapshot_locks.oldest(session.file) catch |err|
+            return session.diagnostics.failOs(err, "probing the locks");
+        var retained: [format.slot_count]u64 = undefined;
+        var len: usize = 0;
+        for (session.slots.roots) |maybe| if (maybe) |root| {
+            retained[len] = root.transaction_id;
+            len += 1;
+        };
+        session.space.reclaim(retained[0..len], oldest);
+    }
+
+    /// Learns the free space from what the valid roots reach. A root that is older than the newest
+    /// and damaged protects nothing; the newest must be whole before anything is written.
+    fn recount(session: *WriteSession, newest: *const Root) Error!void {
+        session.counted_for = null;
+        var pages: reach.Pages = .{ .gpa = session.gpa };
+        defer pages.deinit();
+        for (session.slots.roots) |maybe| {
+            const root = maybe orelse continue;
+            if (root.transaction_id > newest.transaction_id) continue;
+            const walker: reach.Walker = .{
+                .gpa = session.gpa,
+                .source = .{ .cache = session.cache, .file_pages = root.file_pages },
+                .pages = &pages,
+            };
+            walker.root(&root) catch |err| {
+                if (err != error.Corrupt or std.mem.eql(u8, &root.checksum, &newest.checksum)) return err;
+            };
+        }
+        session.is_deferred = snapshot_locks.anyBesides(session.file, newest.transaction_id) catch |err|
+            return session.diagnostics.failOs(err, "probing the locks");
+        const file_pages = if (session.is_deferred) session.writer.physical_pages else newest.file_pages;
+        session.space.deinit();
+        session.space = FreeSpace.init(session.gpa, file_pages) catch {
+            session.space = .{ .gpa = session.gpa, .file_pages = 0 };
+            return session.diagnostics.failOs(error.OutOfMemory, "counting the free space");
+        };
+        if (!session.is_deferred) session.space.freeComplement(&pages.bits);
+        session.counted_for = newest.checksum;
+    }
+
+    fn noRoot(session: *WriteSession) Error {
+        return session.diagnostics.fail(error.Corrupt, "none of the six root slots (offsets {d} to {d}) is intact; the file " ++
+            "is damaged, restore it from a backup", .{ roots.slotOffset(0), roots.slotOffset(format.slot_count - 1) });
+    }
+
+    fn truncated(session: *WriteSession, root: *const Root, length: u64) Error {
+        return session.diagnostics.fail(error.Corrupt, "the file has {d} bytes, its newest root says at least {d}; it was " ++
+            "truncated, restore it from a backup", .{ length, format.pageOffset(root.file_pages) });
+    }
+};
