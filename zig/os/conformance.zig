@@ -336,20 +336,24 @@ fn anyProgramMatchesTheModel(fixture: Fixture) !void {
         switch (random.uintLessThan(u8, 4)) {
             0 => {
                 try opened.extend(offset);
-                if (offset > model.items.len) try model.appendNTimes(gpa, 0, offset - model.items.len);
+                try growTo(&model, offset);
             },
             1 => try expectContent(opened, model.items),
             else => {
                 const cut = random.uintAtMost(usize, len);
                 try opened.write(offset, &.{ bytes[0..cut], bytes[cut..len] });
                 const end = if (len == 0) 0 else offset + len;
-                if (end > model.items.len) try model.appendNTimes(gpa, 0, end - model.items.len);
+                try growTo(&model, end);
                 if (len > 0) @memcpy(model.items[offset..end], bytes[0..len]);
             },
         }
         if (view) |seen| try testing.expectEqualSlices(u8, model.items, seen[0..model.items.len]);
     }
     try expectContent(opened, model.items);
+}
+
+fn growTo(model: *std.ArrayList(u8), len: usize) !void {
+    if (len > model.items.len) try model.appendNTimes(gpa, 0, len - model.items.len);
 }
 
 fn expectContent(opened: os.File, expected: []const u8) !void {

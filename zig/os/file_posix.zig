@@ -487,3 +487,214 @@ fn bootId(_: *anyopaque) ?[16]u8 {
 fn processId(_: *anyopaque) u64 {
     return sys.processId();
 }
+
+const testing = std.testing;
+const test_system: os.System = .{ .context = @constCast(&vtable), .vtable = &vtable };
+
+/// A directory of its own under a path that any process of the test can use.
+const Place = struct {
+    directory: testing.TmpDir,
+    buffer: [256]u8 = undefined,
+
+    fn init() Place {
+        return .{ .directory = testing.tmpDir(.{}) };
+    }
+
+    fn path(place: *Place, name: []const u8) error{NameTooLong}![]const u8 {
+        const parts = .{ ".zig-cache/tmp", &place.directory.sub_path, name };
+        return std.fmt.bufPrint(&place.buffer, "{s}/{s}/{s}", parts) catch error.NameTooLong;
+    }
+
+    fn open(place: *Place, name: []const u8, options: os.OpenOptions) !os.File {
+        return test_system.open(testing.allocator, try place.path(name), options);
+    }
+};
+
+test "what is not a file is refused with its kind" {
+    var place: Place = .init();
+    defer place.directory.cleanup();
+    try place.directory.dir.createDir(testing.io, "folder", .default_dir);
+    for ([_]bool{ false, true }) |readonly| {
+        const options: os.OpenOptions = .{ .readonly = readonly, .create = true };
+        try testing.expectError(error.IsDirectory, place.open("folder", options));
+        try testing.expectError(error.FileNotFound, place.open("none/db", options));
+        try testing.expectError(error.FileNotFound, place.open("a\x00b", options));
+        try testing.expectError(error.FileNotFound, place.open("n" ** 200 ++ "/x", options));
+        const device = test_system.open(testing.allocator, "/dev/null", options);
+        try testing.expectError(error.NotRegularFile, device);
+        const empty = test_system.open(testing.allocator, "", options);
+        try testing.expectError(error.FileNotFound, empty);
+    }
+    (try place.open("db", .{ .create = true })).close();
+    try testing.expectError(error.FileNotFound, place.open("db/inside", .{ .create = true }));
+    try place.directory.dir.symLink(testing.io, "loop", "loop", .{});
+    try testing.expectError(error.FileNotFound, place.open("loop", .{}));
+}
+
+test "a FIFO is refused without waiting for its other end" {
+    if (builtin.os.tag != .linux) return error.SkipZigTest;
+    const linux = std.os.linux;
+    var place: Place = .init();
+    defer place.directory.cleanup();
+    var buffer: [256]u8 = undefined;
+    const path = try std.fmt.bufPrintZ(&buffer, "{s}", .{try place.path("fifo")});
+    const made = linux.mknod(path, linux.S.IFIFO | 0o600, 0);
+    if (linux.errno(made) != .SUCCESS) return error.SkipZigTest;
+    for ([_]bool{ false, true }) |readonly| {
+        const opened = place.open("fifo", .{ .readonly = readonly });
+        try testing.expectError(error.NotRegularFile, opened);
+    }
+}
+
+test "offsets beyond 4 GiB are their own" {
+    var place: Place = .init();
+    defer place.directory.cleanup();
+    const opened = try place.open("db", .{ .create = true });
+    defer opened.close();
+    const far = (5 << 30) + 3;
+    try opened.write(3, &.{"near"});
+    try opened.write(far, &.{ "fa", "r!" });
+    var buffer: [4]u8 = undefined;
+    try testing.expectEqual(4, try opened.read(far, &buffer));
+    try testing.expectEqualStrings("far!", &buffer);
+    try testing.expectEqual(4, try opened.read(3, &buffer));
+    try testing.expectEqualStrings("near", &buffer);
+    const window = opened.map(5 << 30, 1 << 30).?;
+    try testing.expectEqualStrings("far!", window[3..7]);
+}
+
+test "descriptors of the standard streams are left alone" {
+    if (builtin.os.tag != .linux) return error.SkipZigTest;
+    const linux = std.os.linux;
+    var place: Place = .init();
+    defer place.directory.cleanup();
+    const saved: i32 = @intCast(linux.fcntl(0, linux.F.DUPFD_CLOEXEC, 100));
+    sys.close(0);
+    defer {
+        _ = linux.dup2(saved, 0);
+        sys.close(saved);
+    }
+    const opened = try place.open("db", .{ .create = true });
+    defer opened.close();
+    const connection = Connection.of(opened.context);
+    try testing.expect(connection.main >= descriptor_min);
+    try testing.expect(connection.snapshots >= descriptor_min);
+    try opened.write(0, &.{"x"});
+}
+
+test "a path keeps its meaning when the process changes its directory" {
+    if (builtin.os.tag != .linux) return error.SkipZigTest;
+    const linux = std.os.linux;
+    var place: Place = .init();
+    defer place.directory.cleanup();
+    var buffer: [4096]u8 = undefined;
+    const home = sys.currentDirectory(&buffer).?;
+    var home_z: [4096]u8 = undefined;
+    const back = try std.fmt.bufPrintZ(&home_z, "{s}", .{home});
+    const opened = try place.open("db", .{ .create = true });
+    defer opened.close();
+    try testing.expectEqual(0, linux.chdir("/"));
+    defer _ = linux.chdir(back);
+    try testing.expect((try opened.stat()).same_file);
+}
+
+test "a deleted file is no longer the one that its path names" {
+    var place: Place = .init();
+    defer place.directory.cleanup();
+    const opened = try place.open("db", .{ .create = true });
+    defer opened.close();
+    try place.directory.dir.deleteFile(testing.io, "db");
+    try testing.expect(!(try opened.stat()).same_file);
+    try opened.write(0, &.{"still writable"});
+}
+
+test "a limit of the file size is an error and not a signal" {
+    if (builtin.os.tag != .linux) return error.SkipZigTest;
+    const linux = std.os.linux;
+    var place: Place = .init();
+    defer place.directory.cleanup();
+    const opened = try place.open("db", .{ .create = true });
+    defer opened.close();
+    var before: linux.rlimit = undefined;
+    _ = linux.getrlimit(.FSIZE, &before);
+    const limit: linux.rlimit = .{ .cur = 1 << 20, .max = before.max };
+    _ = linux.setrlimit(.FSIZE, &limit);
+    defer _ = linux.setrlimit(.FSIZE, &before);
+    try opened.extend(1 << 20);
+    try testing.expectError(error.NoSpace, opened.extend((1 << 20) + 1));
+    try testing.expectEqual(1 << 20, (try opened.stat()).length);
+}
+
+test "a killed process leaves its writes and none of its locks" {
+    if (builtin.os.tag != .linux) return error.SkipZigTest;
+    const linux = std.os.linux;
+    var place: Place = .init();
+    defer place.directory.cleanup();
+    const opened = try place.open("db", .{ .create = true });
+    defer opened.close();
+    const range: os.LockRange = .{ .start = 1 << 62, .len = 1 };
+    const snapshot: os.LockRange = .{ .start = (1 << 62) + 5000, .len = 1 };
+
+    const forked = linux.fork();
+    if (linux.errno(forked) != .SUCCESS) return error.SkipZigTest;
+    if (forked == 0) {
+        const own = place.open("db", .{}) catch linux.exit_group(1);
+        const locked = own.lock(.writer, .exclusive, range) catch linux.exit_group(2);
+        const pinned = own.lock(.snapshots, .shared, snapshot) catch linux.exit_group(3);
+        if (!locked or !pinned) linux.exit_group(4);
+        own.write(0, &.{"ready"}) catch linux.exit_group(5);
+        while (true) sys.sleepMs(1000);
+    }
+    const child: linux.pid_t = @intCast(forked);
+    var reaped = false;
+    defer if (!reaped) {
+        _ = linux.kill(child, .KILL);
+    };
+    var buffer: [5]u8 = undefined;
+    for (0..5000) |_| {
+        if (try opened.read(0, &buffer) == 5) break;
+        sys.sleepMs(1);
+    }
+    try testing.expectEqualStrings("ready", &buffer);
+    try testing.expect(!try opened.lock(.writer, .exclusive, range));
+    const space: os.LockRange = .{ .start = range.start + 1, .len = 1 << 60 };
+    try testing.expectEqual(snapshot.start, try opened.probe(space));
+    _ = linux.kill(child, .KILL);
+    var status: u32 = 0;
+    _ = linux.waitpid(child, &status, 0);
+    reaped = true;
+    try testing.expect(try opened.lock(.writer, .exclusive, range));
+    try testing.expectEqual(null, try opened.probe(snapshot));
+}
+
+test "every errno has an error" {
+    // Any number may come from a driver or from a kernel to be.
+    for (1..4096) |number| {
+        const errno: sys.E = @enumFromInt(number);
+        openError(errno) catch {};
+        transferError(errno) catch {};
+        lockError(errno) catch {};
+    }
+    try testing.expectEqual(error.NoSpace, transferError(.DQUOT));
+    try testing.expectEqual(error.NoSpace, transferError(.FBIG));
+    try testing.expectEqual(error.InputOutput, transferError(.IO));
+    try testing.expectEqual(error.ReadOnlyMedia, openError(.ROFS));
+    try testing.expectEqual(error.TooManyFiles, openError(.MFILE));
+    try testing.expectEqual(error.LocksUnsupported, lockError(.NOLCK));
+    try testing.expectEqual(error.LocksUnsupported, lockError(.OPNOTSUPP));
+    try testing.expectEqual(error.AccessDenied, lockError(.ACCES));
+}
+
+test "one call takes as many parts and bytes as the system allows" {
+    const a: [10]u8 = @splat('a');
+    const parts = [_][]const u8{ a[0..3], a[0..0], a[3..10], &a };
+    var vector: [2]sys.IoVector = undefined;
+    try testing.expectEqual(2, gather(&vector, &parts, 1));
+    try testing.expectEqual(2, vector[0].len);
+    try testing.expectEqual(7, vector[1].len);
+    var wide: [4]sys.IoVector = undefined;
+    const huge = a[0..1].ptr[0 .. transfer_bytes_max - 5];
+    try testing.expectEqual(2, gather(&wide, &.{ huge, &a, &a }, 0));
+    try testing.expectEqual(5, wide[1].len);
+    try testing.expectEqual(0, gather(&wide, parts[1..2], 0));
+}
