@@ -23,7 +23,7 @@ pub fn main(init: std.process.Init) !void {
 
 fn writeFile(w: *Writer) !void {
     try w.writeAll(
-        \\// Written by zig/abi_gen.zig from zig/c_api/; `zig build abi` writes it again. Do not edit.
+        \\// Written by zig/abi_gen.zig from zig/c_api/. Do not edit: run `zig build abi`.
         \\
         \\/** What `vl_abi_version` must return. */
         \\
@@ -33,10 +33,15 @@ fn writeFile(w: *Writer) !void {
     try writeEnum(w, vectorlite.Metric, "Metric", "How a collection compares vectors.");
     try writeEnum(w, vectorlite.Durability, "Durability", "What survives a power loss.");
     try writeLayout(w, vectorlite.Hit, "Hit", "One search hit");
-    try writeLayout(w, options.DatabaseOptions, "DatabaseOptions", "The options of `vl_database_open`");
-    try writeFlags(w, options.DatabaseFlags, "DatabaseFlags", "DatabaseOptions.flags");
-    try writeLayout(w, options.CollectionOptions, "CollectionOptions", "The options of `vl_collection_open`");
-    try writeFlags(w, options.CollectionFlags, "CollectionFlags", "CollectionOptions.flags");
+    try writeLayout(w, options.DatabaseOptions, "DatabaseOptions", "Options of `vl_database_open`");
+    try writeFlags(w, options.DatabaseFlags, "DatabaseFlags");
+    try writeLayout(
+        w,
+        options.CollectionOptions,
+        "CollectionOptions",
+        "Options of `vl_collection_open`",
+    );
+    try writeFlags(w, options.CollectionFlags, "CollectionFlags");
     try w.print(
         \\
         \\/** `CollectionOptions.metric`: whatever the file says. */
@@ -74,15 +79,17 @@ fn writeLayout(w: *Writer, comptime Struct: type, name: []const u8, doc: []const
     inline for (@typeInfo(Struct).@"struct".fields) |field| {
         try w.print("  {s}: {d},\n", .{ field.name, @offsetOf(Struct, field.name) });
     }
-    try w.print("  byteLength: {d},\n}} as const;\n", .{@sizeOf(Struct)});
+    // An options block has a field of the name that a plain struct's size gets.
+    const size_name = if (@hasField(Struct, "size")) "byteLength" else "size";
+    try w.print("  {s}: {d},\n}} as const;\n", .{ size_name, @sizeOf(Struct) });
 }
 
-fn writeFlags(w: *Writer, comptime Flags: type, name: []const u8, of: []const u8) !void {
-    try w.print("\n/** Bits of `{s}`. */\nexport const {s} = {{\n", .{ of, name });
+fn writeFlags(w: *Writer, comptime Flags: type, name: []const u8) !void {
+    try w.print("\n/** Bits of `flags`. */\nexport const {s} = {{\n", .{name});
     inline for (@typeInfo(Flags).@"struct".fields) |field| {
-        if (field.type == bool) {
-            try w.print("  {s}: {d},\n", .{ upper(field.name), 1 << @bitOffsetOf(Flags, field.name) });
-        }
+        if (field.type != bool) continue;
+        const bit = 1 << @bitOffsetOf(Flags, field.name);
+        try w.print("  {s}: {d},\n", .{ upper(field.name), bit });
     }
     try w.writeAll("} as const;\n");
 }
@@ -92,7 +99,9 @@ fn writeNames(w: *Writer, comptime Struct: type, name: []const u8, function: []c
         "\n/** The order in which `{s}` writes its numbers. */\nexport const {s} = [\n",
         .{ function, name },
     );
-    inline for (@typeInfo(Struct).@"struct".fields) |field| try w.print("  \"{s}\",\n", .{field.name});
+    inline for (@typeInfo(Struct).@"struct".fields) |field| {
+        try w.print("  \"{s}\",\n", .{field.name});
+    }
     try w.writeAll("] as const;\n");
 }
 
@@ -100,8 +109,8 @@ fn writeInterface(w: *Writer) !void {
     try w.writeAll(
         \\
         \\/**
-        \\ * The library's functions. A number named after a buffer, or `count`, is how many of its elements
-        \\ * the function may touch.
+        \\ * The library's functions. A number named after a buffer, or `count`, is how many of its
+        \\ * elements the function may touch.
         \\ */
         \\export interface NativeLibrary {
         \\
@@ -135,7 +144,8 @@ fn typeScriptType(comptime parameter: signatures.Parameter) []const u8 {
 }
 
 fn writeSymbols(w: *Writer) !void {
-    try w.writeAll("\n/** The same functions as `bun:ffi` wants them declared. */\nexport const symbols = {\n");
+    try w.writeAll("\n/** The same functions as `bun:ffi` wants them declared. */\n");
+    try w.writeAll("export const symbols = {\n");
     inline for (functions.list) |entry| {
         const signature = comptime signatures.of(entry);
         const types = comptime types: {
@@ -149,8 +159,9 @@ fn writeSymbols(w: *Writer) !void {
         if (widthOf(before, after, &types) <= columns_max) {
             try writeList(w, .{ .before = before, .after = after, .indent = "" }, &types);
         } else {
+            const frame: Frame = .{ .before = "    args: [", .after = "],\n", .indent = "    " };
             try w.writeAll("  " ++ signature.name ++ ": {\n");
-            try writeList(w, .{ .before = "    args: [", .after = "],\n", .indent = "    " }, &types);
+            try writeList(w, frame, &types);
             try w.writeAll("    returns: " ++ result ++ ",\n  },\n");
         }
     }

@@ -1,7 +1,7 @@
 //! The root of the shared library: every exported symbol and nothing else.
 //!
-//! The symbols are those of `c_api/functions.zig`, and the one that Node looks for. Everything below
-//! sees the engine by its module name, `vectorlite`, and so only through what it publishes.
+//! The symbols are those of `c_api/functions.zig`, and the one that Node looks for. Everything
+//! below sees the engine by its module name, `vectorlite`, and so only what that publishes.
 
 const builtin = @import("builtin");
 const functions = @import("c_api/functions.zig");

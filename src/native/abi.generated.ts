@@ -1,4 +1,4 @@
-// Written by zig/abi_gen.zig from zig/c_api/; `zig build abi` writes it again. Do not edit.
+// Written by zig/abi_gen.zig from zig/c_api/. Do not edit: run `zig build abi`.
 
 /** What `vl_abi_version` must return. */
 export const ABI_VERSION = 1;
@@ -46,10 +46,10 @@ export const Hit = {
   row: 4,
   score: 8,
   reserved: 12,
-  byteLength: 16,
+  size: 16,
 } as const;
 
-/** The options of `vl_database_open`: byte offsets of the fields, and the size of all. */
+/** Options of `vl_database_open`: byte offsets of the fields, and the size of all. */
 export const DatabaseOptions = {
   size: 0,
   flags: 4,
@@ -59,13 +59,13 @@ export const DatabaseOptions = {
   byteLength: 24,
 } as const;
 
-/** Bits of `DatabaseOptions.flags`. */
+/** Bits of `flags`. */
 export const DatabaseFlags = {
   READONLY: 1,
   CREATE: 2,
 } as const;
 
-/** The options of `vl_collection_open`: byte offsets of the fields, and the size of all. */
+/** Options of `vl_collection_open`: byte offsets of the fields, and the size of all. */
 export const CollectionOptions = {
   size: 0,
   flags: 4,
@@ -75,7 +75,7 @@ export const CollectionOptions = {
   byteLength: 20,
 } as const;
 
-/** Bits of `CollectionOptions.flags`. */
+/** Bits of `flags`. */
 export const CollectionFlags = {
   CREATE: 1,
 } as const;
@@ -112,8 +112,8 @@ export const collectionStatsFields = [
 ] as const;
 
 /**
- * The library's functions. A number named after a buffer, or `count`, is how many of its elements
- * the function may touch.
+ * The library's functions. A number named after a buffer, or `count`, is how many of its
+ * elements the function may touch.
  */
 export interface NativeLibrary {
   vl_abi_version(): number;

@@ -61,8 +61,8 @@ function libraryMissing(packaged: URL): VectorLiteError {
   return new VectorLiteError(
     "ERR_NATIVE_LIBRARY",
     `The native library ${fileURLToPath(packaged)} is missing. Install the package again ` +
-      "(`npm install vectorlite`); in a checkout of the repository, run `npm run build:core`; if a " +
-      "bundler moved this code, mark vectorlite as external; or set VECTORLITE_LIB to the file.",
+      "(`npm install vectorlite`); in a checkout of the repository, run `npm run build:core`; if " +
+      "a bundler moved this code, mark vectorlite as external; or set VECTORLITE_LIB to the file.",
   );
 }
 

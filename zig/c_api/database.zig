@@ -1,0 +1,225 @@
+//! The functions on databases, their transactions, snapshots and backups, and on any handle.
+
+const std = @import("std");
+const vectorlite = @import("vectorlite");
+const boundary = @import("call.zig");
+const DatabaseOptions = @import("options.zig").DatabaseOptions;
+const Status = @import("status.zig").Status;
+
+const Call = boundary.Call;
+const Connection = boundary.Connection;
+const Database = vectorlite.Database;
+
+/// Raised with every change of a function, a status or a layout. The library and the TypeScript are
+/// published together, so only equal versions work with each other.
+pub const abi_version = 1;
+
+pub fn abiVersion() callconv(.c) u32 {
+    return abi_version;
+}
+
+pub fn lastError(out: [*]u8, out_len: u32, len_out: [*]align(1) u32) callconv(.c) i32 {
+    const message = boundary.last_error.message();
+    return copyOut(message, out, out_len, len_out);
+}
+
+/// The protocol of every variable output: the needed size always, the bytes where they fit.
+pub fn copyOut(bytes: []const u8, out: [*]u8, out_len: u32, len_out: [*]align(1) u32) i32 {
+    len_out[0] = @intCast(bytes.len);
+    if (bytes.len > out_len) return @intFromEnum(Status.buffer_too_small);
+    @memcpy(out[0..bytes.len], bytes);
+    return boundary.done();
+}
+
+pub fn close(handle: u32) callconv(.c) i32 {
+    const call = Call.beginAny(handle) orelse return boundary.stale();
+    defer call.end();
+    call.close();
+    return boundary.done();
+}
+
+pub fn open(
+    path: [*]const u8,
+    path_len: u32,
+    options: [*]const u8,
+    options_len: u32,
+    handle_out: [*]align(1) u32,
+) callconv(.c) i32 {
+    const name = path[0..path_len];
+    if (name.len == 0 or std.mem.findScalar(u8, name, 0) != null) {
+        return boundary.refuse(.invalid_argument, "the path is empty or holds a NUL", .{});
+    }
+    const decoded = DatabaseOptions.decode(options[0..options_len]) catch
+        return boundary.refuse(.invalid_argument, "the options block is malformed", .{});
+    const system = if (std.mem.eql(u8, name, ":memory:"))
+        vectorlite.backends.memory.system()
+    else
+        vectorlite.backends.file.system();
+    return publish(.{ .file = .{ .system = system, .path = name } }, decoded, handle_out);
+}
+
+pub fn openBytes(
+    bytes: [*]const u8,
+    bytes_len: u32,
+    handle_out: [*]align(1) u32,
+) callconv(.c) i32 {
+    const options: vectorlite.Options = .{ .readonly = true, .create = false };
+    return publish(.{ .bytes = bytes[0..bytes_len] }, options, handle_out);
+}
+
+const Source = union(enum) {
+    file: struct { system: vectorlite.os.System, path: []const u8 },
+    bytes: []const u8,
+};
+
+fn publish(source: Source, options: vectorlite.Options, handle_out: [*]align(1) u32) i32 {
+    const connection = boundary.gpa.create(Connection) catch {
+        return boundary.failPlain(.out_of_memory);
+    };
+    connection.diagnostics = .{};
+    const slot = boundary.table.reserve() orelse {
+        boundary.gpa.destroy(connection);
+        return tooManyHandles();
+    };
+    const diagnostics = &connection.diagnostics;
+    const opened = switch (source) {
+        .file => |at| Database.open(boundary.gpa, at.system, at.path, options, diagnostics),
+        .bytes => |bytes| Database.openBytes(boundary.gpa, bytes, options, diagnostics),
+    };
+    connection.database = opened catch |failure| {
+        defer boundary.gpa.destroy(connection);
+        boundary.table.cancel(slot);
+        return boundary.failWith(failure, diagnostics);
+    };
+    handle_out[0] = boundary.table.publishRoot(slot, .database, connection);
+    return boundary.done();
+}
+
+pub fn tooManyHandles() i32 {
+    return boundary.refuse(.out_of_memory, "too many open handles; close some", .{});
+}
+
+pub fn flush(handle: u32) callconv(.c) i32 {
+    const call = Call.begin(handle, .database) orelse return boundary.stale();
+    defer call.end();
+    call.database().flush() catch |failure| return call.fail(failure);
+    return boundary.done();
+}
+
+pub fn stats(
+    handle: u32,
+    out: [*]align(1) f64,
+    out_len: u32,
+    count_out: [*]align(1) u32,
+) callconv(.c) i32 {
+    const call = Call.begin(handle, .database) orelse return boundary.stale();
+    defer call.end();
+    const counts = call.database().stats() catch |failure| return call.fail(failure);
+    return writeStats(counts, out, out_len, count_out);
+}
+
+/// Writes the fields of a struct of counts, in order.
+pub fn writeStats(
+    counts: anytype,
+    out: [*]align(1) f64,
+    out_len: u32,
+    count_out: [*]align(1) u32,
+) i32 {
+    const fields = @typeInfo(@TypeOf(counts)).@"struct".fields;
+    count_out[0] = fields.len;
+    if (out_len < fields.len) return boundary.failPlain(.buffer_too_small);
+    inline for (fields, 0..) |field, i| out[i] = @floatFromInt(@field(counts, field.name));
+    return boundary.done();
+}
+
+pub fn collections(
+    handle: u32,
+    out: [*]u8,
+    out_len: u32,
+    len_out: [*]align(1) u32,
+) callconv(.c) i32 {
+    const call = Call.beginScope(handle) orelse return boundary.stale();
+    defer call.end();
+    var needed: usize = 0;
+    const names = out[0..out_len];
+    const used = vectorlite.collectionNames(call.scope(), names, &needed) catch |failure| {
+        if (failure == error.BufferTooSmall) len_out[0] = std.math.lossyCast(u32, needed);
+        return call.fail(failure);
+    };
+    len_out[0] = @intCast(used);
+    return boundary.done();
+}
+
+pub fn dropCollection(handle: u32, name: [*]const u8, name_len: u32) callconv(.c) i32 {
+    const call = Call.begin(handle, .database) orelse return boundary.stale();
+    defer call.end();
+    const existed = call.database().dropCollection(name[0..name_len]) catch |failure| {
+        return call.fail(failure);
+    };
+    return boundary.foundIf(existed);
+}
+
+pub fn begin(handle: u32) callconv(.c) i32 {
+    const call = Call.begin(handle, .database) orelse return boundary.stale();
+    defer call.end();
+    call.database().begin() catch |failure| return call.fail(failure);
+    return boundary.done();
+}
+
+pub fn commit(handle: u32) callconv(.c) i32 {
+    const call = Call.begin(handle, .database) orelse return boundary.stale();
+    defer call.end();
+    call.database().commit() catch |failure| return call.fail(failure);
+    return boundary.done();
+}
+
+pub fn rollback(handle: u32) callconv(.c) i32 {
+    const call = Call.begin(handle, .database) orelse return boundary.stale();
+    defer call.end();
+    call.database().rollback();
+    return boundary.done();
+}
+
+pub fn openSnapshot(handle: u32, handle_out: [*]align(1) u32) callconv(.c) i32 {
+    const call = Call.begin(handle, .database) orelse return boundary.stale();
+    defer call.end();
+    const slot = boundary.table.reserve() orelse return tooManyHandles();
+    const snapshot = call.database().openSnapshot() catch |failure| {
+        boundary.table.cancel(slot);
+        return call.fail(failure);
+    };
+    handle_out[0] = boundary.table.publishChild(slot, .snapshot, snapshot, call.index);
+    return boundary.done();
+}
+
+pub fn openBackup(
+    handle: u32,
+    path: [*]const u8,
+    path_len: u32,
+    handle_out: [*]align(1) u32,
+) callconv(.c) i32 {
+    const call = Call.begin(handle, .database) orelse return boundary.stale();
+    defer call.end();
+    const name = path[0..path_len];
+    if (name.len == 0 or std.mem.findScalar(u8, name, 0) != null) {
+        return boundary.refuse(.invalid_argument, "the path is empty or holds a NUL", .{});
+    }
+    const slot = boundary.table.reserve() orelse return tooManyHandles();
+    const backup = call.database().openBackup(name) catch |failure| {
+        boundary.table.cancel(slot);
+        return call.fail(failure);
+    };
+    handle_out[0] = boundary.table.publishChild(slot, .backup, backup, call.index);
+    return boundary.done();
+}
+
+pub fn stepBackup(handle: u32, bytes_max: u32, progress_out: [*]align(1) f64) callconv(.c) i32 {
+    const call = Call.begin(handle, .backup) orelse return boundary.stale();
+    defer call.end();
+    if (bytes_max == 0) return boundary.refuse(.invalid_argument, "bytes_max is 0", .{});
+    const progress = boundary.slice(f64, progress_out, 2) catch |failure| return call.fail(failure);
+    const more = call.backup().step(bytes_max, &progress[0], &progress[1]) catch |failure| {
+        return call.fail(failure);
+    };
+    return boundary.foundIf(more);
+}

@@ -1,0 +1,95 @@
+//! The C ABI as one list: name, implementation, parameters. The exported symbols, the Node-API
+//! module and the TypeScript declarations are all made from it, so they cannot disagree.
+//!
+//! A parameter that is a buffer says in brackets how many elements the function may touch, in terms
+//! of the other arguments: `keys[keys_len]`, `cursor[4]`, `hits[count*16]`.
+
+const collection = @import("collection.zig");
+const database = @import("database.zig");
+
+pub const list = .{
+    .{ "vl_abi_version", &database.abiVersion, "" },
+    .{ "vl_last_error", &database.lastError, "out[out_len] out_len len_out[1]" },
+    .{ "vl_close", &database.close, "handle" },
+
+    .{
+        "vl_database_open",
+        &database.open,
+        "path[path_len] path_len options[options_len] options_len handle_out[1]",
+    },
+    .{ "vl_database_open_bytes", &database.openBytes, "bytes[bytes_len] bytes_len handle_out[1]" },
+    .{ "vl_database_flush", &database.flush, "database" },
+    .{ "vl_database_stats", &database.stats, "database out[out_len] out_len count_out[1]" },
+    .{ "vl_database_collections", &database.collections, "scope out[out_len] out_len len_out[1]" },
+    .{
+        "vl_database_drop_collection",
+        &database.dropCollection,
+        "database name[name_len] name_len",
+    },
+
+    .{ "vl_transaction_begin", &database.begin, "database" },
+    .{ "vl_transaction_commit", &database.commit, "database" },
+    .{ "vl_transaction_rollback", &database.rollback, "database" },
+
+    .{ "vl_snapshot_open", &database.openSnapshot, "database handle_out[1]" },
+
+    .{ "vl_backup_open", &database.openBackup, "database path[path_len] path_len handle_out[1]" },
+    .{ "vl_backup_step", &database.stepBackup, "backup bytes_max progress_out[2]" },
+
+    .{
+        "vl_collection_open",
+        &collection.open,
+        "scope name[name_len] name_len options[options_len] options_len " ++
+            "model[model_len] model_len handle_out[1] info_out[4]",
+    },
+    .{ "vl_collection_model", &collection.model, "collection out[out_len] out_len len_out[1]" },
+    .{ "vl_collection_stats", &collection.stats, "collection out[out_len] out_len count_out[1]" },
+    .{
+        "vl_collection_put",
+        &collection.put,
+        "collection keys[keys_len] keys_len key_lens[count] count vectors[vectors_len] " ++
+            "vectors_len metadata[metadata_len] metadata_len metadata_lens[count]",
+    },
+    .{
+        "vl_collection_get",
+        &collection.get,
+        "collection key[key_len] key_len out[out_len] out_len",
+    },
+    .{
+        "vl_collection_get_record",
+        &collection.getRecord,
+        "collection key[key_len] key_len out[out_len] out_len " ++
+            "metadata[metadata_cap] metadata_cap metadata_len_out[1]",
+    },
+    .{
+        "vl_collection_get_many",
+        &collection.getMany,
+        "collection keys[keys_len] keys_len key_lens[count] count " ++
+            "out[out_len] out_len found[count]",
+    },
+    .{ "vl_collection_has", &collection.has, "collection key[key_len] key_len" },
+    .{
+        "vl_collection_delete",
+        &collection.delete,
+        "collection keys[keys_len] keys_len key_lens[count] count deleted_out[1]",
+    },
+    .{ "vl_collection_clear", &collection.clear, "collection" },
+    .{
+        "vl_collection_scan",
+        &collection.scan,
+        "collection cursor[4] include out[out_len] out_len len_out[1] " ++
+            "vectors[vectors_len] vectors_len count_out[1]",
+    },
+    .{
+        "vl_collection_search",
+        &collection.search,
+        "collection queries[queries_len] queries_len k threshold hits[hits_len] hits_len " ++
+            "counts[hits_len/16/k]",
+    },
+    .{
+        "vl_collection_fetch",
+        &collection.fetch,
+        "collection hits[count*16] count include out[out_len] out_len len_out[1] " ++
+            "vectors[vectors_len] vectors_len",
+    },
+};
