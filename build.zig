@@ -272,7 +272,6 @@ fn addTestStep(context: Context) void {
     const optimize = context.optimize_test;
     const core = createCore(b, context.target, context.kernels, optimize);
     addTest(context, step, "core", core);
-    addTest(context, step, "kernels", createKernelsModule(context, optimize));
     addTest(context, step, "c_api", createBoundary(b, "zig/c_api.zig", core));
     for (zigFilesIn(b, "test/zig")) |path| {
         addTest(context, step, std.fs.path.stem(path), b.createModule(.{
@@ -294,17 +293,6 @@ fn addTest(context: Context, step: *Build.Step, name: []const u8, module: *Build
     // With -Dtarget the tests of another machine are compiled, which is worth something.
     run.skip_foreign_checks = true;
     step.dependOn(&run.step);
-}
-
-/// The kernels alone, for their tests and their bench.
-fn createKernelsModule(context: Context, optimize: std.builtin.OptimizeMode) *Build.Module {
-    const kernels = context.b.createModule(.{
-        .root_source_file = context.b.path("zig/kernels/kernels.zig"),
-        .target = context.target,
-        .optimize = optimize,
-    });
-    for (context.kernels) |object| kernels.addObject(object);
-    return kernels;
 }
 
 fn addAbiSteps(context: Context) void {
@@ -340,18 +328,13 @@ fn addBenchSteps(context: Context) void {
     const core = createCore(b, context.target, context.kernels, context.optimize);
     for (zigFilesIn(b, "bench")) |path| {
         const name = std.fs.path.stem(path);
-        // The kernels are a part of the core, so a bench can have one or the other.
-        const import: Build.Module.Import = if (std.mem.eql(u8, name, "kernels"))
-            .{ .name = "kernels", .module = createKernelsModule(context, .ReleaseFast) }
-        else
-            .{ .name = "vectorlite", .module = core };
         const bench = b.addExecutable(.{
             .name = b.fmt("bench-{s}", .{name}),
             .root_module = b.createModule(.{
                 .root_source_file = b.path(path),
                 .target = context.target,
                 .optimize = .ReleaseFast,
-                .imports = &.{import},
+                .imports = &.{.{ .name = "vectorlite", .module = core }},
             }),
         });
         const run = b.addRunArtifact(bench);

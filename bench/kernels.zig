@@ -7,7 +7,7 @@
 
 const std = @import("std");
 const Io = std.Io;
-const kernels = @import("kernels");
+const kernels = @import("vectorlite").kernels;
 
 const Set = struct { name: []const u8, bytes: usize, passes: usize };
 
