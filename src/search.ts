@@ -103,7 +103,7 @@ export function search(
   }
   let wanted = plan.k + plan.offset;
   if (wanted * count > hitsUnasked) wanted = Math.min(wanted, Math.max(records.size, 1));
-  const hits = new Uint8Array(wanted * count * HitLayout.byteLength);
+  const hits = new Uint8Array(wanted * count * HitLayout.size);
   const counts = new Uint32Array(count);
   const status = records.native.vl_collection_search(
     records.id,
@@ -136,9 +136,9 @@ function closeGaps(
   let end = 0;
   for (const [query, found] of counts.entries()) {
     const length = Math.max(0, found - offset);
-    const from = (query * wanted + offset) * HitLayout.byteLength;
-    hits.copyWithin(end, from, from + length * HitLayout.byteLength);
-    end += length * HitLayout.byteLength;
+    const from = (query * wanted + offset) * HitLayout.size;
+    hits.copyWithin(end, from, from + length * HitLayout.size);
+    end += length * HitLayout.size;
     lengths.push(length);
   }
   return lengths;
@@ -169,7 +169,7 @@ function fetchHits(
       vectors,
     );
     for (const [index, { key, json }] of entries.entries()) {
-      const at = (start + index) * HitLayout.byteLength + HitLayout.score;
+      const at = (start + index) * HitLayout.size + HitLayout.score;
       const hit: FoundHit = { key, score: scores.getFloat32(at, true) };
       if (plan.metadata) hit.metadata = metadataFromJson(json);
       if (plan.vectors) hit.vector = vectors.slice(index * dimension, (index + 1) * dimension);
@@ -197,10 +197,7 @@ function fetchPart(
   for (;;) {
     const status = records.native.vl_collection_fetch(
       records.id,
-      hits.subarray(
-        part.start * HitLayout.byteLength,
-        (part.start + part.count) * HitLayout.byteLength,
-      ),
+      hits.subarray(part.start * HitLayout.size, (part.start + part.count) * HitLayout.size),
       part.count,
       part.withVectors ? 1 : 0,
       buffer,
