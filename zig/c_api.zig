@@ -16,6 +16,7 @@ comptime {
 }
 
 test {
+    _ = @import("c_api/boundary_test.zig");
     _ = @import("c_api/call.zig");
     _ = @import("c_api/collection.zig");
     _ = @import("c_api/database.zig");

@@ -1,0 +1,302 @@
+//! The whole boundary, called as a C program would: what it answers to good calls, to handles that
+//! are stale, forged or of the wrong kind, and to arguments that nobody meant.
+
+const std = @import("std");
+const vectorlite = @import("vectorlite");
+const collection = @import("collection.zig");
+const database = @import("database.zig");
+const functions = @import("functions.zig");
+const handles = @import("handles.zig");
+const options = @import("options.zig");
+const signatures = @import("signature.zig");
+const Status = @import("status.zig").Status;
+
+const testing = std.testing;
+
+fn expectStatus(expected: Status, returned: i32) !void {
+    try testing.expectEqual(expected, @as(Status, @enumFromInt(returned)));
+}
+
+fn openMemory() !u32 {
+    const block: options.DatabaseOptions = .{
+        .flags = .{ .create = true },
+        .durability = @intFromEnum(vectorlite.Durability.normal),
+        .busy_timeout_ms = 0,
+        .memory_budget_bytes = 1 << 24,
+    };
+    var handle: [1]u32 = .{0};
+    const path = ":memory:";
+    try expectStatus(.ok, database.open(path, path.len, std.mem.asBytes(&block), 24, &handle));
+    return handle[0];
+}
+
+fn openCollection(scope: u32, dimension: u32) !u32 {
+    const block: options.CollectionOptions = .{
+        .flags = .{ .create = true },
+        .dimension = dimension,
+        .metric = options.CollectionOptions.metric_unspecified,
+        .hot_vectors = 2,
+    };
+    var handle: [1]u32 = .{0};
+    var info: [4]u32 = undefined;
+    const bytes = std.mem.asBytes(&block);
+    try expectStatus(.ok, collection.open(scope, "c", 1, bytes, 20, "m", 1, &handle, &info));
+    try testing.expectEqual([4]u32{ dimension, 0, 1, 0 }, info);
+    return handle[0];
+}
+
+fn putOne(handle: u32, key: []const u8, vector: []const f32) !void {
+    const key_len: u32 = @intCast(key.len);
+    const vector_len: u32 = @intCast(vector.len);
+    const lens = [_]u32{key_len};
+    try expectStatus(
+        .ok,
+        collection.put(handle, key.ptr, key_len, &lens, 1, vector.ptr, vector_len, "", 0, null),
+    );
+}
+
+/// One live handle of every kind, in one tree.
+const Family = struct {
+    database: u32,
+    snapshot: u32,
+    collection: u32,
+
+    fn open() !Family {
+        const root = try openMemory();
+        const records = try openCollection(root, 2);
+        try putOne(records, "a", &.{ 3, 4 });
+        var snapshot: [1]u32 = .{0};
+        try expectStatus(.ok, database.openSnapshot(root, &snapshot));
+        return .{ .database = root, .snapshot = snapshot[0], .collection = records };
+    }
+
+    fn of(family: Family, kind: handles.Kind) ?u32 {
+        return switch (kind) {
+            .database => family.database,
+            .snapshot => family.snapshot,
+            .collection => family.collection,
+            .backup => null,
+        };
+    }
+};
+
+/// Which kinds the first parameter takes, told by its name; null where it is no handle.
+fn kindsOf(comptime entry: anytype) ?std.EnumSet(handles.Kind) {
+    const parameters = signatures.of(entry).parameters;
+    if (parameters.len == 0) return null;
+    const name = parameters[0].name;
+    if (std.mem.eql(u8, name, "handle")) return .initFull();
+    if (std.mem.eql(u8, name, "scope")) return .initMany(&.{ .database, .snapshot });
+    return .initOne(std.meta.stringToEnum(handles.Kind, name) orelse return null);
+}
+
+/// The function with this handle, zeros for numbers, and buffers that no length says anything of.
+fn callWithHandle(comptime entry: anytype, handle: u32) !Status {
+    var arguments: std.meta.ArgsTuple(@TypeOf(entry[1].*)) = undefined;
+    var scratch: [64]u8 align(8) = @splat(0);
+    inline for ((comptime signatures.of(entry)).parameters, 0..) |parameter, i| {
+        if (comptime parameter.kind.isBuffer()) {
+            arguments[i] = @ptrCast(&scratch);
+        } else {
+            arguments[i] = 0;
+        }
+    }
+    arguments[0] = handle;
+    return @enumFromInt(@call(.auto, entry[1], arguments));
+}
+
+test "every function refuses every handle that is stale, forged or of another kind" {
+    const live = try Family.open();
+    const dead = try Family.open();
+    try expectStatus(.ok, database.close(dead.snapshot));
+    try expectStatus(.ok, database.close(dead.database));
+    inline for (functions.list) |entry| {
+        if (comptime kindsOf(entry)) |kinds| {
+            const next = live.database + (1 << 16);
+            for ([_]u32{ 0, 1, 0xFFFF, 0xFFFF_FFFF, 1 << 16, next }) |forged| {
+                try testing.expectEqual(.closed, try callWithHandle(entry, forged));
+            }
+            for (std.enums.values(handles.Kind)) |kind| {
+                if (dead.of(kind)) |stale| {
+                    try testing.expectEqual(.closed, try callWithHandle(entry, stale));
+                }
+                if (kinds.contains(kind)) continue;
+                if (live.of(kind)) |wrong| {
+                    try testing.expectEqual(.closed, try callWithHandle(entry, wrong));
+                }
+            }
+        }
+    }
+    try expectStatus(.ok, database.close(live.database));
+}
+
+test "closing a database closes what lies below it; closing twice is a status" {
+    const family = try Family.open();
+    const below_snapshot = try openCollection(family.snapshot, 2);
+    try expectStatus(.ok, database.close(family.snapshot));
+    try expectStatus(.closed, database.close(family.snapshot));
+    try expectStatus(.closed, collection.has(below_snapshot, "a", 1));
+    try expectStatus(.ok, collection.has(family.collection, "a", 1));
+    try expectStatus(.ok, database.close(family.database));
+    try expectStatus(.closed, database.close(family.database));
+    try expectStatus(.closed, collection.has(family.collection, "a", 1));
+}
+
+test "a failure leaves a sentence on its own thread" {
+    const family = try Family.open();
+    defer _ = database.close(family.database);
+    try expectStatus(.dimension, collection.get(family.collection, "a", 1, &[_]f32{}, 0));
+    var out: [1024]u8 = undefined;
+    var len: [1]u32 = .{0};
+    try expectStatus(.ok, database.lastError(&out, out.len, &len));
+    const message = out[0..len[0]];
+    try testing.expect(std.mem.find(u8, message, "dimension 2") != null);
+
+    try expectStatus(.buffer_too_small, database.lastError(&out, 3, &len));
+    try testing.expectEqual(message.len, len[0]);
+
+    const Other = struct {
+        len: [1]u32 = .{9},
+
+        fn run(other: *@This()) void {
+            var own: [64]u8 = undefined;
+            _ = database.lastError(&own, own.len, &other.len);
+        }
+    };
+    var other: Other = .{};
+    const thread: std.Thread = try .spawn(.{}, Other.run, .{&other});
+    thread.join();
+    try testing.expectEqual(0, other.len[0]);
+}
+
+test "lengths that disagree are refused before the engine sees them" {
+    const family = try Family.open();
+    defer _ = database.close(family.database);
+    const c = family.collection;
+    var out: [8]f32 align(8) = undefined;
+    const one = [_]u32{1};
+    const wrapping = [_]u32{ 0xFFFF_FFFF, 2 };
+    const v: [*]const f32 = &out;
+
+    try expectStatus(.invalid_argument, collection.put(c, "ab", 2, &one, 1, v, 2, "", 0, null));
+    try expectStatus(.invalid_argument, collection.put(c, "a", 1, &wrapping, 2, v, 4, "", 0, null));
+    try expectStatus(.invalid_argument, collection.put(c, "a", 1, &one, 1, v, 2, "x", 1, null));
+    try expectStatus(.invalid_argument, collection.put(c, "a", 1, &one, 1, v, 2, "x", 0, &one));
+    try expectStatus(.dimension, collection.put(c, "a", 1, &one, 1, v, 3, "", 0, null));
+    try expectStatus(.dimension, collection.get(c, "a", 1, &out, 3));
+
+    var found: [1]u8 = undefined;
+    try expectStatus(.dimension, collection.getMany(c, "a", 1, &one, 1, &out, 8, &found));
+    var deleted: [1]u32 = undefined;
+    try expectStatus(.invalid_argument, collection.delete(c, "a", 1, &wrapping, 2, &deleted));
+
+    const misaligned: [*]align(1) f32 = @ptrCast(@as([*]u8, @ptrCast(&out)) + 1);
+    try expectStatus(.invalid_argument, collection.get(c, "a", 1, misaligned, 2));
+
+    var hits: [64]u8 align(4) = undefined;
+    var counts: [2]u32 = undefined;
+    const none = std.math.nan(f64);
+    try expectStatus(.invalid_argument, collection.search(c, v, 2, 0, none, &hits, 0, &counts));
+    try expectStatus(.invalid_argument, collection.search(c, v, 2, 2, none, &hits, 64, &counts));
+    const huge = 0xFFFF_FFFF;
+    try expectStatus(.invalid_argument, collection.search(c, v, 4, huge, none, &hits, 32, &counts));
+    const far = std.math.inf(f64);
+    try expectStatus(.invalid_argument, collection.search(c, v, 2, 1, far, &hits, 16, &counts));
+    try expectStatus(.dimension, collection.search(c, v, 3, 1, none, &hits, 16, &counts));
+    try expectStatus(.dimension, collection.search(c, v, 0, 1, none, &hits, 0, &counts));
+}
+
+/// One random call: every buffer has exactly the length that the other arguments claim, followed by
+/// bytes that must stay as they are.
+fn callAtRandom(comptime entry: anytype, random: std.Random, live: []const u32) !void {
+    const guard_bytes = 32;
+    const buffer_bytes_max = 8192;
+    const signature = comptime signatures.of(entry);
+    var arguments: std.meta.ArgsTuple(@TypeOf(entry[1].*)) = undefined;
+    inline for (signature.parameters, 0..) |parameter, i| switch (parameter.kind) {
+        .u32 => arguments[i] = if (i == 0 and comptime kindsOf(entry) != null)
+            live[random.uintLessThan(usize, live.len)]
+        else switch (random.uintLessThan(u8, 8)) {
+            0 => random.int(u32),
+            1 => 16 * random.uintLessThan(u32, 8),
+            else => random.uintLessThan(u32, 5),
+        },
+        .f64 => arguments[i] = if (random.boolean()) std.math.nan(f64) else random.float(f64),
+        .i32 => comptime unreachable,
+        .bytes, .words, .floats, .doubles => {},
+    };
+    var buffers: [signature.parameters.len][buffer_bytes_max + guard_bytes]u8 align(8) = undefined;
+    var sizes: [signature.parameters.len]usize = undefined;
+    inline for (signature.parameters, 0..) |parameter, i| if (comptime parameter.kind.isBuffer()) {
+        const element_bytes: u64 = switch (parameter.kind) {
+            .bytes => 1,
+            .words, .floats => 4,
+            else => 8,
+        };
+        const size = signatures.evaluate(signature, parameter.length, arguments) *| element_bytes;
+        if (size > buffer_bytes_max) return;
+        sizes[i] = @intCast(size);
+        const content = buffers[i][0..sizes[i]];
+        random.bytes(content);
+        if (random.boolean()) @memset(content, random.uintLessThan(u8, 3));
+        @memset(buffers[i][sizes[i]..][0..guard_bytes], 0xEE);
+        arguments[i] = if (parameter.optional and random.boolean())
+            null
+        else
+            @ptrCast(&buffers[i]);
+    };
+    const status: Status = @enumFromInt(@call(.auto, entry[1], arguments));
+    try testing.expect(status != .corrupt and status != .poisoned);
+    inline for (signature.parameters, 0..) |parameter, i| if (comptime parameter.kind.isBuffer()) {
+        const guard = buffers[i][sizes[i]..][0..guard_bytes];
+        try testing.expect(std.mem.allEqual(u8, guard, 0xEE));
+    };
+}
+
+test "arguments that nobody meant are a status, and nothing outside of a buffer is touched" {
+    const makes_files = std.StaticStringMap(void).initComptime(.{
+        .{"vl_database_open"},
+        .{"vl_backup_open"},
+    });
+    for (0..40) |seed| {
+        var prng: std.Random.DefaultPrng = .init(seed);
+        const random = prng.random();
+        const family = try Family.open();
+        const below = try openCollection(family.snapshot, 2);
+        const live = [_]u32{ family.database, family.snapshot, family.collection, below };
+        for (0..40) |_| {
+            inline for (functions.list) |entry| {
+                if (comptime makes_files.has(entry[0])) continue;
+                if (comptime std.mem.eql(u8, entry[0], "vl_close")) continue;
+                if (comptime std.mem.eql(u8, entry[0], "vl_abi_version")) continue;
+                try callAtRandom(entry, random, &live);
+            }
+        }
+        try expectStatus(.ok, database.close(family.database));
+    }
+}
+
+test "threads share a handle: calls wait for each other, and all of them outlive a close" {
+    const Worker = struct {
+        fn run(handle: u32, failed: *std.atomic.Value(u32)) void {
+            var out: [2]f32 = undefined;
+            while (true) {
+                const status: Status = @enumFromInt(collection.get(handle, "a", 1, &out, 2));
+                if (status == .closed) return;
+                if (status != .ok or out[0] != 3 or out[1] != 4) _ = failed.fetchAdd(1, .monotonic);
+            }
+        }
+    };
+    for (0..8) |_| {
+        const family = try Family.open();
+        var failed: std.atomic.Value(u32) = .init(0);
+        var threads: [3]std.Thread = undefined;
+        for (&threads) |*thread| {
+            thread.* = try .spawn(.{}, Worker.run, .{ family.collection, &failed });
+        }
+        for (0..100) |_| try putOne(family.collection, "a", &.{ 3, 4 });
+        try expectStatus(.ok, database.close(family.database));
+        for (threads) |thread| thread.join();
+        try testing.expectEqual(0, failed.load(.monotonic));
+    }
+}
