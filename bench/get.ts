@@ -57,7 +57,7 @@ function addFloor(): void {
 
 function addVectorLite(cacheSize: number, suffix: string): void {
   const path = join(folder, "get.vl");
-  const cache = new EmbedCache({ path, dimension, cacheSize, readonly: true });
+  const cache = new EmbedCache({ path, dimension, cacheSize });
   const out = new Float32Array(dimension);
   const getInto = (key: string): Float32Array => {
     if (!cache.getInto(key, out)) throw new Error(`${key} is missing`);

@@ -1,0 +1,108 @@
+/**
+ * The package as a stranger gets it: packed, unpacked into an empty project, imported by its name,
+ * compiled into a single binary. It is packed with the library of this machine only; `npm run
+ * platforms` puts those of the others beside it.
+ */
+
+import {
+  cpSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { root, run } from "./helpers.ts";
+
+const isBun = process.versions["bun"] !== undefined;
+const bun: string = isBun ? process.execPath : join(root, "node_modules/bun/bin/bun.exe");
+const platform = `${process.platform}-${process.arch}`;
+
+/** What a user would write first. */
+const program = `
+  import { EmbedCache } from "vectorlite";
+  const cache = new EmbedCache({ path: "cache.vl", dimension: 3 });
+  cache.set("a", [1, 2, 2]);
+  cache.close();
+  const again = new EmbedCache({ path: "cache.vl", readonly: true });
+  console.log(again.get("a").join(), again.search([1, 2, 2], { k: 1 })[0].key);
+  again.close();
+`;
+
+let folder: string;
+let project: string;
+let packed: string[];
+
+async function expectSuccess(...command: Parameters<typeof run>): Promise<string> {
+  const { status, stdout, stderr } = await run(...command);
+  expect(`${status} ${stderr}`, command[1].join(" ")).toMatch(/^0 /);
+  return stdout;
+}
+
+/** dist/ is built anew, so that a stale one cannot pass; without its declarations, to be quick. */
+async function stagePackage(stage: string): Promise<void> {
+  mkdirSync(join(stage, "platforms", platform), { recursive: true });
+  for (const name of ["package.json", "LICENSE", "README.md"]) {
+    cpSync(join(root, name), join(stage, name));
+  }
+  const tsup = join(root, "node_modules/tsup/dist/cli-default.js");
+  await expectSuccess(process.execPath, [tsup, "--no-dts", "--out-dir", join(stage, "dist")]);
+  writeFileSync(join(stage, "dist", "index.d.ts"), "export {};\n");
+  const built = join(root, "zig-out", "lib");
+  for (const name of readdirSync(built).filter((file) => /\.(so|dylib|dll)$/.test(file))) {
+    cpSync(join(built, name), join(stage, "platforms", platform, name));
+  }
+}
+
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), "vectorlite-package-"));
+  const stage = join(folder, "stage");
+  await stagePackage(stage);
+  await expectSuccess(bun, ["pm", "pack", "--ignore-scripts", "--filename=package.tgz"], {}, stage);
+  const listing = await expectSuccess("tar", ["-tzf", "package.tgz"], {}, stage);
+  packed = listing.trim().split("\n").sort();
+  await expectSuccess("tar", ["-xzf", join(stage, "package.tgz")], {}, folder);
+  project = join(folder, "project");
+  mkdirSync(join(project, "node_modules"), { recursive: true });
+  renameSync(join(folder, "package"), join(project, "node_modules", "vectorlite"));
+  rmSync(stage, { recursive: true });
+  writeFileSync(join(project, "main.mjs"), program);
+}, 120_000);
+
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+describe("the package", () => {
+  test("holds the built code, the libraries and nothing of the sources", () => {
+    const library = readdirSync(join(project, "node_modules/vectorlite/platforms", platform))[0];
+    expect(packed).toEqual([
+      "package/LICENSE",
+      "package/README.md",
+      "package/dist/index.d.ts",
+      "package/dist/index.js",
+      "package/package.json",
+      `package/platforms/${platform}/${library}`,
+    ]);
+  });
+
+  test("works by its name in another project", async () => {
+    const output = await expectSuccess(process.execPath, ["main.mjs"], {}, project);
+    expect(output).toBe("1,2,2 a\n");
+  });
+
+  test("goes into a single binary, which runs from an empty folder", async () => {
+    const empty = join(folder, "empty");
+    mkdirSync(empty);
+    const binary = join(folder, "program");
+    await expectSuccess(bun, ["build", "--compile", "main.mjs", "--outfile", binary], {}, project);
+    renameSync(join(project, "node_modules"), join(folder, "hidden"));
+    try {
+      expect(await expectSuccess(binary, [], {}, empty)).toBe("1,2,2 a\n");
+    } finally {
+      renameSync(join(folder, "hidden"), join(project, "node_modules"));
+    }
+  }, 60_000);
+});
