@@ -103,8 +103,9 @@ fn findFunction(comptime Pointer: type, comptime name: [:0]const u8) ?Pointer {
 
 const windows = struct {
     const Module = *opaque {};
+    const Procedure = *const fn () callconv(.winapi) isize;
     extern "kernel32" fn GetModuleHandleW(name: ?[*:0]const u16) callconv(.winapi) ?Module;
-    extern "kernel32" fn GetProcAddress(Module, [*:0]const u8) callconv(.winapi) ?*const anyopaque;
+    extern "kernel32" fn GetProcAddress(Module, [*:0]const u8) callconv(.winapi) ?Procedure;
 };
 
 /// Written at every registration, once per thread that loads the module, with the same values.
