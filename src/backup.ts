@@ -4,6 +4,7 @@
  * @module
  */
 
+import { rmSync } from "node:fs";
 import type { Connection } from "./connection.ts";
 import { Handle } from "./lifetime.ts";
 import { Status } from "./native/native.ts";
@@ -28,15 +29,18 @@ export async function backup(
   check(native.vl_backup_open(connection.id, bytes, bytes.length, id), subject);
   const handle = new Handle(id[0] ?? 0);
   const progress = new Float64Array(2);
+  let complete = false;
   try {
-    for (;;) {
+    while (!complete) {
       const status = native.vl_backup_step(handle.id, sliceBytes, progress);
       if (status !== Status.OK && status !== Status.NOT_FOUND) throw failure(status, subject);
       onProgress?.({ done: progress[0] ?? 0, total: progress[1] ?? 0 });
-      if (status === Status.NOT_FOUND) return;
-      await new Promise((resolve) => setImmediate(resolve));
+      complete = status === Status.NOT_FOUND;
+      if (!complete) await new Promise((resolve) => setImmediate(resolve));
     }
   } finally {
     handle.close();
+    // The engine refused to open a path that had a file, so what lies there is ours.
+    if (!complete) rmSync(path, { force: true });
   }
 }

@@ -124,12 +124,11 @@ export class EmbedCache implements Disposable {
    */
   static forServerless(name: string = "default", options?: ServerlessOptions): EmbedCache {
     const given = checkOptions(options, knownServerless, "forServerless()");
-    const cache = sharedInstance(name, (path) => {
+    return sharedInstance(name, given, (path) => {
       const instance = new EmbedCache({ ...given, path });
-      return { instance, isOpen: () => instance.#records.isOpen };
+      const isOpen = (): boolean => instance.#records.isOpen;
+      return { instance, isOpen, checkSame: (later) => instance.#checkSame(later) };
     });
-    cache.#checkSame(given);
-    return cache;
   }
 
   #checkSame(given: ServerlessOptions): void {

@@ -130,8 +130,8 @@ export class Collection<Doc extends MetadataOf<Doc> = Metadata> {
     metadatas?: readonly (Doc | undefined)[],
   ): void {
     if (vectors !== undefined) {
-      const keys = first as readonly string[];
-      writeMany(this.#records, keys, vectors, metadataColumn(metadatas, first.length));
+      const keys = checkArray(first, "The keys") as readonly string[];
+      writeMany(this.#records, keys, vectors, metadataColumn(metadatas, keys.length));
       return;
     }
     const records = checkArray(first, "The records").map(checkNewRecord);

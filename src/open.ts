@@ -5,6 +5,7 @@
  */
 
 import { Connection, type Scope } from "./connection.ts";
+import { collectionNames } from "./names.ts";
 import {
   CollectionFlags,
   CollectionOptions,
@@ -103,9 +104,11 @@ export function openRecords(scope: Scope, options: OpenCollection): Records | un
     id,
     info,
   );
-  if (status === Status.NOT_FOUND) return undefined;
   if (status !== Status.OK) {
-    throw failure(status, status === Status.CLOSED ? scope.subject : options.subject);
+    const error = failure(status, status === Status.CLOSED ? scope.subject : options.subject);
+    if (error.code !== "ERR_INVALID_ARGUMENT") throw error;
+    if (options.create || collectionNames(scope).includes(options.name)) throw error;
+    return undefined;
   }
   return new Records(scope, {
     id: id[0] ?? 0,

@@ -14,14 +14,23 @@ import { invalidArgument, VectorLiteError } from "./errors.ts";
 
 const instancesKey = Symbol.for("vectorlite.serverless");
 
-/** An instance and whether it can still be used. */
-export interface SharedInstance<T> {
+/**
+ * An instance, perhaps of the class of another copy of this module, whose private members only
+ * functions of that copy can reach.
+ */
+export interface SharedInstance<T, Options> {
   readonly instance: T;
   isOpen(): boolean;
+  /** Throws where the options contradict what the instance was opened with. */
+  checkSame(options: Options): void;
 }
 
 /** The open instance of that name, or a new one. */
-export function sharedInstance<T>(name: string, create: (path: string) => SharedInstance<T>): T {
+export function sharedInstance<T, Options>(
+  name: string,
+  options: Options,
+  create: (path: string) => SharedInstance<T, Options>,
+): T {
   if (typeof name !== "string" || !/^[\w-][\w.-]{0,99}$/.test(name)) {
     throw invalidArgument(
       "The name of a serverless cache",
@@ -30,12 +39,15 @@ export function sharedInstance<T>(name: string, create: (path: string) => Shared
     );
   }
   const global = globalThis as typeof globalThis & {
-    [instancesKey]?: Map<string, SharedInstance<T>>;
+    [instancesKey]?: Map<string, SharedInstance<T, Options>>;
   };
   global[instancesKey] ??= new Map();
   const instances = global[instancesKey];
   const known = instances.get(name);
-  if (known?.isOpen() === true) return known.instance;
+  if (known?.isOpen() === true) {
+    known.checkSame(options);
+    return known.instance;
+  }
   const created = create(join(privateFolder(), `${name}.cache`));
   instances.set(name, created);
   return created.instance;

@@ -404,7 +404,7 @@ describe("backup", () => {
 
   test("stops at what onProgress throws, and at close", async () => {
     const folder = temporaryFolder();
-    const db = new Database(":memory:");
+    const db = new Database(join(folder, "original.vl"));
     const docs = db.collection("docs", { dimension: 512 });
     docs.upsertMany(
       Array.from({ length: 6000 }, (_, index) => `${index}`),
@@ -416,9 +416,11 @@ describe("backup", () => {
       },
     });
     await expect(stopped).rejects.toThrow("enough");
+    expect(existsSync(join(folder, "a.vl"))).toBe(false);
     const closed = db.backup(join(folder, "b.vl"));
     db.close();
     await expect(closed).rejects.toMatchObject({ code: "ERR_CLOSED" });
+    expect(existsSync(join(folder, "b.vl"))).toBe(false);
   });
 
   test("refuses wrong arguments", async () => {
