@@ -10,7 +10,6 @@
 //! Equal hashes of different keys are kept side by side: whoever asks compares the stored keys.
 
 const std = @import("std");
-const checksum = @import("checksum.zig");
 const errors = @import("errors.zig");
 const format = @import("format.zig");
 const page_writer = @import("page_writer.zig");
@@ -155,7 +154,7 @@ pub const Editor = struct {
             }
             page.stale_children = .initEmpty();
         }
-        return checksum.bytes(0, &page.bytes);
+        return page.seal().checksum;
     }
 
     const Path = struct { leaf: *DirtyPage, parent: ?*DirtyPage, level: u16, index: u8 };

@@ -5,7 +5,6 @@
 //! A removed element stays as "none", so an index is never used for something else.
 
 const std = @import("std");
-const checksum = @import("checksum.zig");
 const errors = @import("errors.zig");
 const format = @import("format.zig");
 const Source = @import("key_index.zig").Source;
@@ -51,7 +50,7 @@ pub fn set(writer: *PageWriter, root: *PageRef, len: *u32, index: u32, element: 
         if (height(len.* + 1) > levels and len.* > 0) {
             const page = try writer.create(.array, levels + 1);
             setChild(page.as(format.InnerPage), 0, root.*);
-            root.* = .{ .page = page.number, .checksum = checksum.bytes(0, &page.bytes) };
+            root.* = page.seal();
         }
         len.* += 1;
     }
@@ -68,7 +67,7 @@ fn setBelow(writer: *PageWriter, ref: PageRef, level: u16, index: u32, element: 
     }
     const child = childIndex(index, level);
     setChild(inner, child, try setBelow(writer, inner.ref(child), level - 1, index, element));
-    return .{ .page = page.number, .checksum = checksum.bytes(0, &page.bytes) };
+    return page.seal();
 }
 
 fn setChild(inner: *format.InnerPage, index: usize, ref: PageRef) void {

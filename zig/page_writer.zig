@@ -27,6 +27,8 @@ pub const LoadedPage = *align(format.page_alignment) const format.Page;
 pub const DirtyPage = struct {
     bytes: format.Page align(format.page_alignment),
     number: u32,
+    /// Of `bytes`, once `seal` was called after the last change.
+    checksum: u64 = 0,
     /// Of an inner page: children whose checksum is not final yet.
     stale_children: std.StaticBitSet(format.fanout) = .initEmpty(),
 
@@ -37,6 +39,12 @@ pub const DirtyPage = struct {
 
     pub fn header(page: *DirtyPage) *format.PageHeader {
         return @ptrCast(&page.bytes);
+    }
+
+    /// The page as its parent names it, after its last change.
+    pub fn seal(page: *DirtyPage) PageRef {
+        page.checksum = checksum.bytes(0, &page.bytes);
+        return .{ .page = page.number, .checksum = page.checksum };
     }
 };
 
@@ -52,6 +60,8 @@ pub const PageWriter = struct {
     /// `file_pages` of the root that the transaction started from.
     base_pages: u32 = 0,
     dirty: std.AutoHashMapUnmanaged(u32, *DirtyPage) = .empty,
+    /// Pages of earlier transactions, to be used again: allocating costs more than the copy.
+    spare: std.ArrayList(*DirtyPage) = .empty,
     taken: std.ArrayList(Run) = .empty,
     left: std.ArrayList(Left) = .empty,
     /// Bytes written since the session's last checkpoint.
@@ -61,6 +71,8 @@ pub const PageWriter = struct {
 
     pub fn deinit(writer: *PageWriter) void {
         writer.forgetDirty();
+        for (writer.spare.items) |page| writer.gpa.destroy(page);
+        writer.spare.deinit(writer.gpa);
         writer.dirty.deinit(writer.gpa);
         writer.taken.deinit(writer.gpa);
         writer.left.deinit(writer.gpa);
@@ -125,7 +137,7 @@ pub const PageWriter = struct {
         const is_own = born == writer.transaction_id;
         const copy = try writer.allocate();
         @memcpy(&copy.bytes, committed);
-        errdefer writer.gpa.destroy(copy);
+        errdefer writer.recycle(copy);
         copy.number = if (is_own) ref.page else try writer.takePages(1);
         copy.header().transaction_id = writer.transaction_id;
         if (!is_own) try writer.leave(.{ .page = ref.page, .count = 1 }, born);
@@ -136,7 +148,7 @@ pub const PageWriter = struct {
     /// The transaction's state no longer uses the page. `born` is the transaction that wrote it, 0
     /// where that is not known.
     pub fn discard(writer: *PageWriter, ref: PageRef, born: u64) Error!void {
-        if (writer.dirty.fetchRemove(ref.page)) |entry| writer.gpa.destroy(entry.value);
+        if (writer.dirty.fetchRemove(ref.page)) |entry| writer.recycle(entry.value);
         try writer.leave(.{ .page = ref.page, .count = 1 }, born);
     }
 
@@ -166,7 +178,7 @@ pub const PageWriter = struct {
         var kept: usize = 0;
         for (writer.taken.items) |run| {
             if (run.page < used.bit_length and used.isSet(run.page)) {
-                if (writer.dirty.fetchRemove(run.page)) |entry| writer.gpa.destroy(entry.value);
+                if (writer.dirty.fetchRemove(run.page)) |entry| writer.recycle(entry.value);
                 used.setRangeValue(.{ .start = run.page, .end = run.page + run.count }, false);
                 writer.space.release(run);
             } else {
@@ -198,11 +210,12 @@ pub const PageWriter = struct {
         var iterator = writer.dirty.valueIterator();
         var len: usize = 0;
         while (iterator.next()) |page| : (len += 1) pages[len] = page.*;
-        std.mem.sort(*DirtyPage, pages, {}, numberLessThan);
+        // Without a buffer of its own: most transactions write a handful of pages.
+        std.sort.pdq(*DirtyPage, pages, {}, numberLessThan);
         var first: usize = 0;
         while (first < pages.len) first += try writer.writeRun(pages[first..]);
         for (pages) |page| {
-            writer.cache.put(.{ .page = page.number, .checksum = checksum.bytes(0, &page.bytes) }, &page.bytes);
+            writer.cache.put(.{ .page = page.number, .checksum = page.checksum }, &page.bytes);
         }
         writer.forgetDirty();
     }
@@ -234,17 +247,26 @@ pub const PageWriter = struct {
 
     fn addDirty(writer: *PageWriter, number: u32) Error!*DirtyPage {
         const page = try writer.allocate();
-        errdefer writer.gpa.destroy(page);
+        errdefer writer.recycle(page);
         page.number = number;
         writer.dirty.put(writer.gpa, number, page) catch return writer.outOfMemory();
         return page;
     }
 
     fn allocate(writer: *PageWriter) Error!*DirtyPage {
-        const page = writer.gpa.create(DirtyPage) catch return writer.outOfMemory();
+        const page = writer.spare.pop() orelse
+            writer.gpa.create(DirtyPage) catch return writer.outOfMemory();
         page.stale_children = .initEmpty();
         return page;
     }
+
+    fn recycle(writer: *PageWriter, page: *DirtyPage) void {
+        if (writer.spare.items.len < spare_max) {
+            if (writer.spare.append(writer.gpa, page)) |_| return else |_| {}
+        }
+        writer.gpa.destroy(page);
+    }
+    const spare_max = 64;
 
     fn giveBack(writer: *PageWriter, run: Run) void {
         for (writer.taken.items, 0..) |taken, i| {
@@ -278,7 +300,7 @@ pub const PageWriter = struct {
 
     fn forgetDirty(writer: *PageWriter) void {
         var iterator = writer.dirty.valueIterator();
-        while (iterator.next()) |page| writer.gpa.destroy(page.*);
+        while (iterator.next()) |page| writer.recycle(page.*);
         writer.dirty.clearRetainingCapacity();
     }
 

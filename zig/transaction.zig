@@ -3,7 +3,6 @@
 //! is published, is the session's business (write_session.zig).
 
 const std = @import("std");
-const checksum = @import("checksum.zig");
 const errors = @import("errors.zig");
 const format = @import("format.zig");
 const limits = @import("limits.zig");
@@ -204,13 +203,13 @@ pub const Transaction = struct {
 
     fn sealSegment(transaction: *Transaction, state: *CollectionState, segment: *SegmentState) Error!void {
         for (&segment.disk.tombstones) |*ref| {
-            if (transaction.writer.dirty.get(ref.page)) |page| ref.checksum = checksum.bytes(0, &page.bytes);
+            if (transaction.writer.dirty.get(ref.page)) |page| ref.* = page.seal();
         }
         if (state.has_growing and segment.disk.id == state.segment_count - 1) return;
         if (!segment.page.isNone()) try transaction.writer.discard(segment.page, segment.page_born);
         const page = try transaction.writer.create(.segment, 0);
         page.as(format.SegmentPage).segment = segment.disk;
-        segment.page = .{ .page = page.number, .checksum = checksum.bytes(0, &page.bytes) };
+        segment.page = page.seal();
         segment.page_born = transaction.writer.transaction_id;
         try page_array.set(transaction.writer, &state.segments, &state.segment_array_len, segment.disk.id, segment.page);
     }
@@ -220,25 +219,21 @@ pub const Transaction = struct {
         const page = try transaction.writer.create(.collection, 0);
         const disk = page.as(format.CollectionPage);
         const identity = state.identity;
-        disk.* = .{
-            .header = disk.header,
-            .id = identity.id,
-            .dimension = identity.dimension,
-            .metric = identity.metric,
-            .index_pages = state.index_pages,
-            .live_rows = state.live_rows,
-            .segment_count = state.segment_count,
-            .has_growing = @intFromBool(state.has_growing),
-            .index = state.index,
-            .segments = state.segments,
-            .name_bytes = identity.name_len,
-            .model_bytes = identity.model_len,
-            .name = identity.name_buffer,
-            .model = identity.model_buffer,
-            .growing = std.mem.zeroes(format.Segment),
-        };
+        disk.id = identity.id;
+        disk.dimension = identity.dimension;
+        disk.metric = identity.metric;
+        disk.index_pages = state.index_pages;
+        disk.live_rows = state.live_rows;
+        disk.segment_count = state.segment_count;
+        disk.has_growing = @intFromBool(state.has_growing);
+        disk.index = state.index;
+        disk.segments = state.segments;
+        disk.name_bytes = identity.name_len;
+        disk.model_bytes = identity.model_len;
+        disk.name = identity.name_buffer;
+        disk.model = identity.model_buffer;
         if (state.has_growing) disk.growing = state.loaded.items[state.segment_count - 1].?.disk;
-        state.page = .{ .page = page.number, .checksum = checksum.bytes(0, &page.bytes) };
+        state.page = page.seal();
         state.page_born = transaction.writer.transaction_id;
     }
 
