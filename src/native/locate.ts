@@ -10,6 +10,7 @@
  */
 
 import { existsSync } from "node:fs";
+import { isAbsolute } from "node:path";
 import { fileURLToPath } from "node:url";
 import { VectorLiteError } from "../errors.ts";
 import { bundledLibrary, packagedLibrary } from "./platforms.ts";
@@ -39,8 +40,8 @@ export function locateLibrary(): string {
     if (existsSync(path)) return path;
   }
   const bundled = bundledLibrary();
-  if (bundled !== undefined) return fileURLToPath(new URL(bundled, import.meta.url));
-  throw libraryMissing(packaged);
+  if (bundled === undefined) throw libraryMissing(packaged);
+  return isAbsolute(bundled) ? bundled : fileURLToPath(new URL(bundled, import.meta.url));
 }
 
 /** `zig build` puts the library of this machine here, seen from `src/native/` and from `dist/`. */
@@ -71,8 +72,32 @@ export function libraryNotLoaded(path: string, cause: unknown): VectorLiteError 
   const detail = cause instanceof Error ? cause.message : String(cause);
   return new VectorLiteError(
     "ERR_NATIVE_LIBRARY",
-    `The native library ${path} could not be loaded: ${detail} Build it again with ` +
-      "`npm run build:core`, or install the package again (`npm install vectorlite`).",
+    `The native library ${path} could not be loaded (${detail}). ${remedyFor(path)}`,
     { cause },
+  );
+}
+
+/** The error for a library of another version than this code. */
+export function libraryMismatched(path: string, found: number, expected: number): VectorLiteError {
+  return new VectorLiteError(
+    "ERR_NATIVE_LIBRARY",
+    `The native library ${path} has ABI version ${found}, and this code needs ${expected}. ` +
+      remedyFor(path),
+  );
+}
+
+function remedyFor(path: string): string {
+  if (path === process.env["VECTORLITE_LIB"]) {
+    return "The environment variable VECTORLITE_LIB names it: correct or unset that.";
+  }
+  if (isStandaloneExecutable()) {
+    return (
+      "Bun copies it to the temporary folder before it is loaded: set BUN_TMPDIR to a folder " +
+      "that can be written to and executed from, or compile the program again."
+    );
+  }
+  return (
+    "Install the package again (`npm install vectorlite`); in a checkout of the repository, run " +
+    "`npm run build:core`."
   );
 }

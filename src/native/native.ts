@@ -10,10 +10,9 @@
  * @module
  */
 
-import { VectorLiteError } from "../errors.ts";
 import { ABI_VERSION, type NativeLibrary } from "./abi.generated.ts";
 import { loadWithBunFfi } from "./bun.ts";
-import { libraryNotLoaded, locateLibrary } from "./locate.ts";
+import { libraryMismatched, libraryNotLoaded, locateLibrary } from "./locate.ts";
 import { loadWithNodeApi } from "./node.ts";
 
 export {
@@ -26,6 +25,8 @@ export {
   databaseStatsFields,
   Hit,
   Metric,
+  INCLUDE_VECTORS,
+  METRIC_UNSPECIFIED,
   type NativeLibrary,
   Status,
 } from "./abi.generated.ts";
@@ -35,7 +36,7 @@ let library: NativeLibrary | undefined;
 /**
  * The library's functions. They return a `Status`, except `vl_abi_version`.
  *
- * @throws {@link VectorLiteError} ERR_NATIVE_LIBRARY where the library is missing or does not fit.
+ * @throws VectorLiteError ERR_NATIVE_LIBRARY where the library is missing or does not fit.
  */
 export function native(): NativeLibrary {
   library ??= load();
@@ -68,12 +69,6 @@ function load(): NativeLibrary {
     throw libraryNotLoaded(path, cause);
   }
   const version = loaded.vl_abi_version();
-  if (version !== ABI_VERSION) {
-    throw new VectorLiteError(
-      "ERR_NATIVE_LIBRARY",
-      `The native library ${path} has ABI version ${version}, this package needs ${ABI_VERSION}; ` +
-        "install the package again, or build its library with `npm run build`.",
-    );
-  }
+  if (version !== ABI_VERSION) throw libraryMismatched(path, version, ABI_VERSION);
   return loaded;
 }
