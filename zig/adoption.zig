@@ -3,9 +3,10 @@
 //! The page cache shows its pages, but a write-back may have failed and been reported to a process
 //! that is gone; the kernel then calls those pages clean, and a sync would write nothing. So every
 //! byte that the orphan reaches and the last durable root does not is read, checked against its
-//! checksum and written again in place: it is dirty once more, and the next sync either brings it to
-//! the device or says that it could not. At most 16 MiB are concerned (`limits.checkpoint_bytes`).
-//! Power loss in between is harmless: no durable root leads to these bytes yet.
+//! checksum and written again in place: it is dirty once more, and the next sync either brings it
+//! to the device or says that it could not. At most 16 MiB are concerned
+//! (`limits.checkpoint_bytes`). Power loss in between is harmless: no durable root leads to these
+//! bytes yet.
 
 const std = @import("std");
 const os = @import("os/os.zig");
@@ -32,7 +33,11 @@ pub const Context = struct {
 
 /// True when everything was sound and is written again; false (or `Corrupt`) when something the
 /// orphan needs is already lost, so that the durable root is the state.
-pub fn rewrite(context: Context, durable: *const format.Root, orphan: *const format.Root) Error!bool {
+pub fn rewrite(
+    context: Context,
+    durable: *const format.Root,
+    orphan: *const format.Root,
+) Error!bool {
     const gpa = context.gpa;
     var pages: reach.Pages = .{ .gpa = gpa };
     defer pages.deinit();
@@ -40,8 +45,10 @@ pub fn rewrite(context: Context, durable: *const format.Root, orphan: *const for
     defer fresh.deinit(gpa);
     const before: Source = .{ .cache = context.cache, .file_pages = durable.file_pages };
     const after: Source = .{ .cache = context.cache, .file_pages = orphan.file_pages };
-    try (reach.Walker{ .gpa = gpa, .source = before, .pages = &pages }).root(durable);
-    try (reach.Walker{ .gpa = gpa, .source = after, .pages = &pages, .fresh = &fresh }).root(orphan);
+    const known: reach.Walker = .{ .gpa = gpa, .source = before, .pages = &pages };
+    try known.root(durable);
+    const added: reach.Walker = .{ .gpa = gpa, .source = after, .pages = &pages, .fresh = &fresh };
+    try added.root(orphan);
     for (fresh.items) |ref| {
         const page = try after.load(ref);
         context.file.write(format.pageOffset(ref.page), &.{page}) catch |err|
@@ -63,10 +70,10 @@ pub fn rewrite(context: Context, durable: *const format.Root, orphan: *const for
     var index: u32 = 0;
     while (index < orphan.catalogue_len) : (index += 1) {
         const state = try new.collection(after, index) orelse continue;
-        const known = try old.collection(before, index);
+        const earlier = try old.collection(before, index);
         for (0..state.segment_count) |id| {
             const segment = try state.loadSegment(gpa, after, @intCast(id)) orelse continue;
-            const base = if (known) |k| try k.loadSegment(gpa, before, @intCast(id)) else null;
+            const base = if (earlier) |k| try k.loadSegment(gpa, before, @intCast(id)) else null;
             try rewriteSegment(context, reader, state, segment, base);
         }
     }
@@ -83,22 +90,37 @@ fn rewriteSegment(
     const same = if (base) |b| b.disk.extent_page == segment.disk.extent_page else false;
     const first: u32 = if (same) base.?.disk.rows else 0;
     if (first > segment.disk.rows) return error.Corrupt;
-    const vector = context.gpa.alloc(f32, state.identity.dimension) catch return outOfMemory(context);
+    const vector = context.gpa.alloc(
+        f32,
+        state.identity.dimension,
+    ) catch return outOfMemory(context);
     defer context.gpa.free(vector);
     for (first..segment.disk.rows) |i| {
         const row: u32 = @intCast(i);
         try reader.vector(state, segment, row, vector);
         const record = try reader.record(state, segment, row);
-        const metadata = context.gpa.alloc(u8, record.metadata_bytes) catch return outOfMemory(context);
+        const metadata = context.gpa.alloc(
+            u8,
+            record.metadata_bytes,
+        ) catch return outOfMemory(context);
         defer context.gpa.free(metadata);
         try reader.metadata(state, segment, row, record, metadata);
     }
     const stride = state.vectorStride();
-    try rewriteRange(context, segment.vectorOffset(first, stride), segment.vectorOffset(segment.disk.rows, stride));
-    try rewriteRange(context, segment.entryOffset(first, stride), segment.entryOffset(segment.disk.rows, stride));
+    try rewriteRange(
+        context,
+        segment.vectorOffset(first, stride),
+        segment.vectorOffset(segment.disk.rows, stride),
+    );
+    try rewriteRange(
+        context,
+        segment.entryOffset(first, stride),
+        segment.entryOffset(segment.disk.rows, stride),
+    );
     for (segment.disk.heap[0..segment.disk.heap_count], 0..) |extent, i| {
         const start = format.pageOffset(extent.page);
-        const written = if (same and i < base.?.disk.heap_count) base.?.disk.heap[i].used_bytes else 0;
+        const is_old = same and i < base.?.disk.heap_count;
+        const written = if (is_old) base.?.disk.heap[i].used_bytes else 0;
         try rewriteRange(context, start + written, start + extent.used_bytes);
     }
 }
@@ -118,5 +140,8 @@ fn rewriteRange(context: Context, start: u64, end: u64) Error!void {
 }
 
 fn outOfMemory(context: Context) Error {
-    return context.diagnostics.failOs(error.OutOfMemory, "making an earlier process's commits durable");
+    return context.diagnostics.failOs(
+        error.OutOfMemory,
+        "making an earlier process's commits durable",
+    );
 }

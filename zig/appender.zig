@@ -1,8 +1,9 @@
 //! Adding rows to a collection within a transaction: into the growing segment, then the next.
 //!
 //! Rows are written beyond the committed watermark, where no reader looks, in runs: one write for
-//! the vectors of a run, one for their entries, one for their records. Until `flush` the last run is
-//! only in memory. A segment that is full is sealed and never changes again, but for its tombstones.
+//! the vectors of a run, one for their entries, one for their records. Until `flush` the last run
+//! is only in memory. A segment that is full is sealed and never changes again, but for its
+//! tombstones.
 
 const std = @import("std");
 const checksum = @import("checksum.zig");
@@ -57,7 +58,10 @@ pub const Appender = struct {
     pub fn append(appender: *Appender, row: Row) Error!format.Location {
         const record_bytes = recordBytes(row);
         const segment = try appender.roomFor(record_bytes);
-        const location: format.Location = .{ .segment = @intCast(segment.disk.id), .row = segment.disk.rows };
+        const location: format.Location = .{
+            .segment = @intCast(segment.disk.id),
+            .row = segment.disk.rows,
+        };
         const seed = format.rowSeed(appender.state.identity.id, segment.disk.id, location.row);
         if (appender.entries.items.len == 0) appender.first_row = location.row;
         const record_offset = try appender.addRecord(segment, seed, location, row, record_bytes);
@@ -78,7 +82,8 @@ pub const Appender = struct {
     /// True where the row is only in memory and cannot be read from the file.
     pub fn isUnwritten(appender: *const Appender, location: format.Location) bool {
         if (appender.entries.items.len == 0) return false;
-        return location.segment == appender.state.segment_count - 1 and location.row >= appender.first_row;
+        const is_growing = location.segment == appender.state.segment_count - 1;
+        return is_growing and location.row >= appender.first_row;
     }
 
     /// Writes the run. The rows are then readable within the transaction.
@@ -111,8 +116,12 @@ pub const Appender = struct {
     fn roomFor(appender: *Appender, record_bytes: u32) Error!*SegmentState {
         const state = appender.state;
         if (state.has_growing) {
-            const segment = try appender.transaction.editableSegment(state, state.segment_count - 1);
-            if (segment.disk.rows < segment.disk.capacity and try appender.heapRoom(segment, record_bytes)) return segment;
+            const segment = try appender.transaction.editableSegment(
+                state,
+                state.segment_count - 1,
+            );
+            const has_row = segment.disk.rows < segment.disk.capacity;
+            if (has_row and try appender.heapRoom(segment, record_bytes)) return segment;
             try appender.flush();
             state.has_growing = false;
         }
@@ -125,8 +134,12 @@ pub const Appender = struct {
         const state = appender.state;
         const gpa = appender.gpa;
         if (state.segment_count == limits.segments_max) {
-            return appender.transaction.diagnostics.fail(error.NoSpace, "the collection has had {d} segments, which is the " ++
-                "maximum; copy it into a new file", .{limits.segments_max});
+            return appender.transaction.diagnostics.fail(
+                error.NoSpace,
+                "the collection has had {d} segments, which is the " ++
+                    "maximum; copy it into a new file",
+                .{limits.segments_max},
+            );
         }
         const capacity = appender.nextCapacity();
         const bytes = capacity * (state.vectorStride() + @sizeOf(format.RowEntry));
@@ -147,14 +160,19 @@ pub const Appender = struct {
         return segment;
     }
 
-    /// A quarter of what is there, or all that is still to come, within the limits: the file is never
-    /// much larger than its content, and a large batch makes few segments.
+    /// A quarter of what is there, or all that is still to come, within the limits: the file is
+    /// never much larger than its content, and a large batch makes few segments.
     fn nextCapacity(appender: *const Appender) u32 {
         const stride = appender.state.vectorStride();
-        const largest = @min(limits.segment_rows_max, @max(1, limits.segment_vector_bytes_max / stride));
+        const fitting = @max(1, limits.segment_vector_bytes_max / stride);
+        const largest = @min(limits.segment_rows_max, fitting);
         const smallest = std.math.clamp(first_segment_bytes / stride, 4, limits.segment_rows_min);
         const wanted = @max(appender.state.live_rows / 4, appender.expected_rows);
-        return @intCast(@min(largest, @max(smallest, std.mem.alignForward(u64, wanted, limits.segment_rows_min))));
+        return @intCast(@min(largest, @max(smallest, std.mem.alignForward(
+            u64,
+            wanted,
+            limits.segment_rows_min,
+        ))));
     }
     const first_segment_bytes = 512 * 1024;
 
@@ -197,7 +215,11 @@ pub const Appender = struct {
         const offset = format.pageOffset(extent.page) + extent.used_bytes;
         if (appender.records.items.len == 0) appender.records_offset = offset;
         const start = appender.records.items.len;
-        appender.records.appendNTimes(appender.gpa, 0, record_bytes) catch return appender.outOfMemory();
+        appender.records.appendNTimes(
+            appender.gpa,
+            0,
+            record_bytes,
+        ) catch return appender.outOfMemory();
         const bytes = appender.records.items[start..];
         var header: format.Record = .{
             .metadata_checksum = checksum.bytes(seed, row.metadata),
@@ -231,17 +253,21 @@ pub const Appender = struct {
                 appender.packed_vectors = run.ptr[0 .. run.len + vector.len];
                 return;
             }
-            appender.padded.appendSlice(gpa, std.mem.sliceAsBytes(run)) catch return appender.outOfMemory();
+            appender.padded.appendSlice(
+                gpa,
+                std.mem.sliceAsBytes(run),
+            ) catch return appender.outOfMemory();
             appender.packed_vectors = &.{};
         }
         const start = appender.padded.items.len;
         appender.padded.appendNTimes(gpa, 0, stride) catch return appender.outOfMemory();
-        @memcpy(appender.padded.items[start..][0 .. vector.len * @sizeOf(f32)], std.mem.sliceAsBytes(vector));
+        const bytes = std.mem.sliceAsBytes(vector);
+        @memcpy(appender.padded.items[start..][0..bytes.len], bytes);
     }
 
     /// True where the run is large enough that the caller should `flush` between rows.
     pub fn isFull(appender: *const Appender) bool {
-        return appender.padded.items.len >= run_bytes_max or appender.records.items.len >= run_bytes_max;
+        return @max(appender.padded.items.len, appender.records.items.len) >= run_bytes_max;
     }
 
     fn outOfMemory(appender: *Appender) Error {

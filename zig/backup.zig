@@ -2,8 +2,8 @@
 //! same places, under one durable root. Free pages of the original are holes in the copy.
 //!
 //! Copied in steps, so that the caller stays responsive. Until the last step the copy has no header
-//! and is not a database; the name appears only as a whole if the caller renames it, and a copy that
-//! was broken off is removed by its caller.
+//! and is not a database; the name appears only as a whole if the caller renames it, and a copy
+//! that was broken off is removed by its caller.
 
 const std = @import("std");
 const os = @import("os/os.zig");
@@ -35,13 +35,21 @@ pub const Backup = struct {
         const target = database.system.open(gpa, path, .{ .create = true }) catch |err|
             return diagnostics.failOs(err, "creating the backup");
         errdefer target.close();
-        const stat = target.stat() catch |err| return diagnostics.failOs(err, "creating the backup");
-        if (stat.length != 0) return diagnostics.fail(error.InvalidArgument, "the backup's path already has a file of {d} " ++
-            "bytes; give a path that does not exist", .{stat.length});
+        const stat = target.stat() catch |err| return diagnostics.failOs(
+            err,
+            "creating the backup",
+        );
+        if (stat.length != 0) return diagnostics.fail(
+            error.InvalidArgument,
+            "the backup's path already has a file of {d} " ++
+                "bytes; give a path that does not exist",
+            .{stat.length},
+        );
         var pages: reach.Pages = .{ .gpa = gpa };
         errdefer pages.deinit();
         const root = &snapshot.view.root;
-        try (reach.Walker{ .gpa = gpa, .source = database.sourceOf(root), .pages = &pages }).root(root);
+        const source = database.sourceOf(root);
+        try (reach.Walker{ .gpa = gpa, .source = source, .pages = &pages }).root(root);
         const backup = gpa.create(Backup) catch return database.outOfMemory();
         errdefer gpa.destroy(backup);
         backup.* = .{
@@ -62,7 +70,9 @@ pub const Backup = struct {
         if (backup.is_finished) return false;
         var budget: u64 = @max(bytes_max, format.page_bytes);
         while (budget >= format.page_bytes) {
-            const count = backup.nextRun(@intCast(@min(budget / format.page_bytes, run_pages_max))) orelse {
+            const count = backup.nextRun(
+                @intCast(@min(budget / format.page_bytes, run_pages_max)),
+            ) orelse {
                 try backup.finish();
                 return false;
             };
@@ -85,7 +95,9 @@ pub const Backup = struct {
     /// Moves `next_page` to the next used page; the length of the run there, at most `pages_max`.
     fn nextRun(backup: *Backup, pages_max: u32) ?u32 {
         const bits = &backup.pages.bits;
-        while (backup.next_page < bits.bit_length and !bits.isSet(backup.next_page)) backup.next_page += 1;
+        while (backup.next_page < bits.bit_length and !bits.isSet(backup.next_page)) {
+            backup.next_page += 1;
+        }
         if (backup.next_page >= bits.bit_length) return null;
         var count: u32 = 1;
         while (count < pages_max and backup.next_page + count < bits.bit_length and
@@ -100,8 +112,12 @@ pub const Backup = struct {
         const offset = format.pageOffset(backup.next_page);
         const len = database.file.read(offset, bytes) catch |err|
             return database.diagnostics.failOs(err, "reading for the backup");
-        if (len != bytes.len) return database.diagnostics.fail(error.Corrupt, "the file ends at offset {d}, inside of what its " ++
-            "root reaches; it was truncated", .{offset + len});
+        if (len != bytes.len) return database.diagnostics.fail(
+            error.Corrupt,
+            "the file ends at offset {d}, inside of what its " ++
+                "root reaches; it was truncated",
+            .{offset + len},
+        );
         backup.target.write(offset, &.{bytes}) catch |err|
             return database.diagnostics.failOs(err, "writing the backup");
         backup.next_page += count;
@@ -110,7 +126,10 @@ pub const Backup = struct {
 
     fn finish(backup: *Backup) Error!void {
         const database = backup.snapshot.database;
-        backup.writeHead() catch |err| return database.diagnostics.failOs(err, "finishing the backup");
+        backup.writeHead() catch |err| return database.diagnostics.failOs(
+            err,
+            "finishing the backup",
+        );
         backup.is_finished = true;
     }
 

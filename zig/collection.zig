@@ -1,11 +1,13 @@
-//! A named set of rows (key, vector, metadata) of one dimension and metric, as a handle on a database
-//! or on a snapshot. It holds no state of the file: each call asks the database for the newest.
+//! A named set of rows (key, vector, metadata) of one dimension and metric, as a handle on a
+//! database or on a snapshot. It holds no state of the file: each call asks the database for the
+//! newest.
 
 const std = @import("std");
 const collection_state = @import("collection_state.zig");
 const errors = @import("errors.zig");
 const format = @import("format.zig");
 const hash = @import("hash.zig");
+const hot_cache = @import("hot_cache.zig");
 const kernels = @import("kernels/kernels.zig");
 const key_index = @import("key_index.zig");
 const entries = @import("entries.zig");
@@ -13,7 +15,7 @@ const limits = @import("limits.zig");
 const metrics = @import("metrics.zig");
 const search_module = @import("search.zig");
 const Appender = @import("appender.zig").Appender;
-const HotCache = @import("hot_cache.zig").HotCache;
+const HotCache = hot_cache.HotCache;
 const Transaction = @import("transaction.zig").Transaction;
 const View = @import("view.zig").View;
 const database_module = @import("database.zig");
@@ -80,7 +82,12 @@ pub const CollectionStats = struct {
 };
 
 /// Where a live row was found.
-pub const Place = struct { state: *CollectionState, segment: *SegmentState, row: u32, location: u64 };
+pub const Place = struct {
+    state: *CollectionState,
+    segment: *SegmentState,
+    row: u32,
+    location: u64,
+};
 
 pub const Collection = struct {
     scope: Scope,
@@ -245,9 +252,19 @@ pub const Collection = struct {
         const reader = database.reader(database.scratch);
         const record = try reader.record(place.state, place.segment, place.row);
         metadata_len.* = record.metadata_bytes;
-        if (record.metadata_bytes > metadata_out.len) return database.diagnostics.fail(error.BufferTooSmall, "the metadata " ++
-            "has {d} bytes, the buffer {d}", .{ record.metadata_bytes, metadata_out.len });
-        try reader.metadata(place.state, place.segment, place.row, record, metadata_out[0..record.metadata_bytes]);
+        if (record.metadata_bytes > metadata_out.len) return database.diagnostics.fail(
+            error.BufferTooSmall,
+            "the metadata " ++
+                "has {d} bytes, the buffer {d}",
+            .{ record.metadata_bytes, metadata_out.len },
+        );
+        try reader.metadata(
+            place.state,
+            place.segment,
+            place.row,
+            record,
+            metadata_out[0..record.metadata_bytes],
+        );
         if (out.len > 0) try reader.vector(place.state, place.segment, place.row, out);
         collection.hits += 1;
         return true;
@@ -263,9 +280,13 @@ pub const Collection = struct {
     ) Error!void {
         try collection.checkKeys(keys, key_lens);
         try collection.checkOut(out.len, key_lens.len);
-        if (found.len < key_lens.len) return collection.fail(error.InvalidArgument, "found has room for {d} keys of {d}", .{
-            found.len, key_lens.len,
-        });
+        if (found.len < key_lens.len) return collection.fail(
+            error.InvalidArgument,
+            "found has room for {d} keys of {d}",
+            .{
+                found.len, key_lens.len,
+            },
+        );
         var start: usize = 0;
         for (key_lens, 0..) |len, i| {
             const vector = out[i * collection.dimension ..][0..collection.dimension];
@@ -283,7 +304,12 @@ pub const Collection = struct {
     }
 
     /// One atomic batch; `deleted` counts the keys that were there.
-    pub fn delete(collection: *Collection, keys: []const u8, key_lens: []const u32, deleted: *u32) Error!void {
+    pub fn delete(
+        collection: *Collection,
+        keys: []const u8,
+        key_lens: []const u32,
+        deleted: *u32,
+    ) Error!void {
         const database = try collection.writable();
         try collection.checkKeys(keys, key_lens);
         deleted.* = 0;
@@ -336,16 +362,27 @@ pub const Collection = struct {
         const database = try collection.readable();
         const count = queries.len / collection.dimension;
         if (count * collection.dimension != queries.len or count != counts.len) {
-            return collection.fail(error.Dimension, "found {d} numbers for {d} queries, expected {d} for each", .{
-                queries.len, counts.len, collection.dimension,
-            });
+            return collection.fail(
+                error.Dimension,
+                "found {d} numbers for {d} queries, expected {d} for each",
+                .{
+                    queries.len, counts.len, collection.dimension,
+                },
+            );
         }
         if (k == 0 or k > limits.k_max or hits.len != count * k) {
-            return collection.fail(error.InvalidArgument, "k is {d} with room for {d} hits, expected 1 to {d} and room for " ++
-                "k hits for each query", .{ k, hits.len, limits.k_max });
+            return collection.fail(
+                error.InvalidArgument,
+                "k is {d} with room for {d} hits, expected 1 to {d} and room for " ++
+                    "k hits for each query",
+                .{ k, hits.len, limits.k_max },
+            );
         }
         for (0..count) |i| {
-            try collection.checkVector(queries[i * collection.dimension ..][0..collection.dimension], i);
+            try collection.checkVector(
+                queries[i * collection.dimension ..][0..collection.dimension],
+                i,
+            );
         }
         try search_module.run(&.{
             .gpa = collection.gpa,
@@ -366,9 +403,13 @@ pub const Collection = struct {
         return (try collection.entriesNow()).fetch(hits, out);
     }
 
-    /// The next live rows after `cursor`; false when there are no more. Over a snapshot's collection
-    /// the scan is consistent however long it takes.
-    pub fn scan(collection: *Collection, cursor: *entries.Cursor, out: *entries.EntryWriter) Error!bool {
+    /// The next live rows after `cursor`; false when there are no more. Over a snapshot's
+    /// collection the scan is consistent however long it takes.
+    pub fn scan(
+        collection: *Collection,
+        cursor: *entries.Cursor,
+        out: *entries.EntryWriter,
+    ) Error!bool {
         _ = try collection.readable();
         return (try collection.entriesNow()).scan(cursor, out);
     }
@@ -420,9 +461,16 @@ pub const Collection = struct {
 
     /// The collection in the state that this handle reads.
     pub fn currentState(collection: *Collection) Error!*CollectionState {
-        const state = try collection.view().collection(collection.source(), collection.catalogue_index);
+        const state = try collection.view().collection(
+            collection.source(),
+            collection.catalogue_index,
+        );
         if (state) |found| if (found.identity.id == collection.id) return found;
-        return collection.fail(error.Closed, "the collection was dropped; open it again to make a new one", .{});
+        return collection.fail(
+            error.Closed,
+            "the collection was dropped; open it again to make a new one",
+            .{},
+        );
     }
 
     fn view(collection: *Collection) *View {
@@ -435,15 +483,23 @@ pub const Collection = struct {
     fn writable(collection: *Collection) Error!*Database {
         return switch (collection.scope) {
             .database => |database| database,
-            .snapshot => collection.fail(error.ReadOnly, "a snapshot cannot be written; write to the collection of the " ++
-                "database", .{}),
+            .snapshot => collection.fail(
+                error.ReadOnly,
+                "a snapshot cannot be written; write to the collection of the " ++
+                    "database",
+                .{},
+            ),
         };
     }
 
     fn editable(collection: *Collection, transaction: *Transaction) Error!*CollectionState {
         const state = try transaction.editable(collection.catalogue_index);
         if (state) |found| if (found.identity.id == collection.id) return found;
-        return collection.fail(error.Closed, "the collection was dropped; open it again to make a new one", .{});
+        return collection.fail(
+            error.Closed,
+            "the collection was dropped; open it again to make a new one",
+            .{},
+        );
     }
 
     pub fn keyHash(collection: *const Collection, key: []const u8) u64 {
@@ -458,9 +514,18 @@ pub const Collection = struct {
         for (candidates.slice()) |candidate| {
             const location = format.Location.fromInt(candidate);
             const segment = try collection.segmentAt(state, location);
-            const record = try database.reader(database.scratch).record(state, segment, location.row);
+            const record = try database.reader(database.scratch).record(
+                state,
+                segment,
+                location.row,
+            );
             if (std.mem.eql(u8, record.key, key)) {
-                return .{ .state = state, .segment = segment, .row = location.row, .location = candidate };
+                return .{
+                    .state = state,
+                    .segment = segment,
+                    .row = location.row,
+                    .location = candidate,
+                };
             }
         }
         return null;
@@ -479,20 +544,37 @@ pub const Collection = struct {
             if (appender.isUnwritten(location)) try appender.flush();
             const segment = try collection.segmentAt(appender.state, location);
             const database = collection.scope.parent();
-            const record = try database.reader(database.scratch).record(appender.state, segment, location.row);
+            const record = try database.reader(database.scratch).record(
+                appender.state,
+                segment,
+                location.row,
+            );
             if (std.mem.eql(u8, record.key, key)) return candidate;
         }
         return null;
     }
 
-    pub fn segmentAt(collection: *Collection, state: *CollectionState, location: format.Location) Error!*SegmentState {
-        const segment = try state.loadSegment(collection.gpa, collection.source(), location.segment);
+    pub fn segmentAt(
+        collection: *Collection,
+        state: *CollectionState,
+        location: format.Location,
+    ) Error!*SegmentState {
+        const segment = try state.loadSegment(
+            collection.gpa,
+            collection.source(),
+            location.segment,
+        );
         if (segment) |found| if (location.row < found.disk.rows) return found;
-        return collection.fail(error.Corrupt, "the index names row {d} of segment {d}, which does not exist; the file is " ++
-            "damaged, restore it from a backup", .{ location.row, location.segment });
+        return collection.fail(
+            error.Corrupt,
+            "the index names row {d} of segment {d}, which does not exist; the file is " ++
+                "damaged, restore it from a backup",
+            .{ location.row, location.segment },
+        );
     }
 
-    /// True where the newest state still has the cached row: rows never change, so the place is proof.
+    /// True where the newest state still has the cached row: rows never change, so the place is
+    /// proof.
     fn isStillAt(collection: *Collection, key_hash: u64, location: u64) Error!bool {
         const state = try collection.currentState();
         const candidates = try key_index.find(collection.source(), state.index, key_hash);
@@ -502,23 +584,38 @@ pub const Collection = struct {
     fn checkBatch(collection: *Collection, batch: Batch) Error!void {
         try collection.checkKeys(batch.keys, batch.key_lens);
         if (batch.vectors.len != batch.key_lens.len * collection.dimension) {
-            return collection.fail(error.Dimension, "found {d} numbers for {d} vectors, expected {d} for each", .{
-                batch.vectors.len, batch.key_lens.len, collection.dimension,
-            });
+            return collection.fail(
+                error.Dimension,
+                "found {d} numbers for {d} vectors, expected {d} for each",
+                .{
+                    batch.vectors.len, batch.key_lens.len, collection.dimension,
+                },
+            );
         }
         if (batch.metadata_lens.len > 0) {
             var total: usize = 0;
             for (batch.metadata_lens) |len| {
-                if (len > limits.metadata_bytes_max) return collection.fail(error.InvalidArgument, "metadata of {d} bytes, " ++
-                    "at most {d} fit", .{ len, limits.metadata_bytes_max });
+                if (len > limits.metadata_bytes_max) return collection.fail(
+                    error.InvalidArgument,
+                    "metadata of {d} bytes, " ++
+                        "at most {d} fit",
+                    .{ len, limits.metadata_bytes_max },
+                );
                 total += len;
             }
             if (batch.metadata_lens.len != batch.key_lens.len or total != batch.metadata.len) {
-                return collection.fail(error.InvalidArgument, "the metadata's lengths do not match its bytes", .{});
+                return collection.fail(
+                    error.InvalidArgument,
+                    "the metadata's lengths do not match its bytes",
+                    .{},
+                );
             }
         }
         for (0..batch.key_lens.len) |i| {
-            try collection.checkVector(batch.vectors[i * collection.dimension ..][0..collection.dimension], i);
+            try collection.checkVector(
+                batch.vectors[i * collection.dimension ..][0..collection.dimension],
+                i,
+            );
         }
     }
 
@@ -530,98 +627,173 @@ pub const Collection = struct {
                 const at = for (vector, 0..) |value, i| {
                     if (!std.math.isFinite(value)) break i;
                 } else 0;
-                return collection.fail(error.InvalidVector, "vector {d} has {d} at index {d}; every value must be a finite " ++
-                    "number", .{ position, vector[at], at });
+                return collection.fail(
+                    error.InvalidVector,
+                    "vector {d} has {d} at index {d}; every value must be a finite " ++
+                        "number",
+                    .{ position, vector[at], at },
+                );
             },
             .all_zero => if (collection.metric == .cosine) {
-                return collection.fail(error.InvalidVector, "vector {d} is all zeros, which has no direction to compare " ++
-                    "under the cosine metric", .{position});
+                return collection.fail(
+                    error.InvalidVector,
+                    "vector {d} is all zeros, which has no direction to compare " ++
+                        "under the cosine metric",
+                    .{position},
+                );
             },
         }
         if (collection.metric != .cosine) return;
         const inverse = metrics.inverseNorm(vector);
-        if (!std.math.isFinite(inverse) or inverse == 0) return collection.fail(error.InvalidVector, "vector {d} is too " ++
-            "short or too long to be normalised for the cosine metric (inverse norm {d}); scale it", .{ position, inverse });
+        if (!std.math.isFinite(inverse) or inverse == 0) return collection.fail(
+            error.InvalidVector,
+            "vector {d} is too " ++
+                "short or too long to be normalised for the cosine metric (inverse norm {d}); " ++
+                "scale it",
+            .{ position, inverse },
+        );
     }
 
     fn checkKeys(collection: *Collection, keys: []const u8, key_lens: []const u32) Error!void {
         var total: usize = 0;
         for (key_lens) |len| {
-            if (len > keys.len - total) return collection.fail(error.InvalidArgument, "the keys' lengths exceed their {d} " ++
-                "bytes", .{keys.len});
+            if (len > keys.len - total) return collection.fail(
+                error.InvalidArgument,
+                "the keys' lengths exceed their {d} " ++
+                    "bytes",
+                .{keys.len},
+            );
             try collection.checkKey(keys[total..][0..len]);
             total += len;
         }
-        if (total != keys.len) return collection.fail(error.InvalidArgument, "the keys' lengths add up to {d}, there are " ++
-            "{d} bytes", .{ total, keys.len });
+        if (total != keys.len) return collection.fail(
+            error.InvalidArgument,
+            "the keys' lengths add up to {d}, there are " ++
+                "{d} bytes",
+            .{ total, keys.len },
+        );
     }
 
     fn checkKey(collection: *Collection, key: []const u8) Error!void {
-        if (key.len == 0) return collection.fail(error.Key, "the key is empty; give at least one character", .{});
-        if (key.len > limits.key_bytes_max) return collection.fail(error.Key, "the key has {d} bytes of UTF-8, at most {d} " ++
-            "fit; hash long keys", .{ key.len, limits.key_bytes_max });
+        if (key.len == 0) return collection.fail(
+            error.Key,
+            "the key is empty; give at least one character",
+            .{},
+        );
+        if (key.len > limits.key_bytes_max) return collection.fail(
+            error.Key,
+            "the key has {d} bytes of UTF-8, at most {d} " ++
+                "fit; hash long keys",
+            .{ key.len, limits.key_bytes_max },
+        );
     }
 
     fn checkOut(collection: *Collection, len: usize, count: usize) Error!void {
         if (len == count * collection.dimension) return;
-        return collection.fail(error.Dimension, "found room for {d} numbers, expected {d} × {d}", .{
+        return collection.fail(error.Dimension, "found room for {d} numbers, expected {d} x {d}", .{
             len, count, collection.dimension,
         });
     }
 
-    pub fn fail(collection: *Collection, failure: Error, comptime text: []const u8, arguments: anytype) Error {
+    pub fn fail(
+        collection: *Collection,
+        failure: Error,
+        comptime text: []const u8,
+        arguments: anytype,
+    ) Error {
         return collection.scope.parent().diagnostics.fail(failure, text, arguments);
     }
 };
 
 fn hotBytes(hot: *const HotCache) u64 {
-    const entry_bytes = @sizeOf(@import("hot_cache.zig").Entry) + @as(u64, hot.dimension) * @sizeOf(f32);
-    return hot.entry_count * entry_bytes;
+    const vector_bytes = @as(u64, hot.dimension) * @sizeOf(f32);
+    return hot.entry_count * (@sizeOf(hot_cache.Entry) + vector_bytes);
 }
 
 fn checkOptions(database: *Database, name: []const u8, options: CollectionOptions) Error!void {
     const diagnostics = database.diagnostics;
     if (name.len == 0 or name.len > limits.collection_name_bytes_max) {
-        return diagnostics.fail(error.InvalidArgument, "the collection's name has {d} bytes of UTF-8, expected 1 to {d}", .{
-            name.len, limits.collection_name_bytes_max,
-        });
+        return diagnostics.fail(
+            error.InvalidArgument,
+            "the collection's name has {d} bytes of UTF-8, expected 1 to {d}",
+            .{
+                name.len, limits.collection_name_bytes_max,
+            },
+        );
     }
-    if (options.model.len > limits.model_bytes_max) return diagnostics.fail(error.InvalidArgument, "the model's name has {d} " ++
-        "bytes of UTF-8, at most {d} fit", .{ options.model.len, limits.model_bytes_max });
-    if (options.dimension > limits.dimension_max) return diagnostics.fail(error.InvalidArgument, "dimension is {d}, at most " ++
-        "{d} is supported", .{ options.dimension, limits.dimension_max });
+    if (options.model.len > limits.model_bytes_max) return diagnostics.fail(
+        error.InvalidArgument,
+        "the model's name has {d} " ++
+            "bytes of UTF-8, at most {d} fit",
+        .{ options.model.len, limits.model_bytes_max },
+    );
+    if (options.dimension > limits.dimension_max) return diagnostics.fail(
+        error.InvalidArgument,
+        "dimension is {d}, at most " ++
+            "{d} is supported",
+        .{ options.dimension, limits.dimension_max },
+    );
 }
 
-fn checkIdentity(database: *Database, identity: *const collection_state.Identity, options: CollectionOptions) Error!void {
+fn checkIdentity(
+    database: *Database,
+    identity: *const collection_state.Identity,
+    options: CollectionOptions,
+) Error!void {
     const diagnostics = database.diagnostics;
     if (options.dimension != 0 and options.dimension != identity.dimension) {
-        return diagnostics.fail(error.Dimension, "the collection \"{s}\" has dimension {d}, it was opened with {d}; use the " ++
-            "file's, or another collection", .{ identity.name(), identity.dimension, options.dimension });
+        return diagnostics.fail(
+            error.Dimension,
+            "the collection \"{s}\" has dimension {d}, it was opened with {d}; use the " ++
+                "file's, or another collection",
+            .{
+                identity.name(),
+                identity.dimension,
+                options.dimension,
+            },
+        );
     }
     if (options.metric) |metric| if (@intFromEnum(metric) != identity.metric) {
         const found: Metric = @enumFromInt(identity.metric);
-        return diagnostics.fail(error.InvalidArgument, "the collection \"{s}\" has the metric {s}, it was opened with {s}", .{
-            identity.name(), @tagName(found), @tagName(metric),
-        });
+        return diagnostics.fail(
+            error.InvalidArgument,
+            "the collection \"{s}\" has the metric {s}, it was opened with {s}",
+            .{
+                identity.name(), @tagName(found), @tagName(metric),
+            },
+        );
     };
     if (options.model.len > 0 and !std.mem.eql(u8, options.model, identity.model())) {
-        return diagnostics.fail(error.Model, "the collection \"{s}\" holds embeddings of the model \"{s}\", it was opened " ++
-            "for \"{s}\"; vectors of different models cannot be compared, use another file or collection", .{
-            identity.name(), identity.model(), options.model,
-        });
+        return diagnostics.fail(
+            error.Model,
+            "the collection \"{s}\" holds embeddings of the model \"{s}\", it was opened " ++
+                "for \"{s}\"; vectors of different models cannot be compared, use another " ++
+                "file or " ++
+                "collection",
+            .{
+                identity.name(), identity.model(), options.model,
+            },
+        );
     }
 }
 
 fn findOrCreate(scope: Scope, name: []const u8, options: CollectionOptions) Error!*CollectionState {
     const found = switch (scope) {
         .database => |database| try database.readView().find(database.source(), name),
-        .snapshot => |snapshot| try snapshot.view.find(snapshot.database.sourceOf(&snapshot.view.root), name),
+        .snapshot => |snapshot| try snapshot.view.find(
+            snapshot.database.sourceOf(&snapshot.view.root),
+            name,
+        ),
     };
     if (found) |state| return state;
     const database = scope.parent();
     if (scope == .snapshot or !options.create or database.options.readonly) {
-        return database.diagnostics.fail(error.InvalidArgument, "there is no collection \"{s}\"; create it in the database " ++
-            "first", .{name});
+        return database.diagnostics.fail(
+            error.InvalidArgument,
+            "there is no collection \"{s}\"; create it in the database " ++
+                "first",
+            .{name},
+        );
     }
     const own = try database.beginImplicit();
     errdefer |err| database.failWrite(own, err);
@@ -635,7 +807,11 @@ fn findOrCreate(scope: Scope, name: []const u8, options: CollectionOptions) Erro
     return (try database.current.collection(database.source(), index)) orelse error.Closed;
 }
 
-fn createState(transaction: *Transaction, name: []const u8, options: CollectionOptions) Error!*CollectionState {
+fn createState(
+    transaction: *Transaction,
+    name: []const u8,
+    options: CollectionOptions,
+) Error!*CollectionState {
     const gpa = transaction.gpa;
     const identity = gpa.create(collection_state.Identity) catch
         return transaction.diagnostics.failOs(error.OutOfMemory, "creating a collection");
@@ -651,8 +827,8 @@ fn createState(transaction: *Transaction, name: []const u8, options: CollectionO
     return transaction.createCollection(identity);
 }
 
-/// Writes the names of all collections to `out`, each as its length (u32) and its UTF-8, in the order
-/// of their creation. `BufferTooSmall` says in `needed` how many bytes they take.
+/// Writes the names of all collections to `out`, each as its length (u32) and its UTF-8, in the
+/// order of their creation. `BufferTooSmall` says in `needed` how many bytes they take.
 pub fn collectionNames(scope: Scope, out: []u8, needed: *usize) Error!usize {
     const database = scope.parent();
     if (scope == .database) try database.enterRead();
@@ -677,6 +853,10 @@ pub fn collectionNames(scope: Scope, out: []u8, needed: *usize) Error!usize {
         used = end;
     }
     needed.* = used;
-    if (used > out.len) return database.diagnostics.fail(error.BufferTooSmall, "the names take {d} bytes", .{used});
+    if (used > out.len) return database.diagnostics.fail(
+        error.BufferTooSmall,
+        "the names take {d} bytes",
+        .{used},
+    );
     return used;
 }

@@ -36,21 +36,28 @@ pub const Verified = struct {
 pub const SegmentState = struct {
     references: u32 = 1,
     disk: format.Segment,
-    /// The page it was read from; none for the growing segment, which lies in the collection's page.
+    /// The page it was read from; none for the growing segment, which lies in the collection's
+    /// page.
     page: PageRef = .none,
     page_born: u64 = 0,
     /// Private to the running transaction, and not as `page` says any more.
     changed: bool = false,
     verified: *Verified,
 
-    pub fn create(gpa: std.mem.Allocator, disk: *const format.Segment) error{OutOfMemory}!*SegmentState {
+    pub fn create(
+        gpa: std.mem.Allocator,
+        disk: *const format.Segment,
+    ) error{OutOfMemory}!*SegmentState {
         const segment = try gpa.create(SegmentState);
         errdefer gpa.destroy(segment);
         segment.* = .{ .disk = disk.*, .verified = try Verified.create(gpa, disk.capacity) };
         return segment;
     }
 
-    pub fn clone(segment: *const SegmentState, gpa: std.mem.Allocator) error{OutOfMemory}!*SegmentState {
+    pub fn clone(
+        segment: *const SegmentState,
+        gpa: std.mem.Allocator,
+    ) error{OutOfMemory}!*SegmentState {
         const copy = try gpa.create(SegmentState);
         copy.* = segment.*;
         copy.references = 1;
@@ -116,13 +123,20 @@ pub const CollectionState = struct {
     /// By segment id; null until needed. The growing one is always loaded.
     loaded: std.ArrayList(?*SegmentState) = .empty,
 
-    pub fn createNew(gpa: std.mem.Allocator, identity: *Identity, catalogue_index: u32) error{OutOfMemory}!*CollectionState {
+    pub fn createNew(
+        gpa: std.mem.Allocator,
+        identity: *Identity,
+        catalogue_index: u32,
+    ) error{OutOfMemory}!*CollectionState {
         const state = try gpa.create(CollectionState);
         state.* = .{ .identity = identity, .catalogue_index = catalogue_index };
         return state;
     }
 
-    pub fn clone(state: *const CollectionState, gpa: std.mem.Allocator) error{OutOfMemory}!*CollectionState {
+    pub fn clone(
+        state: *const CollectionState,
+        gpa: std.mem.Allocator,
+    ) error{OutOfMemory}!*CollectionState {
         const copy = try gpa.create(CollectionState);
         errdefer gpa.destroy(copy);
         copy.* = state.*;
@@ -165,7 +179,10 @@ pub const CollectionState = struct {
         const page: *const format.CollectionPage = @ptrCast(try source.load(ref));
         try validate(source, ref, page);
         const oom = source.cache.diagnostics;
-        const identity = gpa.create(Identity) catch return oom.failOs(error.OutOfMemory, "opening a collection");
+        const identity = gpa.create(Identity) catch return oom.failOs(
+            error.OutOfMemory,
+            "opening a collection",
+        );
         identity.* = .{
             .id = page.id,
             .dimension = page.dimension,
@@ -206,9 +223,14 @@ pub const CollectionState = struct {
         return state;
     }
 
-    /// Takes over the loaded segments of an older state that are still the same, and what is known of
-    /// the rows of the one that grew.
-    fn keepFrom(state: *CollectionState, gpa: std.mem.Allocator, source: Source, older: *CollectionState) Error!void {
+    /// Takes over the loaded segments of an older state that are still the same, and what is known
+    /// of the rows of the one that grew.
+    fn keepFrom(
+        state: *CollectionState,
+        gpa: std.mem.Allocator,
+        source: Source,
+        older: *CollectionState,
+    ) Error!void {
         if (older.identity.id != state.identity.id) return;
         const common = @min(older.loaded.items.len, state.loaded.items.len);
         for (older.loaded.items[0..common], 0..) |maybe, index| {
@@ -220,15 +242,25 @@ pub const CollectionState = struct {
                 grown.verified = segment.verified;
                 continue;
             }
-            const ref = try page_array.get(source, state.segments, state.segment_array_len, @intCast(index));
-            if (ref.isNone() or ref.page != segment.page.page or ref.checksum != segment.page.checksum) continue;
+            const ref = try page_array.get(
+                source,
+                state.segments,
+                state.segment_array_len,
+                @intCast(index),
+            );
+            if (ref.isNone() or !ref.eql(segment.page)) continue;
             segment.references += 1;
             state.loaded.items[index] = segment;
         }
     }
 
     /// The segment, read when first asked for; null where it was dropped.
-    pub fn loadSegment(state: *CollectionState, gpa: std.mem.Allocator, source: Source, id: u32) Error!?*SegmentState {
+    pub fn loadSegment(
+        state: *CollectionState,
+        gpa: std.mem.Allocator,
+        source: Source,
+        id: u32,
+    ) Error!?*SegmentState {
         if (id >= state.segment_count) return null;
         if (state.loaded.items[id]) |loaded| return loaded;
         const ref = try page_array.get(source, state.segments, state.segment_array_len, id);
@@ -245,7 +277,8 @@ pub const CollectionState = struct {
     }
 };
 
-/// Everything that later code relies on is checked here, before it is used: the file may be hostile.
+/// Everything that later code relies on is checked here, before it is used: the file may be
+/// hostile.
 fn validate(source: Source, ref: PageRef, page: *const format.CollectionPage) Error!void {
     const is_sound = page.header.type == .collection and
         page.dimension >= 1 and page.dimension <= limits.dimension_max and

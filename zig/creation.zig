@@ -2,8 +2,8 @@
 //! either a valid database or a file that is still recognised as an unfinished one.
 //!
 //! Order: empty root slot, header copy, sync; header, sync. Only with its first page is the file a
-//! database, so a file whose first page is still zero and that is no longer than a new file is begun
-//! again.
+//! database, so a file whose first page is still zero and that is no longer than a new file is
+//! begun again.
 
 const std = @import("std");
 const os = @import("os/os.zig");
@@ -33,8 +33,12 @@ pub fn readOrCreate(context: Context) Error!format.Header {
         .unfinished => {},
     }
     if (!context.may_create) {
-        return context.diagnostics.fail(error.NotADatabase, "the file is empty (or was never finished), a VectorLite file is " ++
-            "expected; open it with create, and not readonly, to make one", .{});
+        return context.diagnostics.fail(
+            error.NotADatabase,
+            "the file is empty (or was never finished), a VectorLite file is " ++
+                "expected; open it with create, and not readonly, to make one",
+            .{},
+        );
     }
     const range: os.LockRange = .{ .start = format.lock_writer, .len = 1 };
     const start = context.system.monotonicMs();
@@ -42,8 +46,12 @@ pub fn readOrCreate(context: Context) Error!format.Header {
         return context.diagnostics.failOs(err, "taking the write lock")))
     {
         if (context.system.monotonicMs() -| start >= context.busy_timeout_ms) {
-            return context.diagnostics.fail(error.Locked, "another connection has been creating the file for longer than the " ++
-                "busy timeout of {d} ms; repeat the call", .{context.busy_timeout_ms});
+            return context.diagnostics.fail(
+                error.Locked,
+                "another connection has been creating the file for longer than the " ++
+                    "busy timeout of {d} ms; repeat the call",
+                .{context.busy_timeout_ms},
+            );
         }
         context.system.sleepMs(1);
     }
@@ -62,7 +70,10 @@ fn look(context: Context) Error!Found {
     const primary = try readHeader(context, format.header_page, &page);
     if (primary == .header or primary == .newer) return primary;
     const is_blank = std.mem.allEqual(u8, &page, 0);
-    const stat = context.file.stat() catch |err| return context.diagnostics.failOs(err, "looking at the file");
+    const stat = context.file.stat() catch |err| return context.diagnostics.failOs(
+        err,
+        "looking at the file",
+    );
     if (is_blank and stat.length <= format.pageOffset(format.initial_pages)) return .unfinished;
     return readHeader(context, format.header_copy_page, &page);
 }
@@ -73,15 +84,21 @@ fn readHeader(context: Context, page: u32, bytes: *align(8) [format.slot_bytes]u
         return context.diagnostics.failOs(err, "reading the file's header");
     const header = std.mem.bytesToValue(format.Header, bytes);
     if (!std.mem.eql(u8, &header.magic, &format.magic)) return .foreign;
-    if (!std.mem.eql(u8, &header.checksum, &checksum.slot(bytes[0..@offsetOf(format.Header, "checksum")]))) return .foreign;
+    if (!std.mem.eql(
+        u8,
+        &header.checksum,
+        &checksum.slot(bytes[0..@offsetOf(format.Header, "checksum")]),
+    )) return .foreign;
     if (header.format_major > format.format_major) return .{ .newer = header.format_major };
     return .{ .header = header };
 }
 
 fn checkFeatures(context: Context, header: format.Header) Error!format.Header {
-    const is_known = header.format_major == format.format_major and header.page_bytes == format.page_bytes and
-        header.incompatible_features == 0 and (header.readonly_features == 0 or !context.may_write);
-    if (!is_known) return newer(context, header.format_major);
+    const is_format = header.format_major == format.format_major and
+        header.page_bytes == format.page_bytes;
+    const may_open = header.incompatible_features == 0 and
+        (header.readonly_features == 0 or !context.may_write);
+    if (!is_format or !may_open) return newer(context, header.format_major);
     return header;
 }
 
@@ -93,7 +110,9 @@ fn create(context: Context) Error!format.Header {
     };
     context.system.random(&header.uuid);
     context.system.random(&header.hash_key);
-    header.checksum = checksum.slot(std.mem.asBytes(&header)[0..@offsetOf(format.Header, "checksum")]);
+    header.checksum = checksum.slot(
+        std.mem.asBytes(&header)[0..@offsetOf(format.Header, "checksum")],
+    );
     var root: format.Root = .{
         .transaction_id = 1,
         .durable_sequence = 0,
@@ -107,7 +126,11 @@ fn create(context: Context) Error!format.Header {
         .next_collection_id = 1,
     };
     roots.seal(&root);
-    writeFirst(context.file, &header, &root) catch |err| return context.diagnostics.failOs(err, "creating the file");
+    writeFirst(
+        context.file,
+        &header,
+        &root,
+    ) catch |err| return context.diagnostics.failOs(err, "creating the file");
     return header;
 }
 
@@ -125,11 +148,19 @@ fn writeFirst(file: os.File, header: *const format.Header, root: *const format.R
 }
 
 fn foreign(context: Context) Error {
-    return context.diagnostics.fail(error.NotADatabase, "the file does not begin with a VectorLite header; check the path, or " ++
-        "if the file was one, restore it from a backup", .{});
+    return context.diagnostics.fail(
+        error.NotADatabase,
+        "the file does not begin with a VectorLite header; check the path, or " ++
+            "if the file was one, restore it from a backup",
+        .{},
+    );
 }
 
 fn newer(context: Context, major: u16) Error {
-    return context.diagnostics.fail(error.Version, "the file has format {d} or features that this version, which knows " ++
-        "format {d}, cannot use; update vectorlite", .{ major, format.format_major });
+    return context.diagnostics.fail(
+        error.Version,
+        "the file has format {d} or features that this version, which knows " ++
+            "format {d}, cannot use; update vectorlite",
+        .{ major, format.format_major },
+    );
 }

@@ -100,13 +100,21 @@ pub const Database = struct {
         diagnostics: *errors.Diagnostics,
     ) Error!*Database {
         if (path.len == 0 or std.mem.indexOfScalar(u8, path, 0) != null) {
-            return diagnostics.fail(error.InvalidArgument, "the path is empty or holds a NUL; give the path of a file, or " ++
-                "\":memory:\"", .{});
+            return diagnostics.fail(
+                error.InvalidArgument,
+                "the path is empty or holds a NUL; give the path of a file, or " ++
+                    "\":memory:\"",
+                .{},
+            );
         }
         const is_memory = std.mem.eql(u8, path, ":memory:");
         if (is_memory and options.readonly) {
-            return diagnostics.fail(error.InvalidArgument, "\":memory:\" is always new and empty, so it cannot be opened " ++
-                "readonly", .{});
+            return diagnostics.fail(
+                error.InvalidArgument,
+                "\":memory:\" is always new and empty, so it cannot be opened " ++
+                    "readonly",
+                .{},
+            );
         }
         const chosen = if (is_memory) memory.system() else system;
         const file = chosen.open(gpa, path, .{
@@ -125,7 +133,8 @@ pub const Database = struct {
         options: Options,
         diagnostics: *errors.Diagnostics,
     ) Error!*Database {
-        const file = memory.openBytes(gpa, bytes) catch |err| return diagnostics.failOs(err, "copying the bytes");
+        const file = memory.openBytes(gpa, bytes) catch |err|
+            return diagnostics.failOs(err, "copying the bytes");
         var effective = options;
         effective.readonly = true;
         effective.create = false;
@@ -186,14 +195,17 @@ pub const Database = struct {
         return database;
     }
 
-    /// Checkpoints what is volatile and frees everything. Snapshots and collections of this database
-    /// are closed before.
+    /// Checkpoints what is volatile and frees everything. Snapshots and collections of this
+    /// database are closed before.
     pub fn close(database: *Database) void {
         const is_owner = database.isOwner();
         if (database.transaction != null) database.rollback();
         if (is_owner) if (database.session) |session| {
-            // What cannot be made durable now stays volatile in the file; the next writer adopts it.
-            if (session.hasVolatileCommits() and !session.poisoned) _ = session.checkpoint() catch {};
+            // What cannot be made durable now stays volatile in the file; the next writer adopts
+            // it.
+            if (session.hasVolatileCommits() and !session.poisoned) {
+                _ = session.checkpoint() catch {};
+            }
         };
         if (database.session) |session| {
             session.deinit();
@@ -212,8 +224,12 @@ pub const Database = struct {
     pub fn flush(database: *Database) Error!void {
         try database.checkOwner();
         if (database.options.readonly) return;
-        if (database.transaction != null) return database.diagnostics.fail(error.InvalidArgument, "flush inside a " ++
-            "transaction; commit it first, or flush after it", .{});
+        if (database.transaction != null) return database.diagnostics.fail(
+            error.InvalidArgument,
+            "flush inside a " ++
+                "transaction; commit it first, or flush after it",
+            .{},
+        );
         const session = try database.openSession();
         const root = try session.checkpoint();
         if (root.transaction_id == database.current.root.transaction_id) {
@@ -225,10 +241,18 @@ pub const Database = struct {
     /// Starts the explicit transaction. The write lock is held until `commit` or `rollback`.
     pub fn begin(database: *Database) Error!void {
         try database.checkOwner();
-        if (database.options.readonly) return database.diagnostics.fail(error.ReadOnly, "the database was opened readonly; " ++
-            "open it without readonly to write", .{});
-        if (database.transaction != null) return database.diagnostics.fail(error.InvalidArgument, "a transaction is already " ++
-            "running on this database; nested transactions join it, do not begin another", .{});
+        if (database.options.readonly) return database.diagnostics.fail(
+            error.ReadOnly,
+            "the database was opened readonly; " ++
+                "open it without readonly to write",
+            .{},
+        );
+        if (database.transaction != null) return database.diagnostics.fail(
+            error.InvalidArgument,
+            "a transaction is already " ++
+                "running on this database; nested transactions join it, do not begin another",
+            .{},
+        );
         const session = try database.openSession();
         database.unpin();
         const root = try session.begin();
@@ -251,8 +275,12 @@ pub const Database = struct {
         const session = database.session.?;
         if (transaction.doomed) |cause| {
             database.rollback();
-            return database.diagnostics.fail(cause, "an earlier write of this transaction failed, so all of it was rolled " ++
-                "back; repeat the transaction", .{});
+            return database.diagnostics.fail(
+                cause,
+                "an earlier write of this transaction failed, so all of it was rolled " ++
+                    "back; repeat the transaction",
+                .{},
+            );
         }
         if (!transaction.has_changes) return database.rollback();
         errdefer database.rollback();
@@ -315,7 +343,10 @@ pub const Database = struct {
 
     pub fn stats(database: *Database) Error!DatabaseStats {
         try database.enterRead();
-        const stat = database.file.stat() catch |err| return database.diagnostics.failOs(err, "looking at the file");
+        const stat = database.file.stat() catch |err| return database.diagnostics.failOs(
+            err,
+            "looking at the file",
+        );
         const view = database.readView();
         var index_pages: u64 = 0;
         var index: u32 = 0;
@@ -340,15 +371,20 @@ pub const Database = struct {
     /// Makes sure that a transaction runs; true where this call began it and its caller ends it.
     pub fn beginImplicit(database: *Database) Error!bool {
         if (database.transaction) |transaction| {
-            if (transaction.doomed) |cause| return database.diagnostics.fail(cause, "an earlier write of this transaction " ++
-                "failed, so it can only be rolled back", .{});
+            if (transaction.doomed) |cause| return database.diagnostics.fail(
+                cause,
+                "an earlier write of this transaction " ++
+                    "failed, so it can only be rolled back",
+                .{},
+            );
             return false;
         }
         try database.begin();
         return true;
     }
 
-    /// Ends a write that failed: an implicit transaction is gone, an explicit one can only roll back.
+    /// Ends a write that failed: an implicit transaction is gone, an explicit one can only roll
+    /// back.
     pub fn failWrite(database: *Database, own: bool, cause: Error) void {
         const transaction = database.transaction orelse return;
         if (own) return database.rollback();
@@ -382,11 +418,15 @@ pub const Database = struct {
     }
 
     pub fn reader(database: *Database, scratch: *rows.RowReader.Scratch) rows.RowReader {
-        return .{ .image = &database.image, .diagnostics = database.diagnostics, .scratch = scratch };
+        return .{
+            .image = &database.image,
+            .diagnostics = database.diagnostics,
+            .scratch = scratch,
+        };
     }
 
-    /// After an own commit the state is known but not locked. It is locked now, and still the newest
-    /// if no slot has changed meanwhile.
+    /// After an own commit the state is known but not locked. It is locked now, and still the
+    /// newest if no slot has changed meanwhile.
     fn pinKnown(database: *Database) Error!bool {
         const transaction_id = database.current.root.transaction_id;
         database.locks.acquire(transaction_id) catch |err|
@@ -416,7 +456,10 @@ pub const Database = struct {
         }
         const gate: os.LockRange = .{ .start = format.lock_gate, .len = 1 };
         while (!(database.file.lock(.snapshots, .shared, gate) catch |err|
-            return database.diagnostics.failOs(err, "taking the reader gate"))) database.system.sleepMs(1);
+            return database.diagnostics.failOs(
+                err,
+                "taking the reader gate",
+            ))) database.system.sleepMs(1);
         defer database.file.unlock(.snapshots, gate);
         const words = database.watch.words();
         const root = try database.newestRoot();
@@ -436,7 +479,8 @@ pub const Database = struct {
 
     fn pinRoot(database: *Database, root: *const format.Root) Error!void {
         database.locks.acquire(root.transaction_id) catch |err| switch (err) {
-            // A file system without locks: a read-only file there is taken as one that nobody writes.
+            // A file system without locks: a read-only file there is taken as one that nobody
+            // writes.
             error.LocksUnsupported => if (!database.options.readonly)
                 return database.diagnostics.failOs(err, "locking the state to read")
             else {
@@ -448,12 +492,26 @@ pub const Database = struct {
         database.pinned = root.transaction_id;
     }
 
-    fn adoptPinned(database: *Database, root: *const format.Root, words: ?roots.Watch.Words) Error!void {
+    fn adoptPinned(
+        database: *Database,
+        root: *const format.Root,
+        words: ?roots.Watch.Words,
+    ) Error!void {
         errdefer database.unpin();
-        const stat = database.file.stat() catch |err| return database.diagnostics.failOs(err, "looking at the file");
+        const stat = database.file.stat() catch |err| return database.diagnostics.failOs(
+            err,
+            "looking at the file",
+        );
         if (stat.length < format.pageOffset(root.file_pages)) {
-            return database.diagnostics.fail(error.Corrupt, "the file has {d} bytes, its newest root says at least {d}; it " ++
-                "was truncated, restore it from a backup", .{ stat.length, format.pageOffset(root.file_pages) });
+            return database.diagnostics.fail(
+                error.Corrupt,
+                "the file has {d} bytes, its newest root says at least {d}; it " ++
+                    "was truncated, restore it from a backup",
+                .{
+                    stat.length,
+                    format.pageOffset(root.file_pages),
+                },
+            );
         }
         try database.adopt(root, words);
     }
@@ -462,8 +520,15 @@ pub const Database = struct {
         const slots = roots.Slots.read(database.file) catch |err|
             return database.diagnostics.failOs(err, "reading the root slots");
         const choice = slots.newest(database.boot_id) orelse
-            return database.diagnostics.fail(error.Corrupt, "none of the six root slots (offsets {d} to {d}) is intact; the " ++
-                "file is damaged, restore it from a backup", .{ roots.slotOffset(0), roots.slotOffset(format.slot_count - 1) });
+            return database.diagnostics.fail(
+                error.Corrupt,
+                "none of the six root slots (offsets {d} to {d}) is intact; the " ++
+                    "file is damaged, restore it from a backup",
+                .{
+                    roots.slotOffset(0),
+                    roots.slotOffset(format.slot_count - 1),
+                },
+            );
         return choice.root;
     }
 
@@ -491,10 +556,20 @@ pub const Database = struct {
             return database.refresh();
         }
         database.current.root = try database.newestRoot();
-        const stat = database.file.stat() catch |err| return database.diagnostics.failOs(err, "looking at the bytes");
+        const stat = database.file.stat() catch |err| return database.diagnostics.failOs(
+            err,
+            "looking at the bytes",
+        );
         if (stat.length < format.pageOffset(database.current.root.file_pages)) {
-            return database.diagnostics.fail(error.Corrupt, "there are {d} bytes, the newest root says at least {d}; they " ++
-                "were cut short", .{ stat.length, format.pageOffset(database.current.root.file_pages) });
+            return database.diagnostics.fail(
+                error.Corrupt,
+                "there are {d} bytes, the newest root says at least {d}; they " ++
+                    "were cut short",
+                .{
+                    stat.length,
+                    format.pageOffset(database.current.root.file_pages),
+                },
+            );
         }
     }
 
@@ -524,12 +599,20 @@ pub const Database = struct {
     }
 
     fn checkOwner(database: *Database) Error!void {
-        if (!database.isOwner()) return database.diagnostics.fail(error.Closed, "the process was forked after the database " ++
-            "was opened; open it again in the child", .{});
+        if (!database.isOwner()) return database.diagnostics.fail(
+            error.Closed,
+            "the process was forked after the database " ++
+                "was opened; open it again in the child",
+            .{},
+        );
     }
 
     fn noTransaction(database: *Database) Error {
-        return database.diagnostics.fail(error.InvalidArgument, "no transaction is running; begin one first", .{});
+        return database.diagnostics.fail(
+            error.InvalidArgument,
+            "no transaction is running; begin one first",
+            .{},
+        );
     }
 
     pub fn outOfMemory(database: *Database) Error {

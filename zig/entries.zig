@@ -13,8 +13,8 @@ const Error = errors.Error;
 const CollectionState = collection_state.CollectionState;
 const SegmentState = collection_state.SegmentState;
 
-/// Each entry: key length u32, metadata length u32, key, metadata. Vectors go, in the same order, to
-/// a buffer of their own.
+/// Each entry: key length u32, metadata length u32, key, metadata. Vectors go, in the same order,
+/// to a buffer of their own.
 pub const EntryWriter = struct {
     out: []u8,
     used: usize = 0,
@@ -49,7 +49,11 @@ pub const Entries = struct {
             if (!try entries.isDead(segment.?, cursor.b)) {
                 if (!try entries.add(segment.?, cursor.b, out)) {
                     if (out.count > start_count) return true;
-                    return entries.reader.diagnostics.fail(error.BufferTooSmall, "the next entry takes {d} bytes", .{out.needed});
+                    return entries.reader.diagnostics.fail(
+                        error.BufferTooSmall,
+                        "the next entry takes {d} bytes",
+                        .{out.needed},
+                    );
                 }
             }
             cursor.b += 1;
@@ -75,14 +79,22 @@ pub const Entries = struct {
         }
         if (fits) return;
         out.needed = total;
-        return entries.reader.diagnostics.fail(error.BufferTooSmall, "the entries take {d} bytes", .{total});
+        return entries.reader.diagnostics.fail(
+            error.BufferTooSmall,
+            "the entries take {d} bytes",
+            .{total},
+        );
     }
 
     fn segmentAt(entries: Entries, hit: Hit) Error!*SegmentState {
         const segment = try entries.state.loadSegment(entries.gpa, entries.source, hit.segment);
         if (segment) |found| if (hit.row < found.disk.rows) return found;
-        return entries.reader.diagnostics.fail(error.InvalidArgument, "there is no row {d} in segment {d}; hits are fetched " ++
-            "before anything else is written", .{ hit.row, hit.segment });
+        return entries.reader.diagnostics.fail(
+            error.InvalidArgument,
+            "there is no row {d} in segment {d}; hits are fetched " ++
+                "before anything else is written",
+            .{ hit.row, hit.segment },
+        );
     }
 
     fn add(entries: Entries, segment: *SegmentState, row: u32, out: *EntryWriter) Error!bool {
@@ -99,9 +111,20 @@ pub const Entries = struct {
         std.mem.writeInt(u32, target[0..4], @intCast(record.key.len), .little);
         std.mem.writeInt(u32, target[4..8], record.metadata_bytes, .little);
         @memcpy(target[8..][0..record.key.len], record.key);
-        try entries.reader.metadata(entries.state, segment, row, record, target[8 + record.key.len ..]);
+        try entries.reader.metadata(
+            entries.state,
+            segment,
+            row,
+            record,
+            target[8 + record.key.len ..],
+        );
         if (out.include_vectors) {
-            try entries.reader.vector(entries.state, segment, row, out.vectors[vector_start..][0..dimension]);
+            try entries.reader.vector(
+                entries.state,
+                segment,
+                row,
+                out.vectors[vector_start..][0..dimension],
+            );
         }
         out.used += bytes;
         out.count += 1;
@@ -113,7 +136,10 @@ pub const Entries = struct {
         const ref = segment.disk.tombstones[row / format.tombstone_rows_per_page];
         if (ref.isNone()) return false;
         const page: *const format.TombstonePage = @ptrCast(try entries.source.load(ref));
-        if (page.header.type != .tombstones) return entries.source.corrupt(ref, "is not a tombstone page");
+        if (page.header.type != .tombstones) return entries.source.corrupt(
+            ref,
+            "is not a tombstone page",
+        );
         const index = row % format.tombstone_rows_per_page;
         return page.bits[index / 8] >> @intCast(index % 8) & 1 != 0;
     }

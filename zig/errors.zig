@@ -65,24 +65,58 @@ pub const Diagnostics = struct {
     pub fn failOs(diagnostics: *Diagnostics, failure: os.Error, comptime doing: []const u8) Error {
         return switch (failure) {
             error.NoSpace => diagnostics.fail(error.NoSpace, "no space left on the device while " ++
-                doing ++ "; nothing of the current write was kept, free some space and repeat it", .{}),
-            error.InputOutput => diagnostics.fail(error.InputOutput, "the device reported an error while " ++
-                doing ++ "; check the disk and the file system's log", .{}),
+                doing ++ "; nothing of the current write was kept, free some space and repeat " ++
+                "it", .{}),
+            error.InputOutput => diagnostics.fail(
+                error.InputOutput,
+                "the device reported an error while " ++
+                    doing ++ "; check the disk and the file system's log",
+                .{},
+            ),
             error.AccessDenied => diagnostics.fail(error.InputOutput, "permission denied while " ++
                 doing ++ "; check the owner and the mode of the file and its folder", .{}),
-            error.ReadOnlyMedia => diagnostics.fail(error.ReadOnly, "the file system is read-only (found while " ++
-                doing ++ "); open with readonly: true", .{}),
-            error.FileNotFound => diagnostics.fail(error.FileNotFound, "no such file or folder while " ++
-                doing ++ "; check the path", .{}),
-            error.IsDirectory => diagnostics.fail(error.NotADatabase, "the path names a directory, a file is " ++
-                "expected (found while " ++ doing ++ ")", .{}),
-            error.NotRegularFile => diagnostics.fail(error.NotADatabase, "the path names something that is not " ++
-                "a regular file (found while " ++ doing ++ ")", .{}),
-            error.TooManyFiles => diagnostics.fail(error.InputOutput, "too many open files while " ++
-                doing ++ "; raise the limit (ulimit -n) or close some", .{}),
-            error.LocksUnsupported => diagnostics.fail(error.InputOutput, "this file system has no byte-range locks " ++
-                "(found while " ++ doing ++ "); use a local file system, or open with readonly: true", .{}),
-            error.OutOfMemory => diagnostics.fail(error.OutOfMemory, "out of memory while " ++ doing, .{}),
+            error.ReadOnlyMedia => diagnostics.fail(
+                error.ReadOnly,
+                "the file system is read-only (found while " ++
+                    doing ++ "); open with readonly: true",
+                .{},
+            ),
+            error.FileNotFound => diagnostics.fail(
+                error.FileNotFound,
+                "no such file or folder while " ++
+                    doing ++ "; check the path",
+                .{},
+            ),
+            error.IsDirectory => diagnostics.fail(
+                error.NotADatabase,
+                "the path names a directory, a file is " ++
+                    "expected (found while " ++ doing ++ ")",
+                .{},
+            ),
+            error.NotRegularFile => diagnostics.fail(
+                error.NotADatabase,
+                "the path names something that is not " ++
+                    "a regular file (found while " ++ doing ++ ")",
+                .{},
+            ),
+            error.TooManyFiles => diagnostics.fail(
+                error.InputOutput,
+                "too many open files while " ++
+                    doing ++ "; raise the limit (ulimit -n) or close some",
+                .{},
+            ),
+            error.LocksUnsupported => diagnostics.fail(
+                error.InputOutput,
+                "this file system has no byte-range locks " ++
+                    "(found while " ++ doing ++ "); use a local file system, or open with " ++
+                    "readonly: true",
+                .{},
+            ),
+            error.OutOfMemory => diagnostics.fail(
+                error.OutOfMemory,
+                "out of memory while " ++ doing,
+                .{},
+            ),
         };
     }
 };

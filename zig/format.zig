@@ -86,6 +86,11 @@ pub const PageRef = extern struct {
     pub fn isNone(ref: PageRef) bool {
         return ref.page == 0;
     }
+
+    /// The same page with the same content.
+    pub fn eql(ref: PageRef, other: PageRef) bool {
+        return ref.page == other.page and ref.checksum == other.checksum;
+    }
 };
 
 pub const RootKind = enum(u32) { durable = 1, @"volatile" = 2, _ };
@@ -117,7 +122,15 @@ pub const Root = extern struct {
 
 pub const slot_bytes: u32 = @sizeOf(Root);
 
-pub const PageType = enum(u16) { inner = 1, bucket = 2, array = 3, tombstones = 4, collection = 5, segment = 6, _ };
+pub const PageType = enum(u16) {
+    inner = 1,
+    bucket = 2,
+    array = 3,
+    tombstones = 4,
+    collection = 5,
+    segment = 6,
+    _,
+};
 
 pub const PageHeader = extern struct {
     type: PageType,
@@ -139,8 +152,8 @@ pub const InnerPage = extern struct {
     header: PageHeader,
     pages: [fanout]u32,
     checksums: [fanout]u64,
-    /// Of the key index: bit i mod 8 of byte i / 8 is set where child i is an inner page, so that the
-    /// used pages are counted without reading any bucket.
+    /// Of the key index: bit i mod 8 of byte i / 8 is set where child i is an inner page, so that
+    /// the used pages are counted without reading any bucket.
     inner_children: [fanout / 8]u8,
     reserved: [960]u8 = @splat(0),
 

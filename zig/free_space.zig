@@ -2,8 +2,8 @@
 //!
 //! Nothing of this is on disk. A writing session learns the used pages by walking every valid root,
 //! then keeps count. A page that a commit stops using is not free at once: a root slot or a reader
-//! may still lead to it. It waits with the transactions between which it was in use, and is free when
-//! none of them is a valid root or a held snapshot any more.
+//! may still lead to it. It waits with the transactions between which it was in use, and is free
+//! when none of them is a valid root or a held snapshot any more.
 
 const std = @import("std");
 const format = @import("format.zig");
@@ -124,7 +124,10 @@ pub const FreeSpace = struct {
         if (word_count > space.words.items.len) {
             try space.words.appendNTimes(space.gpa, 0, word_count - space.words.items.len);
         }
-        const skipped: Run = .{ .page = space.file_pages, .count = @intCast(start - space.file_pages) };
+        const skipped: Run = .{
+            .page = space.file_pages,
+            .count = @intCast(start - space.file_pages),
+        };
         space.file_pages = @intCast(end);
         if (skipped.count > 0) space.release(skipped);
         return @intCast(start);

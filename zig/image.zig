@@ -1,9 +1,10 @@
 //! Reading the bytes of one file: by a map where the bytes are hot, by a read where they are cold.
 //!
-//! A page fault brings in 64 KiB around the byte, so reading 1,000 scattered rows through a map makes
-//! tens of megabytes resident, while a read call costs a microsecond and leaves nothing behind. So
-//! each 64 KiB chunk is counted: it is read until it has proven hot, then taken from the map. What
-//! the maps hold is bounded: beyond the budget every chunk is given back and must prove itself again.
+//! A page fault brings in 64 KiB around the byte, so reading 1,000 scattered rows through a map
+//! makes tens of megabytes resident, while a read call costs a microsecond and leaves nothing
+//! behind. So each 64 KiB chunk is counted: it is read until it has proven hot, then taken from the
+//! map. What the maps hold is bounded: beyond the budget every chunk is given back and must prove
+//! itself again.
 //!
 //! Callers check places against the size of the file before they ask: nothing here touches a byte
 //! past the length that the current root promises.
@@ -55,8 +56,8 @@ pub const Image = struct {
         if (try image.file.read(offset, out) != out.len) return error.InputOutput;
     }
 
-    /// The bytes where they lie, or copied into `scratch` (at least `len` long). Valid until the next
-    /// write to the file or the next call that may reuse `scratch`.
+    /// The bytes where they lie, or copied into `scratch` (at least `len` long). Valid until the
+    /// next write to the file or the next call that may reuse `scratch`.
     pub fn view(image: *Image, offset: u64, len: usize, scratch: []u8) os.Error![]const u8 {
         if (image.hotBytes(offset, len)) |bytes| return bytes;
         const out = scratch[0..len];

@@ -4,8 +4,8 @@
 //! An inner page tells its children apart by eight bits of the hash, the top eight at the root.
 //! Neighbouring children may be one bucket, which then holds all hashes that share `depth` bits; a
 //! full bucket is split by the next bit inside its page, and where its page has no bits left it
-//! becomes a page of its own one level down. A lookup touches two or three pages up to many millions
-//! of keys. The hash is keyed, so nobody can make all keys meet in one bucket.
+//! becomes a page of its own one level down. A lookup touches two or three pages up to many
+//! millions of keys. The hash is keyed, so nobody can make all keys meet in one bucket.
 //!
 //! Equal hashes of different keys are kept side by side: whoever asks compares the stored keys.
 
@@ -61,17 +61,26 @@ pub fn find(source: Source, root: PageRef, hash: u64) Error!Candidates {
         const header: *const format.PageHeader = @ptrCast(page);
         switch (header.type) {
             .inner => {
-                if (header.depth != level or level == levels_max) return source.corrupt(ref, "is at the wrong level");
+                if (header.depth != level or level == levels_max) return source.corrupt(
+                    ref,
+                    "is at the wrong level",
+                );
                 const inner: *const format.InnerPage = @ptrCast(page);
                 ref = inner.ref(childIndex(hash, level));
                 level += 1;
             },
             .bucket => {
                 const bucket: *const format.BucketPage = @ptrCast(page);
-                if (header.count > format.bucket_capacity) return source.corrupt(ref, "counts more entries than fit");
+                if (header.count > format.bucket_capacity) return source.corrupt(
+                    ref,
+                    "counts more entries than fit",
+                );
                 var index = lowerBound(bucket.hashes[0..header.count], hash);
                 while (index < header.count and bucket.hashes[index] == hash) : (index += 1) {
-                    if (candidates.len == Candidates.max) return source.corrupt(ref, "repeats one hash too often");
+                    if (candidates.len == Candidates.max) return source.corrupt(
+                        ref,
+                        "repeats one hash too often",
+                    );
                     candidates.locations[candidates.len] = bucket.locations[index];
                     candidates.len += 1;
                 }
@@ -104,8 +113,16 @@ pub const Editor = struct {
             }
             const count = bucket.header.count;
             const index = lowerBound(bucket.hashes[0..count], hash);
-            std.mem.copyBackwards(u64, bucket.hashes[index + 1 .. count + 1], bucket.hashes[index..count]);
-            std.mem.copyBackwards(u64, bucket.locations[index + 1 .. count + 1], bucket.locations[index..count]);
+            std.mem.copyBackwards(
+                u64,
+                bucket.hashes[index + 1 .. count + 1],
+                bucket.hashes[index..count],
+            );
+            std.mem.copyBackwards(
+                u64,
+                bucket.locations[index + 1 .. count + 1],
+                bucket.locations[index..count],
+            );
             bucket.hashes[index] = hash;
             bucket.locations[index] = location;
             bucket.header.count = count + 1;
@@ -126,15 +143,25 @@ pub const Editor = struct {
         const bucket = path.leaf.as(format.BucketPage);
         const index = entryIndex(bucket, hash, location) orelse return editor.lost(path.leaf);
         const count = bucket.header.count;
-        std.mem.copyForwards(u64, bucket.hashes[index .. count - 1], bucket.hashes[index + 1 .. count]);
-        std.mem.copyForwards(u64, bucket.locations[index .. count - 1], bucket.locations[index + 1 .. count]);
+        std.mem.copyForwards(
+            u64,
+            bucket.hashes[index .. count - 1],
+            bucket.hashes[index + 1 .. count],
+        );
+        std.mem.copyForwards(
+            u64,
+            bucket.locations[index .. count - 1],
+            bucket.locations[index + 1 .. count],
+        );
         bucket.header.count = count - 1;
     }
 
-    /// Fills in the checksums of everything that changed, bottom-up, so that the pages can be written.
+    /// Fills in the checksums of everything that changed, bottom-up, so that the pages can be
+    /// written.
     pub fn seal(editor: Editor) void {
         if (editor.root.isNone()) return;
-        if (editor.writer.dirty.get(editor.root.page)) |page| editor.root.checksum = editor.sealPage(page);
+        const page = editor.writer.dirty.get(editor.root.page) orelse return;
+        editor.root.checksum = editor.sealPage(page);
     }
 
     fn sealPage(editor: Editor, page: *DirtyPage) u64 {
@@ -172,10 +199,18 @@ pub const Editor = struct {
         var index: u8 = 0;
         while (true) {
             const page = try editor.writer.edit(ref);
-            if (parent) |p| setChildren(p, index, ref.page, page.number) else editor.root.* = .{ .page = page.number };
+            if (parent) |p| setChildren(
+                p,
+                index,
+                ref.page,
+                page.number,
+            ) else editor.root.* = .{ .page = page.number };
             switch (page.header().type) {
                 .inner => {
-                    if (page.header().depth != level or level == levels_max) return source.corrupt(ref, "is at the wrong level");
+                    if (page.header().depth != level or level == levels_max) return source.corrupt(
+                        ref,
+                        "is at the wrong level",
+                    );
                     index = childIndex(hash, level);
                     ref = page.as(format.InnerPage).ref(index);
                     parent = page;
@@ -184,8 +219,9 @@ pub const Editor = struct {
                 .bucket => {
                     const bucket = page.as(format.BucketPage);
                     const depth = bucket.header.depth;
-                    const is_sound = bucket.header.count <= format.bucket_capacity and depth <= 64 and
-                        (depth + 8 >= @as(u32, level) * 8) and depth <= @as(u32, level) * 8;
+                    const depth_max = @as(u32, level) * 8;
+                    const is_sound = bucket.header.count <= format.bucket_capacity and
+                        depth <= depth_max and depth + 8 >= depth_max;
                     if (!is_sound) return source.corrupt(ref, "is not a sound bucket");
                     return .{ .leaf = page, .parent = parent, .level = level, .index = index };
                 },
@@ -253,8 +289,14 @@ pub const Editor = struct {
     }
 
     fn lost(editor: Editor, page: *const DirtyPage) Error {
-        return editor.writer.diagnostics.fail(error.Corrupt, "the index page at offset {d} does not hold the entry that " ++
-            "was just found; the file is damaged, restore it from a backup", .{format.pageOffset(page.number)});
+        return editor.writer.diagnostics.fail(
+            error.Corrupt,
+            "the index page at offset {d} does not hold the entry that " ++
+                "was just found; the file is damaged, restore it from a backup",
+            .{
+                format.pageOffset(page.number),
+            },
+        );
     }
 };
 

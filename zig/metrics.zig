@@ -47,17 +47,21 @@ pub const Scorer = struct {
         };
     }
 
-    /// The score from a kernel's `raw` result; null where single precision cannot hold what it takes
-    /// to compute it, and only `exact` will do.
+    /// The score from a kernel's `raw` result; null where single precision cannot hold what it
+    /// takes to compute it, and only `exact` will do.
     pub fn estimate(scorer: *const Scorer, raw: f32, inverse_norm: f32) ?f32 {
         switch (scorer.metric) {
             .cosine => {
                 const scale = scorer.inverse_query_norm * inverse_norm;
-                if (!(scale > scale_min and scale < scale_max) or !std.math.isFinite(raw)) return null;
+                const is_in_range = scale > scale_min and scale < scale_max;
+                if (!is_in_range or !std.math.isFinite(raw)) return null;
                 return std.math.clamp(raw * scale, -1, 1);
             },
             .dot => return if (std.math.isFinite(raw)) raw else null,
-            .l2 => return if (raw > square_min and std.math.isFinite(raw)) @sqrt(raw) else if (raw == 0) 0 else null,
+            .l2 => {
+                if (raw == 0) return 0;
+                return if (raw > square_min and std.math.isFinite(raw)) @sqrt(raw) else null;
+            },
         }
     }
     const scale_min = 1e-30;
@@ -79,7 +83,11 @@ pub const Scorer = struct {
             }
         }
         return switch (scorer.metric) {
-            .cosine => @floatCast(std.math.clamp(sum / (scorer.query_norm * @sqrt(squares)), -1, 1)),
+            .cosine => @floatCast(std.math.clamp(
+                sum / (scorer.query_norm * @sqrt(squares)),
+                -1,
+                1,
+            )),
             .dot => finite(sum),
             .l2 => finite(@sqrt(sum)),
         };
@@ -90,8 +98,11 @@ pub const Scorer = struct {
         const threshold = scorer.threshold orelse return true;
         return switch (scorer.metric) {
             .cosine => score >= threshold - scorer.error_share,
-            .dot => inverse_norm == 0 or
-                score >= threshold - scorer.error_share * @as(f32, @floatCast(scorer.query_norm)) / inverse_norm,
+            .dot => dot: {
+                const query_norm: f32 = @floatCast(scorer.query_norm);
+                const slack = scorer.error_share * query_norm / inverse_norm;
+                break :dot inverse_norm == 0 or score >= threshold - slack;
+            },
             .l2 => score <= threshold * (1 + scorer.error_share) + std.math.floatMin(f32),
         };
     }

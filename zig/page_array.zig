@@ -1,6 +1,6 @@
 //! An array of page references by index, as a copy-on-write tree of 256-way pages: the catalogue's
-//! collections and a collection's segments. An array of one element is that element: small databases
-//! write one page less in every commit.
+//! collections and a collection's segments. An array of one element is that element: small
+//! databases write one page less in every commit.
 //!
 //! A removed element stays as "none", so an index is never used for something else.
 
@@ -43,7 +43,13 @@ pub fn load(source: Source, ref: PageRef, level: u16) Error!*const format.InnerP
 }
 
 /// Sets element `index`, at most one past the end; `element` has its final checksum.
-pub fn set(writer: *PageWriter, root: *PageRef, len: *u32, index: u32, element: PageRef) Error!void {
+pub fn set(
+    writer: *PageWriter,
+    root: *PageRef,
+    len: *u32,
+    index: u32,
+    element: PageRef,
+) Error!void {
     std.debug.assert(index <= len.*);
     if (index == len.*) {
         const levels = height(len.*);
@@ -57,13 +63,25 @@ pub fn set(writer: *PageWriter, root: *PageRef, len: *u32, index: u32, element: 
     root.* = try setBelow(writer, root.*, height(len.*), index, element);
 }
 
-fn setBelow(writer: *PageWriter, ref: PageRef, level: u16, index: u32, element: PageRef) Error!PageRef {
+fn setBelow(
+    writer: *PageWriter,
+    ref: PageRef,
+    level: u16,
+    index: u32,
+    element: PageRef,
+) Error!PageRef {
     if (level == 0) return element;
     const page = if (ref.isNone()) try writer.create(.array, level) else try writer.edit(ref);
     const inner = page.as(format.InnerPage);
     if (inner.header.type != .array or inner.header.depth != level) {
-        return writer.diagnostics.fail(error.Corrupt, "the page at offset {d} is not the array page that its " ++
-            "parent says; the file is damaged, restore it from a backup", .{format.pageOffset(ref.page)});
+        return writer.diagnostics.fail(
+            error.Corrupt,
+            "the page at offset {d} is not the array page that its " ++
+                "parent says; the file is damaged, restore it from a backup",
+            .{
+                format.pageOffset(ref.page),
+            },
+        );
     }
     const child = childIndex(index, level);
     setChild(inner, child, try setBelow(writer, inner.ref(child), level - 1, index, element));

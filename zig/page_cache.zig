@@ -2,8 +2,8 @@
 //!
 //! A page is copied once, checked against the checksum that its parent holds, and then trusted, so
 //! that the hot path neither checks again nor depends on what another process does to the file. An
-//! entry is found by page and checksum: a page index that was reused holds other content and another
-//! checksum, so a stale copy is never returned.
+//! entry is found by page and checksum: a page index that was reused holds other content and
+//! another checksum, so a stale copy is never returned.
 
 const std = @import("std");
 const os = @import("os/os.zig");
@@ -35,7 +35,9 @@ pub const PageCache = struct {
 
     pub fn deinit(cache: *PageCache) void {
         for (&cache.sets) |*set| for (set) |slot| {
-            if (slot.buffer) |buffer| cache.gpa.free(@as([]align(format.page_alignment) u8, buffer));
+            if (slot.buffer) |buffer| cache.gpa.free(
+                @as([]align(format.page_alignment) u8, buffer),
+            );
         };
         cache.* = undefined;
     }
@@ -44,23 +46,39 @@ pub const PageCache = struct {
         return @as(u64, cache.allocated) * format.page_bytes;
     }
 
-    /// The page that `ref` names, valid until the next call. `Corrupt` where its content is not what
-    /// the parent says, whatever the reason.
-    pub fn get(cache: *PageCache, ref: format.PageRef, file_pages: u32) Error!*align(format.page_alignment) const Buffer {
+    /// The page that `ref` names, valid until the next call. `Corrupt` where its content is not
+    /// what the parent says, whatever the reason.
+    pub fn get(
+        cache: *PageCache,
+        ref: format.PageRef,
+        file_pages: u32,
+    ) Error!*align(format.page_alignment) const Buffer {
         const set = &cache.sets[ref.page % set_count];
         for (set) |*slot| {
-            if (slot.ref.page == ref.page and slot.ref.checksum == ref.checksum and slot.buffer != null) {
-                slot.used = true;
-                return slot.buffer.?;
-            }
+            const buffer = slot.buffer orelse continue;
+            if (!slot.ref.eql(ref)) continue;
+            slot.used = true;
+            return buffer;
         }
         if (ref.page < format.first_free_page or ref.page >= file_pages) {
-            return cache.diagnostics.fail(error.Corrupt, "a page reference names page {d}, the file has pages " ++
-                "{d} to {d}; the file is damaged, restore it from a backup", .{ ref.page, format.first_free_page, file_pages });
+            return cache.diagnostics.fail(
+                error.Corrupt,
+                "a page reference names page {d}, the file has pages " ++
+                    "{d} to {d}; the file is damaged, restore it from a backup",
+                .{
+                    ref.page,
+                    format.first_free_page,
+                    file_pages,
+                },
+            );
         }
         const slot = cache.victim(set);
         const buffer = slot.buffer orelse allocate: {
-            const memory = cache.gpa.alignedAlloc(u8, .fromByteUnits(format.page_alignment), format.page_bytes) catch
+            const memory = cache.gpa.alignedAlloc(
+                u8,
+                .fromByteUnits(format.page_alignment),
+                format.page_bytes,
+            ) catch
                 return cache.diagnostics.failOs(error.OutOfMemory, "reading an index page");
             cache.allocated += 1;
             slot.buffer = memory[0..format.page_bytes];
@@ -80,7 +98,11 @@ pub const PageCache = struct {
             if (slot.ref.page == ref.page) break slot;
         } else cache.victim(set);
         if (slot.buffer == null) {
-            const memory = cache.gpa.alignedAlloc(u8, .fromByteUnits(format.page_alignment), format.page_bytes) catch return;
+            const memory = cache.gpa.alignedAlloc(
+                u8,
+                .fromByteUnits(format.page_alignment),
+                format.page_bytes,
+            ) catch return;
             cache.allocated += 1;
             slot.buffer = memory[0..format.page_bytes];
         }
@@ -95,13 +117,21 @@ pub const PageCache = struct {
         for (0..attempts_max) |_| {
             const len = cache.file.read(offset, buffer) catch |err|
                 return cache.diagnostics.failOs(err, "reading an index page");
-            if (len != buffer.len) return cache.diagnostics.fail(error.Corrupt, "the file ends inside page {d} " ++
-                "(offset {d}); it was truncated, restore it from a backup", .{ ref.page, offset });
+            if (len != buffer.len) return cache.diagnostics.fail(
+                error.Corrupt,
+                "the file ends inside page {d} " ++
+                    "(offset {d}); it was truncated, restore it from a backup",
+                .{ ref.page, offset },
+            );
             found = checksum.bytes(0, buffer);
             if (found == ref.checksum) return;
         }
-        return cache.diagnostics.fail(error.Corrupt, "the page at offset {d} has checksum {x}, its parent says {x}; " ++
-            "the file is damaged, restore it from a backup", .{ offset, found, ref.checksum });
+        return cache.diagnostics.fail(
+            error.Corrupt,
+            "the page at offset {d} has checksum {x}, its parent says {x}; " ++
+                "the file is damaged, restore it from a backup",
+            .{ offset, found, ref.checksum },
+        );
     }
 
     /// Second chance within the set.

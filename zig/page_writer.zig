@@ -54,7 +54,8 @@ pub const PageWriter = struct {
     cache: *PageCache,
     space: *FreeSpace,
     diagnostics: *errors.Diagnostics,
-    /// Pages that the file really has, at least `space.file_pages` of them before anything is written.
+    /// Pages that the file really has, at least `space.file_pages` of them before anything is
+    /// written.
     physical_pages: u32,
     transaction_id: u64 = 0,
     /// `file_pages` of the root that the transaction started from.
@@ -98,7 +99,9 @@ pub const PageWriter = struct {
         std.debug.assert(writer.dirty.count() == 0);
         for (writer.left.items) |left| {
             // Out of memory here only loses the space until the next session counts it again.
-            writer.space.addPending(.{ .run = left.run, .born = left.born, .freed = writer.transaction_id }) catch {};
+            writer.space.addPending(
+                .{ .run = left.run, .born = left.born, .freed = writer.transaction_id },
+            ) catch {};
         }
         writer.taken.clearRetainingCapacity();
         writer.left.clearRetainingCapacity();
@@ -157,8 +160,12 @@ pub const PageWriter = struct {
         const found = if (count == 1) writer.space.takePage() else writer.space.takeRun(count);
         const page = found orelse grown: {
             const grown = writer.space.growBy(count) catch return writer.outOfMemory();
-            break :grown grown orelse return writer.diagnostics.fail(error.NoSpace, "the file has reached its largest " ++
-                "size of 16 TiB; start another file", .{});
+            break :grown grown orelse return writer.diagnostics.fail(
+                error.NoSpace,
+                "the file has reached its largest " ++
+                    "size of 16 TiB; start another file",
+                .{},
+            );
         };
         writer.taken.append(writer.gpa, .{ .page = page, .count = count }) catch {
             writer.space.release(.{ .page = page, .count = count });
@@ -170,7 +177,10 @@ pub const PageWriter = struct {
 
     pub fn leave(writer: *PageWriter, run: Run, born: u64) Error!void {
         if (born == writer.transaction_id) return writer.giveBack(run);
-        writer.left.append(writer.gpa, .{ .run = run, .born = born }) catch return writer.outOfMemory();
+        writer.left.append(
+            writer.gpa,
+            .{ .run = run, .born = born },
+        ) catch return writer.outOfMemory();
     }
 
     /// Leaves every page of `used`; what this transaction took itself is free again at once.
@@ -222,7 +232,8 @@ pub const PageWriter = struct {
 
     /// Writes row data into an extent that this transaction may write.
     pub fn writeBytes(writer: *PageWriter, offset: u64, parts: []const []const u8) Error!void {
-        writer.file.write(offset, parts) catch |err| return writer.diagnostics.failOs(err, "writing rows");
+        writer.file.write(offset, parts) catch |err|
+            return writer.diagnostics.failOs(err, "writing rows");
         for (parts) |part| writer.written_bytes += part.len;
     }
 
@@ -286,7 +297,9 @@ pub const PageWriter = struct {
         const step = std.math.clamp(writer.physical_pages / 8, step_pages_min, step_pages_max);
         const target: u32 = @max(needed, writer.physical_pages +| step);
         writer.file.extend(format.pageOffset(target)) catch |err| {
-            if (err != error.NoSpace or target == needed) return writer.diagnostics.failOs(err, "growing the file");
+            if (err != error.NoSpace or target == needed) {
+                return writer.diagnostics.failOs(err, "growing the file");
+            }
             writer.file.extend(format.pageOffset(needed)) catch |again|
                 return writer.diagnostics.failOs(again, "growing the file");
             writer.physical_pages = needed;

@@ -48,7 +48,10 @@ pub const Walker = struct {
 
     fn mark(walker: Walker, page: u32, count: u32) Error!bool {
         if (page < format.first_free_page or @as(u64, page) + count > walker.source.file_pages) {
-            return walker.source.corrupt(.{ .page = page }, "is named as used but lies outside of the file");
+            return walker.source.corrupt(
+                .{ .page = page },
+                "is named as used but lies outside of the file",
+            );
         }
         return walker.pages.add(page, count) catch
             walker.source.cache.diagnostics.failOs(error.OutOfMemory, "counting the free space");
@@ -85,7 +88,11 @@ pub const Walker = struct {
         try walker.index(state.index, 0, true);
         try walker.array(state.segments, page_array.height(state.segment_array_len), .segments);
         for (0..state.segment_count) |id| {
-            const segment = try state.loadSegment(walker.gpa, walker.source, @intCast(id)) orelse continue;
+            const segment = try state.loadSegment(
+                walker.gpa,
+                walker.source,
+                @intCast(id),
+            ) orelse continue;
             for (segment.disk.tombstones) |ref| if (!ref.isNone()) {
                 _ = try walker.markPage(ref);
             };

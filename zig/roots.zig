@@ -2,9 +2,10 @@
 //!
 //! Four durable slots are written in turn, each only after everything it reaches is on the device,
 //! so power loss can damage at most the slot being written and the newest intact one is a whole
-//! commit. Two volatile slots hold commits that nobody has synced: they are believed only in the boot
-//! that wrote them, where the page cache still shows their pages. Every valid slot keeps its pages
-//! alive (free_space.zig), so opening never needs recovery and an older root can still be read.
+//! commit. Two volatile slots hold commits that nobody has synced: they are believed only in the
+//! boot that wrote them, where the page cache still shows their pages. Every valid slot keeps its
+//! pages alive (free_space.zig), so opening never needs recovery and an older root can still be
+//! read.
 
 const std = @import("std");
 const os = @import("os/os.zig");
@@ -58,8 +59,8 @@ pub const Slots = struct {
         return highest;
     }
 
-    /// The volatile slot that does not hold the newest volatile root, so that a kill in the middle of
-    /// a write never damages the newest commit.
+    /// The volatile slot that does not hold the newest volatile root, so that a kill in the middle
+    /// of a write never damages the newest commit.
     pub fn nextVolatileSlot(slots: *const Slots) u32 {
         const first = format.durable_slot_count;
         const a = if (slots.roots[first]) |root| root.transaction_id else 0;
@@ -87,7 +88,11 @@ pub fn durableSlot(sequence: u64) u32 {
 fn decode(bytes: *const [format.slot_bytes]u8, kind: format.RootKind) ?Root {
     const root = std.mem.bytesToValue(Root, bytes);
     if (root.magic != format.root_magic or root.kind != kind) return null;
-    if (!std.mem.eql(u8, &root.checksum, &checksum.slot(bytes[0..@offsetOf(Root, "checksum")]))) return null;
+    if (!std.mem.eql(
+        u8,
+        &root.checksum,
+        &checksum.slot(bytes[0..@offsetOf(Root, "checksum")]),
+    )) return null;
     if (root.file_pages < format.first_free_page) return null;
     return root;
 }
@@ -128,8 +133,9 @@ pub const Watch = struct {
         const map = watch.map orelse return null;
         var out: Words = undefined;
         for (&out, 0..) |*word, slot| {
-            const offset: usize = @intCast(slotOffset(@intCast(slot)) + @offsetOf(Root, "checksum"));
-            word.* = @atomicLoad(u64, @as(*const u64, @ptrCast(@alignCast(map.ptr + offset))), .acquire);
+            const start: usize = @intCast(slotOffset(@intCast(slot)));
+            const bytes = map.ptr + start + @offsetOf(Root, "checksum");
+            word.* = @atomicLoad(u64, @as(*const u64, @ptrCast(@alignCast(bytes))), .acquire);
         }
         return out;
     }

@@ -2,8 +2,9 @@
 //!
 //! Every byte is covered by a checksum that is seeded with the row's place. Entry and vector are
 //! checked at the first touch in this process and remembered; record headers and keys, which are
-//! short, are checked every time, metadata when it is read. A record's place is checked against what
-//! was written of its segment's heap, and a segment's extents against the file when it is loaded.
+//! short, are checked every time, metadata when it is read. A record's place is checked against
+//! what was written of its segment's heap, and a segment's extents against the file when it is
+//! loaded.
 
 const std = @import("std");
 const checksum = @import("checksum.zig");
@@ -37,7 +38,12 @@ pub const RowReader = struct {
     /// What to read of a record before its key's length is known: most keys are shorter than this.
     const first_read_bytes = 192;
 
-    pub fn entry(reader: RowReader, state: *const CollectionState, segment: *const SegmentState, row: u32) Error!format.RowEntry {
+    pub fn entry(
+        reader: RowReader,
+        state: *const CollectionState,
+        segment: *const SegmentState,
+        row: u32,
+    ) Error!format.RowEntry {
         const offset = segment.entryOffset(row, state.vectorStride());
         var found: format.RowEntry = undefined;
         try reader.bytes(offset, std.mem.asBytes(&found));
@@ -75,7 +81,13 @@ pub const RowReader = struct {
         try reader.bytes(offset, std.mem.sliceAsBytes(out));
         if (segment.verified.rows.isSet(row)) return;
         const found = try reader.entry(state, segment, row);
-        try reader.verifyVector(state, segment, row, found.vector_checksum, std.mem.sliceAsBytes(out));
+        try reader.verifyVector(
+            state,
+            segment,
+            row,
+            found.vector_checksum,
+            std.mem.sliceAsBytes(out),
+        );
     }
 
     /// Checks a vector's bytes and remembers the row as sound.
@@ -95,7 +107,12 @@ pub const RowReader = struct {
     }
 
     /// The row's key, valid until the reader's scratch is used again.
-    pub fn record(reader: RowReader, state: *const CollectionState, segment: *const SegmentState, row: u32) Error!RecordView {
+    pub fn record(
+        reader: RowReader,
+        state: *const CollectionState,
+        segment: *const SegmentState,
+        row: u32,
+    ) Error!RecordView {
         const found = try reader.entry(state, segment, row);
         return reader.recordAt(state, segment, row, found.record_offset);
     }
@@ -110,18 +127,32 @@ pub const RowReader = struct {
         const room = heapRoom(segment, offset) orelse return reader.corrupt("record place", offset);
         var len: usize = @min(room, first_read_bytes);
         if (len < @sizeOf(format.Record)) return reader.corrupt("record place", offset);
-        var found = reader.image.view(offset, len, reader.scratch) catch |err| return reader.failRead(err, offset);
+        var found = reader.image.view(
+            offset,
+            len,
+            reader.scratch,
+        ) catch |err| return reader.failRead(err, offset);
         const header = std.mem.bytesToValue(format.Record, found[0..@sizeOf(format.Record)]);
         if (header.key_bytes == 0 or header.key_bytes > limits.key_bytes_max or
-            header.metadata_bytes > limits.metadata_bytes_max) return reader.corrupt("record", offset);
+            header.metadata_bytes > limits.metadata_bytes_max)
+        {
+            return reader.corrupt("record", offset);
+        }
         const needed = @sizeOf(format.Record) + @as(usize, header.key_bytes);
         if (needed + header.metadata_bytes > room) return reader.corrupt("record", offset);
         if (needed > len) {
             len = needed;
-            found = reader.image.view(offset, len, reader.scratch) catch |err| return reader.failRead(err, offset);
+            found = reader.image.view(
+                offset,
+                len,
+                reader.scratch,
+            ) catch |err| return reader.failRead(err, offset);
         }
         const seed = format.rowSeed(state.identity.id, segment.disk.id, row);
-        if (checksum.bytes(seed, found[@sizeOf(u64)..needed]) != header.checksum) return reader.corrupt("record", offset);
+        if (checksum.bytes(
+            seed,
+            found[@sizeOf(u64)..needed],
+        ) != header.checksum) return reader.corrupt("record", offset);
         return .{
             .key = found[@sizeOf(format.Record)..needed],
             .metadata_offset = offset + needed,
@@ -142,21 +173,35 @@ pub const RowReader = struct {
     ) Error!void {
         std.debug.assert(out.len == view.metadata_bytes);
         if (out.len == 0) return;
-        reader.image.copy(view.metadata_offset, out) catch |err| return reader.failRead(err, view.metadata_offset);
+        reader.image.copy(
+            view.metadata_offset,
+            out,
+        ) catch |err| return reader.failRead(err, view.metadata_offset);
         const seed = format.rowSeed(state.identity.id, segment.disk.id, row);
-        if (checksum.bytes(seed, out) != view.metadata_checksum) return reader.corrupt("metadata", view.metadata_offset);
+        if (checksum.bytes(seed, out) != view.metadata_checksum) return reader.corrupt(
+            "metadata",
+            view.metadata_offset,
+        );
     }
 
     fn corrupt(reader: RowReader, comptime kind: []const u8, offset: u64) Error {
-        return reader.diagnostics.fail(error.Corrupt, "the " ++ kind ++ " at offset {d} does not match its checksum; the file " ++
-            "is damaged, restore it from a backup", .{offset});
+        return reader.diagnostics.fail(
+            error.Corrupt,
+            "the " ++ kind ++ " at offset {d} does not match its checksum; the file " ++
+                "is damaged, restore it from a backup",
+            .{offset},
+        );
     }
 
     /// A root promises the file's length, so a short read means that somebody cut the file.
     fn failRead(reader: RowReader, err: @import("os/os.zig").Error, offset: u64) Error {
         if (err != error.InputOutput) return reader.diagnostics.failOs(err, "reading a row");
-        return reader.diagnostics.fail(error.Corrupt, "the bytes at offset {d} cannot be read; the file was truncated or the " ++
-            "device fails, restore it from a backup", .{offset});
+        return reader.diagnostics.fail(
+            error.Corrupt,
+            "the bytes at offset {d} cannot be read; the file was truncated or the " ++
+                "device fails, restore it from a backup",
+            .{offset},
+        );
     }
 };
 
@@ -168,7 +213,8 @@ pub fn entryChecksum(seed: u64, entry: *const format.RowEntry) u64 {
 fn heapRoom(segment: *const SegmentState, offset: u64) ?u64 {
     for (segment.disk.heap[0..segment.disk.heap_count]) |extent| {
         const start = format.pageOffset(extent.page);
-        if (offset >= start and offset < start + extent.used_bytes) return start + extent.used_bytes - offset;
+        const end = start + extent.used_bytes;
+        if (offset >= start and offset < end) return end - offset;
     }
     return null;
 }

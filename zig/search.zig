@@ -65,7 +65,11 @@ const Ties = struct {
     fn keyBefore(ties: *Ties, a: Hit, b: Hit) Error!bool {
         const request = ties.request;
         const first = try request.reader.record(request.state, try segmentOf(request, a), a.row);
-        const second = try request.other_reader.record(request.state, try segmentOf(request, b), b.row);
+        const second = try request.other_reader.record(
+            request.state,
+            try segmentOf(request, b),
+            b.row,
+        );
         return std.mem.order(u8, first.key, second.key) == .lt;
     }
 };
@@ -77,7 +81,9 @@ fn segmentOf(request: *const Request, hit: Hit) Error!*SegmentState {
 pub fn run(request: *const Request) Error!void {
     const dimension = request.state.identity.dimension;
     const query_count = request.queries.len / dimension;
-    std.debug.assert(request.hits.len == query_count * request.k and request.counts.len == query_count);
+    std.debug.assert(
+        request.hits.len == query_count * request.k and request.counts.len == query_count,
+    );
     var ties: Ties = .{ .request = request };
     const gpa = request.gpa;
     const queries = gpa.alloc(Query, query_count) catch return outOfMemory(request);
@@ -85,14 +91,22 @@ pub fn run(request: *const Request) Error!void {
     const metric: Metric = @enumFromInt(request.state.identity.metric);
     for (queries, 0..) |*query, i| {
         query.* = .{
-            .scorer = .init(metric, request.queries[i * dimension ..][0..dimension], request.threshold),
+            .scorer = .init(
+                metric,
+                request.queries[i * dimension ..][0..dimension],
+                request.threshold,
+            ),
             .collector = .init(request.hits[i * request.k ..][0..request.k], metric.order(), &ties),
         };
     }
     var scan = try Scan.init(request, queries);
     defer scan.deinit();
     for (0..request.state.segment_count) |id| {
-        const segment = try request.state.loadSegment(gpa, request.source, @intCast(id)) orelse continue;
+        const segment = try request.state.loadSegment(
+            gpa,
+            request.source,
+            @intCast(id),
+        ) orelse continue;
         if (segment.disk.rows > segment.disk.dead_rows) try scan.segment(segment);
     }
     for (queries, request.counts) |*query, *count| count.* = try scan.finish(query);
@@ -128,7 +142,10 @@ const Scan = struct {
         const block = gpa.alignedAlloc(u8, .@"64", 0) catch return outOfMemory(request);
         const entries = gpa.alloc(format.RowEntry, block_rows) catch return outOfMemory(request);
         errdefer gpa.free(entries);
-        const vector = gpa.alloc(f32, request.state.identity.dimension) catch return outOfMemory(request);
+        const vector = gpa.alloc(
+            f32,
+            request.state.identity.dimension,
+        ) catch return outOfMemory(request);
         return .{
             .request = request,
             .queries = queries,
@@ -156,7 +173,10 @@ const Scan = struct {
                 continue;
             }
             const page: *const format.TombstonePage = @ptrCast(try source.load(ref));
-            if (page.header.type != .tombstones) return source.corrupt(ref, "is not a tombstone page");
+            if (page.header.type != .tombstones) return source.corrupt(
+                ref,
+                "is not a tombstone page",
+            );
             bits.* = page.bits;
         }
         var first: u32 = 0;
@@ -178,12 +198,22 @@ const Scan = struct {
         const dimension = state.identity.dimension;
         for (scan.queries) |*query| {
             const score = if (query.scorer.metric == .l2) table.l2Batch else table.dotBatch;
-            score(query.scorer.query.ptr, vectors.ptr, @intCast(stride), count, dimension, scan.scores.ptr);
+            score(
+                query.scorer.query.ptr,
+                vectors.ptr,
+                @intCast(stride),
+                count,
+                dimension,
+                scan.scores.ptr,
+            );
             for (scan.scores[0..count], entries, 0..) |raw, entry, i| {
                 const row = first + @as(u32, @intCast(i));
                 const estimate = query.scorer.estimate(raw, entry.inverse_norm) orelse
                     query.scorer.exact(floats(vectors, i, stride, dimension));
-                if (!query.collector.accepts(estimate) or !query.scorer.mayPass(estimate, entry.inverse_norm)) continue;
+                if (!query.collector.accepts(estimate) or !query.scorer.mayPass(
+                    estimate,
+                    entry.inverse_norm,
+                )) continue;
                 if (scan.isDead(row)) continue;
                 query.collector.offer(.{ .segment = from.disk.id, .row = row, .score = estimate });
             }
@@ -221,7 +251,13 @@ const Scan = struct {
             if (from.verified.rows.isSet(row) or scan.isDead(row)) continue;
             try request.reader.verifyEntry(request.state, from, row, entry);
             const vector = vectors[i * stride ..][0..bytes];
-            try request.reader.verifyVector(request.state, from, row, entry.vector_checksum, vector);
+            try request.reader.verifyVector(
+                request.state,
+                from,
+                row,
+                entry.vector_checksum,
+                vector,
+            );
         }
     }
 
@@ -236,7 +272,8 @@ const Scan = struct {
         if (scan.block.len < len) {
             const gpa = scan.request.gpa;
             const bytes = scan.block_rows * scan.request.state.vectorStride();
-            const block = gpa.alignedAlloc(u8, .@"64", bytes) catch return outOfMemory(scan.request);
+            const block = gpa.alignedAlloc(u8, .@"64", bytes) catch
+                return outOfMemory(scan.request);
             gpa.free(scan.block);
             scan.block = block;
         }

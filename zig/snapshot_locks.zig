@@ -31,7 +31,11 @@ pub const SnapshotLocks = struct {
         }
         try locks.held.ensureUnusedCapacity(locks.gpa, 1);
         // Shared locks of readers never conflict, and no writer locks these bytes.
-        if (!try locks.file.lock(.snapshots, .shared, byteOf(transaction_id))) return error.LocksUnsupported;
+        if (!try locks.file.lock(
+            .snapshots,
+            .shared,
+            byteOf(transaction_id),
+        )) return error.LocksUnsupported;
         locks.held.appendAssumeCapacity(.{ .transaction_id = transaction_id, .count = 1 });
     }
 
@@ -48,7 +52,10 @@ pub const SnapshotLocks = struct {
     }
 
     fn byteOf(transaction_id: u64) os.LockRange {
-        return .{ .start = format.lock_snapshots + transaction_id % format.lock_snapshots_len, .len = 1 };
+        return .{
+            .start = format.lock_snapshots + transaction_id % format.lock_snapshots_len,
+            .len = 1,
+        };
     }
 };
 
@@ -64,6 +71,8 @@ pub fn oldest(file: os.File) os.Error!u64 {
 pub fn anyBesides(file: os.File, transaction_id: u64) os.Error!bool {
     const at = format.lock_snapshots + transaction_id;
     const end = format.lock_snapshots + format.lock_snapshots_len;
-    if (try file.probe(.{ .start = format.lock_snapshots, .len = at - format.lock_snapshots }) != null) return true;
+    if (try file.probe(
+        .{ .start = format.lock_snapshots, .len = at - format.lock_snapshots },
+    ) != null) return true;
     return try file.probe(.{ .start = at + 1, .len = end - at - 1 }) != null;
 }

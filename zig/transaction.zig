@@ -1,6 +1,6 @@
-//! One write transaction: a private copy of the state, changed page by page, that becomes the file's
-//! state as a whole or not at all. It knows structures and bytes; when it may run, and how its root
-//! is published, is the session's business (write_session.zig).
+//! One write transaction: a private copy of the state, changed page by page, that becomes the
+//! file's state as a whole or not at all. It knows structures and bytes; when it may run, and how
+//! its root is published, is the session's business (write_session.zig).
 
 const std = @import("std");
 const errors = @import("errors.zig");
@@ -47,7 +47,10 @@ pub const Transaction = struct {
 
     /// The collection, private to the transaction; null where it was dropped.
     pub fn editable(transaction: *Transaction, index: u32) Error!?*CollectionState {
-        const state = try transaction.working.collection(transaction.source(), index) orelse return null;
+        const state = try transaction.working.collection(
+            transaction.source(),
+            index,
+        ) orelse return null;
         transaction.has_changes = true;
         if (transaction.changed.contains(index)) return state;
         transaction.changed.put(transaction.gpa, index, {}) catch return transaction.outOfMemory();
@@ -58,10 +61,18 @@ pub const Transaction = struct {
     }
 
     /// The segment, private to the transaction.
-    pub fn editableSegment(transaction: *Transaction, state: *CollectionState, id: u32) Error!*SegmentState {
+    pub fn editableSegment(
+        transaction: *Transaction,
+        state: *CollectionState,
+        id: u32,
+    ) Error!*SegmentState {
         const segment = try state.loadSegment(transaction.gpa, transaction.source(), id) orelse
-            return transaction.diagnostics.fail(error.Corrupt, "the index names segment {d}, which does not exist; " ++
-                "the file is damaged, restore it from a backup", .{id});
+            return transaction.diagnostics.fail(
+                error.Corrupt,
+                "the index names segment {d}, which does not exist; " ++
+                    "the file is damaged, restore it from a backup",
+                .{id},
+            );
         if (segment.references == 1 and segment.changed) return segment;
         const copy = segment.clone(transaction.gpa) catch return transaction.outOfMemory();
         copy.changed = true;
@@ -71,13 +82,20 @@ pub const Transaction = struct {
     }
 
     /// Takes over the caller's reference to `identity`, also when it fails.
-    pub fn createCollection(transaction: *Transaction, identity: *collection_state.Identity) Error!*CollectionState {
+    pub fn createCollection(
+        transaction: *Transaction,
+        identity: *collection_state.Identity,
+    ) Error!*CollectionState {
         const root = &transaction.working.root;
         const index = root.catalogue_len;
         if (index >= limits.collections_max) {
             identity.release(transaction.gpa);
-            return transaction.diagnostics.fail(error.InvalidArgument, "the file has had {d} collections, which is the " ++
-                "maximum; start another file", .{limits.collections_max});
+            return transaction.diagnostics.fail(
+                error.InvalidArgument,
+                "the file has had {d} collections, which is the " ++
+                    "maximum; start another file",
+                .{limits.collections_max},
+            );
         }
         const state = CollectionState.createNew(transaction.gpa, identity, index) catch {
             identity.release(transaction.gpa);
@@ -124,11 +142,23 @@ pub const Transaction = struct {
     }
 
     /// Marks a row dead. The index no longer names it.
-    pub fn buryRow(transaction: *Transaction, state: *CollectionState, location: format.Location) Error!void {
+    pub fn buryRow(
+        transaction: *Transaction,
+        state: *CollectionState,
+        location: format.Location,
+    ) Error!void {
         const segment = try transaction.editableSegment(state, location.segment);
         if (location.row >= segment.disk.rows) {
-            return transaction.diagnostics.fail(error.Corrupt, "the index names row {d} of segment {d}, which has {d}; the " ++
-                "file is damaged, restore it from a backup", .{ location.row, location.segment, segment.disk.rows });
+            return transaction.diagnostics.fail(
+                error.Corrupt,
+                "the index names row {d} of segment {d}, which has {d}; the " ++
+                    "file is damaged, restore it from a backup",
+                .{
+                    location.row,
+                    location.segment,
+                    segment.disk.rows,
+                },
+            );
         }
         const block = location.row / format.tombstone_rows_per_page;
         const ref = &segment.disk.tombstones[block];
@@ -159,7 +189,13 @@ pub const Transaction = struct {
                 if (segment.changed) try transaction.sealSegment(state, segment);
             }
             try transaction.sealCollection(state);
-            try page_array.set(transaction.writer, &root.catalogue, &root.catalogue_len, index, state.page);
+            try page_array.set(
+                transaction.writer,
+                &root.catalogue,
+                &root.catalogue_len,
+                index,
+                state.page,
+            );
         }
         try transaction.writer.writeOut();
         root.file_pages = transaction.writer.space.file_pages;
@@ -180,7 +216,8 @@ pub const Transaction = struct {
         }
     }
 
-    /// What was learned of rows that now never existed is forgotten: their places will be used again.
+    /// What was learned of rows that now never existed is forgotten: their places will be used
+    /// again.
     pub fn forgetRows(transaction: *Transaction, committed: *View) void {
         for (transaction.changed.keys()) |index| {
             const state = transaction.working.collections.get(index) orelse continue;
@@ -189,7 +226,10 @@ pub const Transaction = struct {
                 if (!segment.changed) continue;
                 const before = committedRows(committed, index, id);
                 const capacity = segment.verified.rows.bit_length;
-                segment.verified.rows.setRangeValue(.{ .start = @min(before, capacity), .end = capacity }, false);
+                segment.verified.rows.setRangeValue(
+                    .{ .start = @min(before, capacity), .end = capacity },
+                    false,
+                );
             }
         }
     }
@@ -201,7 +241,11 @@ pub const Transaction = struct {
         return segment.disk.rows;
     }
 
-    fn sealSegment(transaction: *Transaction, state: *CollectionState, segment: *SegmentState) Error!void {
+    fn sealSegment(
+        transaction: *Transaction,
+        state: *CollectionState,
+        segment: *SegmentState,
+    ) Error!void {
         for (&segment.disk.tombstones) |*ref| {
             if (transaction.writer.dirty.get(ref.page)) |page| ref.* = page.seal();
         }
@@ -211,7 +255,13 @@ pub const Transaction = struct {
         page.as(format.SegmentPage).segment = segment.disk;
         segment.page = page.seal();
         segment.page_born = transaction.writer.transaction_id;
-        try page_array.set(transaction.writer, &state.segments, &state.segment_array_len, segment.disk.id, segment.page);
+        try page_array.set(
+            transaction.writer,
+            &state.segments,
+            &state.segment_array_len,
+            segment.disk.id,
+            segment.page,
+        );
     }
 
     fn sealCollection(transaction: *Transaction, state: *CollectionState) Error!void {
@@ -237,12 +287,16 @@ pub const Transaction = struct {
         state.page_born = transaction.writer.transaction_id;
     }
 
-    /// Leaves the collection's index, segments and rows, but not its catalogue page. Pages that this
-    /// transaction made itself go back at once, whatever older pages lead to.
+    /// Leaves the collection's index, segments and rows, but not its catalogue page. Pages that
+    /// this transaction made itself go back at once, whatever older pages lead to.
     fn leaveContent(transaction: *Transaction, state: *CollectionState) Error!void {
         var pages: reach.Pages = .{ .gpa = transaction.gpa };
         defer pages.deinit();
-        const walker: reach.Walker = .{ .gpa = transaction.gpa, .source = transaction.source(), .pages = &pages };
+        const walker: reach.Walker = .{
+            .gpa = transaction.gpa,
+            .source = transaction.source(),
+            .pages = &pages,
+        };
         try walker.content(state);
         try transaction.writer.leaveAll(&pages.bits);
     }

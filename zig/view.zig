@@ -34,7 +34,8 @@ pub const View = struct {
         return copy;
     }
 
-    /// The collection at `index` of the catalogue, borrowed from the view; null where it was dropped.
+    /// The collection at `index` of the catalogue, borrowed from the view; null where it was
+    /// dropped.
     pub fn collection(view: *View, source: Source, index: u32) Error!?*CollectionState {
         if (view.collections.get(index)) |state| return state;
         if (index >= view.root.catalogue_len) return null;
@@ -45,7 +46,12 @@ pub const View = struct {
     }
 
     /// Takes over the caller's reference.
-    pub fn keep(view: *View, source: Source, index: u32, state: *CollectionState) Error!*CollectionState {
+    pub fn keep(
+        view: *View,
+        source: Source,
+        index: u32,
+        state: *CollectionState,
+    ) Error!*CollectionState {
         view.collections.put(view.gpa, index, state) catch {
             state.release(view.gpa);
             return source.cache.diagnostics.failOs(error.OutOfMemory, "opening a collection");
@@ -74,8 +80,7 @@ pub const View = struct {
             const ref = try page_array.get(source, root.catalogue, root.catalogue_len, index);
             if (ref.isNone()) continue;
             const old = entry.value_ptr.*;
-            const is_same = ref.page == old.page.page and ref.checksum == old.page.checksum;
-            const state = if (is_same)
+            const state = if (ref.eql(old.page))
                 old.retain()
             else
                 try CollectionState.load(view.gpa, source, ref, index, old);

@@ -1,13 +1,13 @@
 //! The right to write one file, and how a commit becomes its state.
 //!
 //! A transaction holds the writer lock from `begin` to `publish` or `abandon`; between transactions
-//! other processes may write. What the session knows of the free space stays valid as long as nobody
-//! else has committed; otherwise it is counted again.
+//! other processes may write. What the session knows of the free space stays valid as long as
+//! nobody else has committed; otherwise it is counted again.
 //!
-//! The order of a durable commit is the whole protocol: pages, sync, slot, sync. Dropping or swapping
-//! any of them loses data (the tests remove each and see it). A failed sync says nothing about what
-//! reached the device, and the kernel has already forgotten what did not: the session is poisoned,
-//! volatile roots are cleared, and nothing is tried again.
+//! The order of a durable commit is the whole protocol: pages, sync, slot, sync. Dropping or
+//! swapping any of them loses data (the tests remove each and see it). A failed sync says nothing
+//! about what reached the device, and the kernel has already forgotten what did not: the session is
+//! poisoned, volatile roots are cleared, and nothing is tried again.
 
 const std = @import("std");
 const os = @import("os/os.zig");
@@ -83,7 +83,8 @@ pub const WriteSession = struct {
         errdefer session.unlock();
         const root = try session.adoptNewest();
         try session.countSpace(&root);
-        session.highest_transaction = @max(session.highest_transaction, session.slots.highestTransaction()) + 1;
+        const highest = @max(session.highest_transaction, session.slots.highestTransaction());
+        session.highest_transaction = highest + 1;
         session.writer.begin(session.highest_transaction, root.file_pages);
         return root;
     }
@@ -116,7 +117,11 @@ pub const WriteSession = struct {
         defer session.unlock();
         var root = try session.adoptNewest();
         if (root.kind == .durable) return root;
-        const was_counted = if (session.counted_for) |counted| std.mem.eql(u8, &counted, &root.checksum) else false;
+        const was_counted = if (session.counted_for) |counted| std.mem.eql(
+            u8,
+            &counted,
+            &root.checksum,
+        ) else false;
         try session.publishDurable(&root);
         if (was_counted) session.counted_for = root.checksum;
         return root;
@@ -129,7 +134,8 @@ pub const WriteSession = struct {
     fn checkpointIsDue(session: *const WriteSession) bool {
         if (session.writer.written_bytes >= limits.checkpoint_bytes) return true;
         if (session.volatile_since_ms == 0) return false;
-        return session.system.monotonicMs() -| session.volatile_since_ms >= limits.checkpoint_interval_ms;
+        const age_ms = session.system.monotonicMs() -| session.volatile_since_ms;
+        return age_ms >= limits.checkpoint_interval_ms;
     }
 
     fn publishVolatile(session: *WriteSession, root: *Root) Error!void {
@@ -144,7 +150,9 @@ pub const WriteSession = struct {
         const slot = session.slots.nextVolatileSlot();
         roots.write(session.file, slot, root) catch |err| return session.poison(err);
         session.slots.roots[slot] = root.*;
-        if (session.volatile_since_ms == 0) session.volatile_since_ms = @max(1, session.system.monotonicMs());
+        if (session.volatile_since_ms == 0) {
+            session.volatile_since_ms = @max(1, session.system.monotonicMs());
+        }
     }
 
     fn publishDurable(session: *WriteSession, root: *Root) Error!void {
@@ -179,13 +187,21 @@ pub const WriteSession = struct {
         roots.clearVolatile(session.file) catch {};
         const cause = session.diagnostics.failOs(err, "making a commit durable");
         if (cause == error.NoSpace) return cause;
-        return session.diagnostics.fail(error.InputOutput, "the device reported an error while a commit was made durable; " ++
-            "whether it was kept is not known, close this handle and open the file again", .{});
+        return session.diagnostics.fail(
+            error.InputOutput,
+            "the device reported an error while a commit was made durable; " ++
+                "whether it was kept is not known, close this handle and open the file again",
+            .{},
+        );
     }
 
     fn acquire(session: *WriteSession) Error!void {
-        if (session.poisoned) return session.diagnostics.fail(error.Poisoned, "an earlier sync of this handle failed, so " ++
-            "nothing more is written through it; close it and open the file again", .{});
+        if (session.poisoned) return session.diagnostics.fail(
+            error.Poisoned,
+            "an earlier sync of this handle failed, so " ++
+                "nothing more is written through it; close it and open the file again",
+            .{},
+        );
         const range: os.LockRange = .{ .start = format.lock_writer, .len = 1 };
         const start = session.system.monotonicMs();
         var pause_ms: u32 = 1;
@@ -195,9 +211,14 @@ pub const WriteSession = struct {
             if (got) break;
             const waited = session.system.monotonicMs() -| start;
             if (waited >= session.busy_timeout_ms) {
-                return session.diagnostics.fail(error.Locked, "another connection (of this or another process) has been " ++
-                    "writing for {d} ms, longer than the busy timeout of {d} ms; repeat the call, raise busyTimeout, or " ++
-                    "end the other transaction", .{ waited, session.busy_timeout_ms });
+                return session.diagnostics.fail(
+                    error.Locked,
+                    "another connection (of this or another process) has been " ++
+                        "writing for {d} ms, longer than the busy timeout of {d} ms; repeat the " ++
+                        "call, raise busyTimeout, or " ++
+                        "end the other transaction",
+                    .{ waited, session.busy_timeout_ms },
+                );
             }
             session.system.sleepMs(@intCast(@min(pause_ms, session.busy_timeout_ms - waited)));
             pause_ms = @min(pause_ms * 2, 10);
@@ -213,19 +234,32 @@ pub const WriteSession = struct {
     /// The newest root under the lock. A volatile one whose writers are all gone is made durable
     /// first: what they never synced may be lost from the device although the cache still shows it.
     fn adoptNewest(session: *WriteSession) Error!Root {
-        const stat = session.file.stat() catch |err| return session.diagnostics.failOs(err, "looking at the file");
-        if (!stat.same_file) return session.diagnostics.fail(error.InputOutput, "the path no longer names the open file " ++
-            "(it was removed, renamed or replaced); close this handle and open the path again", .{});
-        session.writer.physical_pages = @intCast(@min(stat.length / format.page_bytes, std.math.maxInt(u32)));
+        const stat = session.file.stat() catch |err| return session.diagnostics.failOs(
+            err,
+            "looking at the file",
+        );
+        if (!stat.same_file) return session.diagnostics.fail(
+            error.InputOutput,
+            "the path no longer names the open file " ++
+                "(it was removed, renamed or replaced); close this handle and open the path " ++
+                "again",
+            .{},
+        );
+        const physical_pages = stat.length / format.page_bytes;
+        session.writer.physical_pages = @intCast(@min(physical_pages, std.math.maxInt(u32)));
         if (!session.slotsAreKnown()) {
             session.slots = roots.Slots.read(session.file) catch |err|
                 return session.diagnostics.failOs(err, "reading the root slots");
         }
         const newest = session.slots.newest(session.boot_id) orelse return session.noRoot();
-        if (newest.root.file_pages > session.writer.physical_pages) return session.truncated(&newest.root, stat.length);
+        if (newest.root.file_pages > session.writer.physical_pages) return session.truncated(
+            &newest.root,
+            stat.length,
+        );
         if (newest.root.kind == .durable or session.holds_volatile_guard) return newest.root;
         const guard: os.LockRange = .{ .start = format.lock_volatile, .len = 1 };
-        const owner = session.file.probe(guard) catch |err| return session.diagnostics.failOs(err, "probing the locks");
+        const owner = session.file.probe(guard) catch |err|
+            return session.diagnostics.failOs(err, "probing the locks");
         if (owner != null) return newest.root;
         return session.adoptOrphan(newest.root);
     }
@@ -257,7 +291,11 @@ pub const WriteSession = struct {
     }
 
     fn countSpace(session: *WriteSession, root: *const Root) Error!void {
-        const is_counted = if (session.counted_for) |counted| std.mem.eql(u8, &counted, &root.checksum) else false;
+        const is_counted = if (session.counted_for) |counted| std.mem.eql(
+            u8,
+            &counted,
+            &root.checksum,
+        ) else false;
         if (!is_counted) return session.recount(root);
         if (session.is_deferred) {
             const is_held = snapshot_locks.anyBesides(session.file, root.transaction_id) catch |err|
@@ -301,12 +339,22 @@ pub const WriteSession = struct {
                 .pages = &pages,
             };
             walker.root(&root) catch |err| {
-                if (err != error.Corrupt or std.mem.eql(u8, &root.checksum, &newest.checksum)) return err;
+                if (err != error.Corrupt or std.mem.eql(
+                    u8,
+                    &root.checksum,
+                    &newest.checksum,
+                )) return err;
             };
         }
-        session.is_deferred = snapshot_locks.anyBesides(session.file, newest.transaction_id) catch |err|
+        session.is_deferred = snapshot_locks.anyBesides(
+            session.file,
+            newest.transaction_id,
+        ) catch |err|
             return session.diagnostics.failOs(err, "probing the locks");
-        const file_pages = if (session.is_deferred) session.writer.physical_pages else newest.file_pages;
+        const file_pages = if (session.is_deferred)
+            session.writer.physical_pages
+        else
+            newest.file_pages;
         session.space.deinit();
         session.space = FreeSpace.init(session.gpa, file_pages) catch {
             session.space = .{ .gpa = session.gpa, .file_pages = 0 };
@@ -317,12 +365,23 @@ pub const WriteSession = struct {
     }
 
     fn noRoot(session: *WriteSession) Error {
-        return session.diagnostics.fail(error.Corrupt, "none of the six root slots (offsets {d} to {d}) is intact; the file " ++
-            "is damaged, restore it from a backup", .{ roots.slotOffset(0), roots.slotOffset(format.slot_count - 1) });
+        return session.diagnostics.fail(
+            error.Corrupt,
+            "none of the six root slots (offsets {d} to {d}) is intact; the file " ++
+                "is damaged, restore it from a backup",
+            .{
+                roots.slotOffset(0),
+                roots.slotOffset(format.slot_count - 1),
+            },
+        );
     }
 
     fn truncated(session: *WriteSession, root: *const Root, length: u64) Error {
-        return session.diagnostics.fail(error.Corrupt, "the file has {d} bytes, its newest root says at least {d}; it was " ++
-            "truncated, restore it from a backup", .{ length, format.pageOffset(root.file_pages) });
+        return session.diagnostics.fail(
+            error.Corrupt,
+            "the file has {d} bytes, its newest root says at least {d}; it was " ++
+                "truncated, restore it from a backup",
+            .{ length, format.pageOffset(root.file_pages) },
+        );
     }
 };

@@ -31,9 +31,19 @@ const Fixture = struct {
     collection: *vl.Collection = undefined,
 
     fn open(fixture: *Fixture, path: []const u8, options: vl.Options) !void {
-        fixture.database = try vl.Database.open(gpa, vl.backends.file.system(), path, options, &fixture.diagnostics);
+        fixture.database = try vl.Database.open(
+            gpa,
+            vl.backends.file.system(),
+            path,
+            options,
+            &fixture.diagnostics,
+        );
         errdefer fixture.database.close();
-        fixture.collection = try vl.Collection.open(.{ .database = fixture.database }, "docs", .{ .dimension = dimension });
+        fixture.collection = try vl.Collection.open(
+            .{ .database = fixture.database },
+            "docs",
+            .{ .dimension = dimension },
+        );
     }
 
     fn close(fixture: *Fixture) void {
@@ -57,7 +67,11 @@ test "what was put is found again, also after reopening the file" {
         var key_buffer: [32]u8 = undefined;
         for (0..700) |i| {
             const key = try std.fmt.bufPrint(&key_buffer, "key {d}", .{i});
-            if (durability != .full) try putOne(fixture.collection, key, &vectorOf(i + @intFromEnum(durability)));
+            if (durability != .full) try putOne(
+                fixture.collection,
+                key,
+                &vectorOf(i + @intFromEnum(durability)),
+            );
             if (durability == .full and i < 60) try putOne(fixture.collection, key, &vectorOf(i));
         }
         fixture.close();
@@ -111,7 +125,10 @@ test "random operations agree with a map" {
                 },
             }
         }
-        try std.testing.expectEqual(@as(u64, model.count()), (try fixture.collection.stats()).records);
+        try std.testing.expectEqual(
+            @as(u64, model.count()),
+            (try fixture.collection.stats()).records,
+        );
     }
 }
 
@@ -179,9 +196,19 @@ test "a snapshot and another connection see whole states" {
 test "the search gives what sorting all rows gives, equal scores in key order" {
     for ([_]vl.Metric{ .cosine, .dot, .l2 }) |metric| {
         var diagnostics: vl.Diagnostics = .{};
-        const database = try vl.Database.open(gpa, vl.backends.file.system(), ":memory:", .{}, &diagnostics);
+        const database = try vl.Database.open(
+            gpa,
+            vl.backends.file.system(),
+            ":memory:",
+            .{},
+            &diagnostics,
+        );
         defer database.close();
-        const collection = try vl.Collection.open(.{ .database = database }, "docs", .{ .dimension = dimension, .metric = metric });
+        const collection = try vl.Collection.open(
+            .{ .database = database },
+            "docs",
+            .{ .dimension = dimension, .metric = metric },
+        );
         defer collection.close();
         var key_buffer: [32]u8 = undefined;
         // Every vector stands under three keys.
@@ -190,7 +217,10 @@ test "the search gives what sorting all rows gives, equal scores in key order" {
             try putOne(collection, key, &vectorOf((899 - i) / 3));
         }
         for (0..300) |i| if (i % 7 == 0) {
-            _ = try deleteOne(collection, try std.fmt.bufPrint(&key_buffer, "key {d:0>4}", .{i * 3}));
+            _ = try deleteOne(
+                collection,
+                try std.fmt.bufPrint(&key_buffer, "key {d:0>4}", .{i * 3}),
+            );
         };
         const query = vectorOf(100);
         const k = 10;
@@ -204,7 +234,9 @@ test "the search gives what sorting all rows gives, equal scores in key order" {
         const first_key = out[8..][0..std.mem.readInt(u32, out[0..4], .little)];
         if (metric != .dot) try std.testing.expectEqualStrings("key 0300", first_key);
         for (hits[1..], hits[0 .. k - 1]) |next, previous| {
-            if (metric == .l2) try std.testing.expect(next.score >= previous.score) else try std.testing.expect(next.score <= previous.score);
+            if (metric == .l2) try std.testing.expect(
+                next.score >= previous.score,
+            ) else try std.testing.expect(next.score <= previous.score);
         }
         if (metric == .cosine) try std.testing.expectEqual(@as(f32, 1), hits[0].score);
         if (metric == .l2) try std.testing.expectEqual(@as(f32, 0), hits[0].score);
@@ -222,13 +254,21 @@ test "a backup is the state at its start, whatever is written meanwhile" {
     try fixture.open(path, .{ .durability = .normal });
     defer fixture.close();
     var key_buffer: [32]u8 = undefined;
-    for (0..500) |i| try putOne(fixture.collection, try std.fmt.bufPrint(&key_buffer, "key {d}", .{i}), &vectorOf(i));
+    for (0..500) |i| try putOne(
+        fixture.collection,
+        try std.fmt.bufPrint(&key_buffer, "key {d}", .{i}),
+        &vectorOf(i),
+    );
     const backup = try fixture.database.openBackup(copy_path);
     var done: f64 = 0;
     var total: f64 = 0;
     var step: usize = 0;
     while (try backup.step(64 * 1024, &done, &total)) : (step += 1) {
-        try putOne(fixture.collection, try std.fmt.bufPrint(&key_buffer, "key {d}", .{step}), &vectorOf(9999));
+        try putOne(
+            fixture.collection,
+            try std.fmt.bufPrint(&key_buffer, "key {d}", .{step}),
+            &vectorOf(9999),
+        );
     }
     try std.testing.expectEqual(total, done);
     backup.close();
@@ -237,7 +277,9 @@ test "a backup is the state at its start, whatever is written meanwhile" {
     defer copy.close();
     var out: [dimension]f32 = undefined;
     for (0..500) |i| {
-        try std.testing.expect(try copy.collection.get(try std.fmt.bufPrint(&key_buffer, "key {d}", .{i}), &out));
+        try std.testing.expect(
+            try copy.collection.get(try std.fmt.bufPrint(&key_buffer, "key {d}", .{i}), &out),
+        );
         try std.testing.expectEqualSlices(f32, &vectorOf(i), &out);
     }
 }

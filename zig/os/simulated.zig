@@ -985,7 +985,8 @@ test "an image has only versions that its sectors had, in every combination" {
         var possible = try disk.crashes(.{ .garbage = false });
         defer possible.deinit();
         const complete = possible.fates.len <= 12;
-        var found: Images = if (complete) try images(disk, target, .{ .garbage = false }) else .empty;
+        var found: Images = .empty;
+        if (complete) found = try images(disk, target, .{ .garbage = false });
         defer freeImages(&found);
         var combinations: usize = 1;
         for (&versions) |*known| combinations *= known.count();
