@@ -1,28 +1,28 @@
 /**
- * Which file is the native library here.
+ * Which files may be the native library here.
  *
- * `VECTORLITE_LIB` decides where it is set. Else, in this order: what an executable made by
- * `bun build --compile` carries, the build of the repository that this code lies in, the installed
- * package, and what a bundle made by `bun build` has beside it. Linux has one file for glibc and
- * musl, so nothing here looks for a libc.
+ * `VECTORLITE_LIB` decides where it is set. Else it is what an executable made by
+ * `bun build --compile` carries, or the installed package's, or the build of the repository that
+ * this code lies in, or what a bundle made by `bun build` has beside it. Linux has one file for
+ * glibc and musl, so nothing here looks for a libc.
+ *
+ * Nothing here imports `node:fs` or `node:url`: loading those two takes Bun longer than loading the
+ * library and everything in this package.
  *
  * @module
  */
 
-import { existsSync } from "node:fs";
-import { isAbsolute } from "node:path";
-import { fileURLToPath } from "node:url";
 import { VectorLiteError } from "../errors.ts";
 import { bundledLibrary, packagedLibrary } from "./platforms.ts";
 
 /**
- * The library's path.
+ * Paths to try, best first. Those that are not the last one may be missing.
  *
- * @throws {@link VectorLiteError} ERR_NATIVE_LIBRARY where there is none for this platform.
+ * @throws VectorLiteError ERR_NATIVE_LIBRARY where there is no library for this platform.
  */
-export function locateLibrary(): string {
+export function* libraryPaths(): Generator<string> {
   const chosen = process.env["VECTORLITE_LIB"];
-  if (chosen) return chosen;
+  if (chosen) return yield chosen;
   const packaged = packagedLibrary();
   if (packaged === undefined) {
     throw new VectorLiteError(
@@ -33,23 +33,23 @@ export function locateLibrary(): string {
   }
   if (isStandaloneExecutable()) {
     const embedded = bundledLibrary();
-    if (embedded !== undefined) return embedded;
+    if (embedded !== undefined) return yield embedded;
   }
-  for (const candidate of [...builtLibraries(packaged), packaged]) {
-    const path = fileURLToPath(candidate);
-    if (existsSync(path)) return path;
+  const file = packaged.pathname.slice(packaged.pathname.lastIndexOf("/") + 1);
+  if (import.meta.url.endsWith("/src/native/locate.ts")) {
+    return yield pathOf(new URL(`../../zig-out/lib/${file}`, import.meta.url));
   }
+  yield pathOf(packaged);
+  yield pathOf(new URL(`../zig-out/lib/${file}`, import.meta.url));
   const bundled = bundledLibrary();
-  if (bundled === undefined) throw libraryMissing(packaged);
-  return isAbsolute(bundled) ? bundled : fileURLToPath(new URL(bundled, import.meta.url));
+  if (bundled !== undefined) yield pathOf(new URL(bundled, import.meta.url));
 }
 
-/** `zig build` puts the library of this machine here, seen from `src/native/` and from `dist/`. */
-function builtLibraries(packaged: URL): URL[] {
-  const file = packaged.pathname.slice(packaged.pathname.lastIndexOf("/") + 1);
-  return [`../../zig-out/lib/${file}`, `../zig-out/lib/${file}`].map(
-    (path) => new URL(path, import.meta.url),
-  );
+/** `fileURLToPath`, for the file URLs that are made above. */
+function pathOf(url: URL): string {
+  const path = decodeURIComponent(url.pathname);
+  if (process.platform !== "win32") return path;
+  return url.host === "" ? path.slice(1) : `//${url.host}${path}`;
 }
 
 /** Whether this program is an executable made by `bun build --compile`. */
@@ -58,12 +58,11 @@ function isStandaloneExecutable(): boolean {
   return Bun?.isStandaloneExecutable ?? /\/(\$bunfs|~BUN)\//.test(import.meta.url);
 }
 
-function libraryMissing(packaged: URL): VectorLiteError {
+/** The error where none of the paths is a file. */
+export function libraryMissing(paths: readonly string[]): VectorLiteError {
   return new VectorLiteError(
     "ERR_NATIVE_LIBRARY",
-    `The native library ${fileURLToPath(packaged)} is missing. Install the package again ` +
-      "(`npm install vectorlite`); in a checkout of the repository, run `npm run build:core`; if " +
-      "a bundler moved this code, mark vectorlite as external; or set VECTORLITE_LIB to the file.",
+    `The native library is missing; looked for ${paths.join(" and ")}. ${remedyFor(paths[0])}`,
   );
 }
 
@@ -86,18 +85,18 @@ export function libraryMismatched(path: string, found: number, expected: number)
   );
 }
 
-function remedyFor(path: string): string {
+function remedyFor(path: string | undefined): string {
   if (path === process.env["VECTORLITE_LIB"]) {
     return "The environment variable VECTORLITE_LIB names it: correct or unset that.";
   }
   if (isStandaloneExecutable()) {
     return (
-      "Bun copies it to the temporary folder before it is loaded: set BUN_TMPDIR to a folder " +
-      "that can be written to and executed from, or compile the program again."
+      "Compile the program again where vectorlite is installed. Bun copies the library to the " +
+      "temporary folder before it is loaded: BUN_TMPDIR can name one that allows execution."
     );
   }
   return (
     "Install the package again (`npm install vectorlite`); in a checkout of the repository, run " +
-    "`npm run build:core`."
+    "`npm run build:core`; if a bundler moved this code, mark vectorlite as external."
   );
 }

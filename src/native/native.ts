@@ -12,7 +12,7 @@
 
 import { ABI_VERSION, type NativeLibrary } from "./abi.generated.ts";
 import { loadWithBunFfi } from "./bun.ts";
-import { libraryMismatched, libraryNotLoaded, locateLibrary } from "./locate.ts";
+import { libraryMismatched, libraryMissing, libraryNotLoaded, libraryPaths } from "./locate.ts";
 import { loadWithNodeApi } from "./node.ts";
 
 export {
@@ -61,14 +61,20 @@ export function lastError(): string {
 }
 
 function load(): NativeLibrary {
-  const path = locateLibrary();
-  let loaded: NativeLibrary;
-  try {
-    loaded = nativeBackend() === "bun:ffi" ? loadWithBunFfi(path) : loadWithNodeApi(path);
-  } catch (cause) {
-    throw libraryNotLoaded(path, cause);
+  const missing: string[] = [];
+  for (const path of libraryPaths()) {
+    let loaded: NativeLibrary;
+    try {
+      loaded = nativeBackend() === "bun:ffi" ? loadWithBunFfi(path) : loadWithNodeApi(path);
+    } catch (cause) {
+      // Looking first would load `node:fs` on every start.
+      if (process.getBuiltinModule("node:fs").existsSync(path)) throw libraryNotLoaded(path, cause);
+      missing.push(path);
+      continue;
+    }
+    const version = loaded.vl_abi_version();
+    if (version !== ABI_VERSION) throw libraryMismatched(path, version, ABI_VERSION);
+    return loaded;
   }
-  const version = loaded.vl_abi_version();
-  if (version !== ABI_VERSION) throw libraryMismatched(path, version, ABI_VERSION);
-  return loaded;
+  throw libraryMissing(missing);
 }
