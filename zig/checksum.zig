@@ -1,9 +1,9 @@
 //! The checksums that are written to disk. Frozen: a change makes every existing file unreadable,
 //! so both are published algorithms with test vectors here.
 //!
-//! - `bytes`: XXH3 with 64 bits (Yann Collet, xxHash specification 0.2), for pages, rows and records,
-//!   where the value is stored away from the bytes it covers (in the parent), so that a lost, torn
-//!   or misdirected write is noticed as well as a flipped bit.
+//! - `bytes`: XXH3 with 64 bits (Yann Collet, xxHash specification 0.2), for pages, rows and
+//!   records, where the value is stored away from the bytes it covers (in the parent), so that a
+//!   lost, torn or misdirected write is noticed as well as a flipped bit.
 //! - `slot`: SipHash-2-4 with 128 bits (Aumasson, Bernstein 2012) under a fixed key, for the header
 //!   and the root slots, which hold their own checksum and decide what the file says.
 

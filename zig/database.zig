@@ -15,7 +15,6 @@ const memory = @import("os/memory.zig");
 const roots = @import("roots.zig");
 const rows = @import("rows.zig");
 const write_session = @import("write_session.zig");
-const Backup = @import("backup.zig").Backup;
 const Image = @import("image.zig").Image;
 const PageCache = @import("page_cache.zig").PageCache;
 const SnapshotLocks = @import("snapshot_locks.zig").SnapshotLocks;
@@ -334,11 +333,6 @@ pub const Database = struct {
         try transaction.dropCollection(state);
         if (own) try database.commit();
         return true;
-    }
-
-    /// See `Backup`.
-    pub fn openBackup(database: *Database, path: []const u8) Error!*Backup {
-        return Backup.open(database, path);
     }
 
     pub fn stats(database: *Database) Error!DatabaseStats {

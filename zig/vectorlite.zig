@@ -54,6 +54,7 @@ test {
     _ = @import("key_index.zig");
     _ = @import("limits.zig");
     _ = @import("metrics.zig");
+    _ = @import("os/conformance.zig");
     _ = @import("os/file.zig");
     _ = @import("os/memory.zig");
     _ = @import("os/os.zig");

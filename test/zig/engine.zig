@@ -259,7 +259,7 @@ test "a backup is the state at its start, whatever is written meanwhile" {
         try std.fmt.bufPrint(&key_buffer, "key {d}", .{i}),
         &vectorOf(i),
     );
-    const backup = try fixture.database.openBackup(copy_path);
+    const backup = try vl.Backup.open(fixture.database, copy_path);
     var done: f64 = 0;
     var total: f64 = 0;
     var step: usize = 0;

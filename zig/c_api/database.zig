@@ -205,7 +205,7 @@ pub fn openBackup(
         return boundary.refuse(.invalid_argument, "the path is empty or holds a NUL", .{});
     }
     const slot = boundary.table.reserve() orelse return tooManyHandles();
-    const backup = call.database().openBackup(name) catch |failure| {
+    const backup = vectorlite.Backup.open(call.database(), name) catch |failure| {
         boundary.table.cancel(slot);
         return call.fail(failure);
     };

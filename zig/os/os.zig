@@ -1,8 +1,8 @@
 //! What the engine sees of the machine: one file, its locks, a map of it, a clock and randomness.
 //!
 //! Everything above this folder reaches the outside only through these two interfaces, so the same
-//! engine runs on a real file (`file.zig`), on memory (`memory.zig`) and on a simulated disk that can
-//! produce every crash image the fault model allows (`simulated.zig`). A `File` is one open
+//! engine runs on a real file (`file.zig`), on memory (`memory.zig`) and on a simulated disk that
+//! can produce every crash image the fault model allows (`simulated.zig`). A `File` is one open
 //! connection: two connections to one file behave like two processes, also inside one process.
 
 const std = @import("std");
@@ -74,7 +74,12 @@ pub const File = struct {
         sync: *const fn (context: *anyopaque) Error!void,
         stat: *const fn (context: *anyopaque) Error!FileStat,
         /// Never waits: false where another connection holds a conflicting lock.
-        lock: *const fn (context: *anyopaque, owner: LockOwner, kind: LockKind, range: LockRange) Error!bool,
+        lock: *const fn (
+            context: *anyopaque,
+            owner: LockOwner,
+            kind: LockKind,
+            range: LockRange,
+        ) Error!bool,
         unlock: *const fn (context: *anyopaque, owner: LockOwner, range: LockRange) void,
         /// The first byte of `range` that another descriptor has locked (the `snapshots`
         /// descriptor of this connection counts as another one), or null. It asks as the
@@ -131,7 +136,12 @@ pub const System = struct {
 
     pub const VTable = struct {
         /// `path` is borrowed for the call.
-        open: *const fn (context: *anyopaque, gpa: std.mem.Allocator, path: []const u8, options: OpenOptions) Error!File,
+        open: *const fn (
+            context: *anyopaque,
+            gpa: std.mem.Allocator,
+            path: []const u8,
+            options: OpenOptions,
+        ) Error!File,
         /// Milliseconds of a clock that never goes back.
         monotonicMs: *const fn (context: *anyopaque) u64,
         /// Milliseconds since 1970, UTC.
@@ -144,7 +154,12 @@ pub const System = struct {
         processId: *const fn (context: *anyopaque) u64,
     };
 
-    pub fn open(system: System, gpa: std.mem.Allocator, path: []const u8, options: OpenOptions) Error!File {
+    pub fn open(
+        system: System,
+        gpa: std.mem.Allocator,
+        path: []const u8,
+        options: OpenOptions,
+    ) Error!File {
         return system.vtable.open(system.context, gpa, path, options);
     }
     pub fn monotonicMs(system: System) u64 {
