@@ -17,7 +17,15 @@ process.stdin.on("end", () => {
 process.stdin.resume();
 
 function look() {
-  using snapshot = db.snapshot();
+  const snapshot = db.snapshot();
+  try {
+    lookAt(snapshot);
+  } finally {
+    snapshot.close();
+  }
+}
+
+function lookAt(snapshot) {
   const names = snapshot.collections();
   if (!names.includes("left") || !names.includes("right")) return;
   const batches = new Set();
