@@ -388,11 +388,13 @@ pub const Database = struct {
     /// Called at the start of every read: afterwards `readView` is the newest state, pinned.
     pub fn enterRead(database: *Database) Error!void {
         if (database.transaction != null or database.is_private) return;
-        try database.checkOwner();
         const now = database.watch.words();
         const is_same = now != null and database.words != null and
             std.mem.eql(u64, &now.?, &database.words.?);
+        // Without a system call, so also in a forked child: it may read what its parent has pinned,
+        // but must not touch the locks that both share.
         if (is_same and database.pinned != null) return;
+        try database.checkOwner();
         if (is_same and try database.pinKnown()) return;
         try database.refresh();
     }
