@@ -37,8 +37,9 @@ pub const segment_vector_bytes_max: u64 = 64 * 1024 * 1024;
 pub const heap_extents_max: u32 = 64;
 pub const heap_extent_bytes_max: u64 = 64 * 1024 * 1024;
 
-/// Dirty index pages held in memory by one transaction before they are written early.
-pub const dirty_pages_max: u32 = 1024;
+/// Dirty index pages held in memory by one transaction (32 MiB) before they are written early: the
+/// whole index of a million keys, since a bulk load in random order touches all of it all the time.
+pub const dirty_pages_max: u32 = 8192;
 
 /// Private, verified copies of index pages: 2 MiB.
 pub const cached_pages_max: u32 = 512;
