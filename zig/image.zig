@@ -73,8 +73,8 @@ pub const Image = struct {
         return base[offset % format.window_bytes ..][0..len];
     }
 
-    /// Gives mapped memory back when it is over the budget. Called between operations: views of
-    /// maps stay valid, their next touch is a fault.
+    /// Gives mapped memory back when it is over the budget. Views of maps stay valid, their next
+    /// touch is a fault.
     pub fn trim(image: *Image) void {
         if (image.hot_chunks * chunk_bytes > image.budget_bytes) image.release();
     }
@@ -101,11 +101,18 @@ pub const Image = struct {
         const last = (offset + len - 1) / chunk_bytes;
         if (!image.growChunks(last)) return null;
         var hot = true;
+        var grew = false;
         for (image.chunks.items[first .. last + 1]) |*touches| {
             if (touches.* >= hot_touches) continue;
             touches.* += 1;
-            if (touches.* == hot_touches) image.hot_chunks += 1 else hot = false;
+            if (touches.* < hot_touches) {
+                hot = false;
+            } else {
+                image.hot_chunks += 1;
+                grew = true;
+            }
         }
+        if (grew) image.trim();
         if (!hot) return null;
         const base = image.window(offset) orelse return null;
         return base[offset % format.window_bytes ..][0..len];
@@ -151,3 +158,29 @@ pub const Image = struct {
         }
     }
 };
+
+test "chunks are mapped once they are hot, and given back beyond the budget" {
+    const gpa = std.testing.allocator;
+    const system = @import("os/memory.zig").system();
+    const file = try system.open(gpa, "any", .{ .create = true });
+    defer file.close();
+    const chunk_count = 8;
+    try file.extend(chunk_count * Image.chunk_bytes);
+    for (0..chunk_count) |i| {
+        const mark = [_]u8{@intCast(i + 1)};
+        try file.write(i * Image.chunk_bytes + 5, &.{&mark});
+    }
+    var image = Image.init(gpa, file, .{ .budget_bytes = 3 * Image.chunk_bytes });
+    defer image.deinit();
+    var out: [1]u8 = undefined;
+    for (0..3 * Image.hot_touches) |round| {
+        const chunk = round % 3;
+        try image.copy(chunk * Image.chunk_bytes + 5, &out);
+        try std.testing.expectEqual(@as(u8, @intCast(chunk + 1)), out[0]);
+    }
+    try std.testing.expectEqual(3 * Image.chunk_bytes, image.mappedBytes());
+    for (0..Image.hot_touches + 1) |_| try image.copy(7 * Image.chunk_bytes + 5, &out);
+    try std.testing.expectEqual(@as(u8, 8), out[0]);
+    try std.testing.expect(image.mappedBytes() <= 3 * Image.chunk_bytes);
+    try std.testing.expectError(error.InputOutput, image.copy(chunk_count * Image.chunk_bytes, &out));
+}

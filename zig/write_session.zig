@@ -116,7 +116,11 @@ pub const WriteSession = struct {
         try session.acquire();
         defer session.unlock();
         var root = try session.adoptNewest();
-        if (root.kind == .durable) return root;
+        if (root.kind == .durable) {
+            // Another connection made these commits durable with its own.
+            session.volatile_since_ms = 0;
+            return root;
+        }
         const was_counted = if (session.counted_for) |counted| std.mem.eql(
             u8,
             &counted,
