@@ -335,3 +335,104 @@ fn lowerBound(hashes: []const u64, hash: u64) usize {
     }
     return base + @intFromBool(len == 1 and hashes[base] < hash);
 }
+
+const TestIndex = struct {
+    const FreeSpace = @import("free_space.zig").FreeSpace;
+    const memory = @import("os/memory.zig");
+
+    gpa: std.mem.Allocator,
+    diagnostics: errors.Diagnostics = .{},
+    cache: PageCache = undefined,
+    space: FreeSpace = undefined,
+    writer: PageWriter = undefined,
+    root: PageRef = .none,
+    page_count: u32 = 0,
+
+    fn open(index: *TestIndex) !void {
+        const file = try memory.system().open(index.gpa, "any", .{ .create = true });
+        index.cache = .{ .gpa = index.gpa, .file = file, .diagnostics = &index.diagnostics };
+        index.space = try FreeSpace.init(index.gpa, format.initial_pages);
+        index.writer = .{
+            .gpa = index.gpa,
+            .file = file,
+            .cache = &index.cache,
+            .space = &index.space,
+            .diagnostics = &index.diagnostics,
+            .physical_pages = 0,
+        };
+        index.writer.begin(1, format.initial_pages);
+    }
+
+    fn close(index: *TestIndex) void {
+        const file = index.cache.file;
+        index.writer.deinit();
+        index.space.deinit();
+        index.cache.deinit();
+        file.close();
+    }
+
+    fn editor(index: *TestIndex) Editor {
+        return .{ .writer = &index.writer, .root = &index.root, .page_count = &index.page_count };
+    }
+
+    fn commit(index: *TestIndex, transaction_id: u64) !void {
+        index.editor().seal();
+        try index.writer.writeOut();
+        index.writer.commit();
+        index.writer.begin(transaction_id, index.space.file_pages);
+    }
+
+    fn expect(index: *TestIndex, hash: u64, location: u64, is_there: bool) !void {
+        const source: Source = .{ .cache = &index.cache, .file_pages = index.space.file_pages };
+        const candidates = try find(source, index.root, hash);
+        const found = std.mem.findScalar(u64, candidates.slice(), location) != null;
+        try std.testing.expectEqual(is_there, found);
+    }
+};
+
+test "what was inserted is found, what was removed is not, however the hashes are spread" {
+    // Uniform hashes; hashes that differ in their low bits only, which need every level; few hashes.
+    for ([_]u64{ std.math.maxInt(u64), 0xFFFF, 0xFFFF_0000_0000_03FF }) |mask| {
+        var index: TestIndex = .{ .gpa = std.testing.allocator };
+        try index.open();
+        defer index.close();
+        var model: std.AutoHashMapUnmanaged(u64, u64) = .empty;
+        defer model.deinit(index.gpa);
+        var prng = std.Random.DefaultPrng.init(mask);
+        const random = prng.random();
+        for (0..12_000) |step| {
+            const hash = random.int(u64) & mask;
+            const location: u64 = step + 1;
+            if (model.get(hash)) |old| {
+                if (random.boolean()) {
+                    try index.editor().replace(hash, old, location);
+                    try model.put(index.gpa, hash, location);
+                } else {
+                    try index.editor().remove(hash, old);
+                    _ = model.remove(hash);
+                }
+            } else {
+                try index.editor().insert(hash, location);
+                try model.put(index.gpa, hash, location);
+            }
+            if (step % 1000 == 999) try index.commit(step);
+        }
+        try index.commit(1_000_000);
+        var entries = model.iterator();
+        while (entries.next()) |entry| try index.expect(entry.key_ptr.*, entry.value_ptr.*, true);
+        for (0..1000) |_| {
+            const hash = random.int(u64) & mask;
+            if (!model.contains(hash)) try index.expect(hash, 1, false);
+        }
+    }
+}
+
+test "different keys may have the same hash" {
+    var index: TestIndex = .{ .gpa = std.testing.allocator };
+    try index.open();
+    defer index.close();
+    for (1..6) |location| try index.editor().insert(42, location);
+    try index.editor().remove(42, 3);
+    try index.commit(2);
+    for (1..6) |location| try index.expect(42, location, location != 3);
+}
