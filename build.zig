@@ -269,18 +269,38 @@ fn addTestStep(context: Context) void {
     const step = b.step("test", "Run every Zig test and check the formatting");
     step.dependOn(&b.addFmt(.{ .paths = zigPaths(b), .check = true }).step);
 
-    const optimize = context.optimize_test;
-    const core = createCore(b, context.target, context.kernels, optimize);
+    const core = createTestCore(context, context.optimize_test);
     addTest(context, step, "core", core);
     addTest(context, step, "c_api", createBoundary(b, "zig/c_api.zig", core));
+    const options = b.addOptions();
+    options.addOption(u32, "scale", b.option(
+        u32,
+        "crash-scale",
+        "How many times as many crashes the crash tests try (default: 1, about a minute)",
+    ) orelse 1);
+    // Crash tests open some hundred thousand files, which takes too long without optimization.
+    const core_safe = createTestCore(context, .ReleaseSafe);
     for (zigFilesIn(b, "test/zig")) |path| {
-        addTest(context, step, std.fs.path.stem(path), b.createModule(.{
+        const name = std.fs.path.stem(path);
+        const imported = if (std.mem.startsWith(u8, name, "crash")) core_safe else core;
+        addTest(context, step, name, b.createModule(.{
             .root_source_file = b.path(path),
             .target = context.target,
-            .optimize = optimize,
-            .imports = &.{.{ .name = "vectorlite", .module = core }},
+            .optimize = imported.optimize,
+            .imports = &.{
+                .{ .name = "vectorlite", .module = imported },
+                .{ .name = "crash_options", .module = options.createModule() },
+            },
         }));
     }
+}
+
+/// With its debug information: a failed test shows where, and the optimizing backend of Zig 0.16.0
+/// dies of a module without it inside of a test that has it.
+fn createTestCore(context: Context, optimize: std.builtin.OptimizeMode) *Build.Module {
+    const core = createCore(context.b, context.target, context.kernels, optimize);
+    core.strip = false;
+    return core;
 }
 
 fn addTest(context: Context, step: *Build.Step, name: []const u8, module: *Build.Module) void {
