@@ -283,7 +283,7 @@ fn addTestStep(context: Context) void {
     for (zigFilesIn(b, "test/zig")) |path| {
         const name = std.fs.path.stem(path);
         const imported = if (std.mem.startsWith(u8, name, "crash")) core_safe else core;
-        addTest(context, step, name, b.createModule(.{
+        const module = b.createModule(.{
             .root_source_file = b.path(path),
             .target = context.target,
             .optimize = imported.optimize,
@@ -291,7 +291,12 @@ fn addTestStep(context: Context) void {
                 .{ .name = "vectorlite", .module = imported },
                 .{ .name = "crash_options", .module = options.createModule() },
             },
-        }));
+        });
+        // A test compares the document with the declarations.
+        module.addAnonymousImport("file-format.md", .{
+            .root_source_file = b.path("docs/file-format.md"),
+        });
+        addTest(context, step, name, module);
     }
 }
 
