@@ -2,8 +2,8 @@
 //! either a valid database or a file that is still recognised as an unfinished one.
 //!
 //! Order: empty root slot, header copy, sync; header, sync. Only with its first page is the file a
-//! database, so a file whose first page is still zero and that is no longer than a new file is
-//! begun again.
+//! database, so a file whose first page is still zero, that is no longer than a new file and has no
+//! commit is begun again.
 
 const std = @import("std");
 const os = @import("os/os.zig");
@@ -22,6 +22,9 @@ pub const Context = struct {
     may_write: bool,
     busy_timeout_ms: u32,
 };
+
+/// Of the empty state that a new file begins with.
+const first_transaction = 1;
 
 const Found = union(enum) { header: format.Header, unfinished, foreign, newer: u16 };
 
@@ -74,8 +77,21 @@ fn look(context: Context) Error!Found {
         err,
         "looking at the file",
     );
-    if (is_blank and stat.length <= format.pageOffset(format.initial_pages)) return .unfinished;
-    return readHeader(context, format.header_copy_page, &page);
+    const copy = try readHeader(context, format.header_copy_page, &page);
+    const is_new = is_blank and stat.length <= format.pageOffset(format.initial_pages);
+    if (!is_new) return copy;
+    return if (copy == .header and try hasCommits(context)) copy else .unfinished;
+}
+
+/// A first page that never reached the device, because its sync failed, does not make a file new:
+/// whoever opened it in the same boot has seen the page, and may have committed.
+fn hasCommits(context: Context) Error!bool {
+    const slots = roots.Slots.read(context.file) catch |err| return context.diagnostics.failOs(
+        err,
+        "reading the root slots",
+    );
+    const newest = slots.newestDurable() orelse return false;
+    return newest.root.transaction_id > first_transaction;
 }
 
 fn readHeader(context: Context, page: u32, bytes: *align(8) [format.slot_bytes]u8) Error!Found {
@@ -114,7 +130,7 @@ fn create(context: Context) Error!format.Header {
         std.mem.asBytes(&header)[0..@offsetOf(format.Header, "checksum")],
     );
     var root: format.Root = .{
-        .transaction_id = 1,
+        .transaction_id = first_transaction,
         .durable_sequence = 0,
         .kind = .durable,
         .collection_count = 0,
