@@ -52,6 +52,8 @@ pub const WriteSession = struct {
     words: ?roots.Watch.Words = null,
     /// The checksum of the root that `space` was counted for.
     counted_for: ?[16]u8 = null,
+    /// The checksum of the durable root that this session saw reach the device.
+    synced: ?[16]u8 = null,
     /// Readers hold states that no slot leads to: unused pages are left alone until they are gone.
     is_deferred: bool = false,
     highest_transaction: u64 = 0,
@@ -83,8 +85,7 @@ pub const WriteSession = struct {
         errdefer session.unlock();
         const root = try session.adoptNewest();
         try session.countSpace(&root);
-        const highest = @max(session.highest_transaction, session.slots.highestTransaction());
-        session.highest_transaction = highest + 1;
+        session.nextTransaction();
         session.writer.begin(session.highest_transaction, root.file_pages);
         return root;
     }
@@ -119,7 +120,11 @@ pub const WriteSession = struct {
         if (root.kind == .durable) {
             // Another connection made these commits durable with its own.
             session.volatile_since_ms = 0;
-            return root;
+            if (session.isSynced(&root)) return root;
+            // Its slot may never have been synced: the process died before, or the sync failed.
+            // Writing the slot again could tear the only whole one, so the state gets another.
+            session.nextTransaction();
+            root.transaction_id = session.highest_transaction;
         }
         const was_counted = if (session.counted_for) |counted| std.mem.eql(
             u8,
@@ -129,6 +134,17 @@ pub const WriteSession = struct {
         try session.publishDurable(&root);
         if (was_counted) session.counted_for = root.checksum;
         return root;
+    }
+
+    fn isSynced(session: *const WriteSession, root: *const Root) bool {
+        const synced = session.synced orelse return false;
+        return std.mem.eql(u8, &synced, &root.checksum);
+    }
+
+    /// An id that no slot mentions.
+    fn nextTransaction(session: *WriteSession) void {
+        const highest = session.slots.highestTransaction();
+        session.highest_transaction = @max(session.highest_transaction, highest) + 1;
     }
 
     pub fn hasVolatileCommits(session: *const WriteSession) bool {
@@ -170,6 +186,7 @@ pub const WriteSession = struct {
         roots.write(session.file, slot, root) catch |err| return session.poison(err);
         session.file.sync() catch |err| return session.poison(err);
         session.slots.roots[slot] = root.*;
+        session.synced = root.checksum;
         session.clearVolatile();
         session.volatile_since_ms = 0;
         session.writer.written_bytes = 0;

@@ -44,8 +44,8 @@ fn explore(rig: *Rig, base: *const Base, sequence: []const Step) anyerror!void {
     try rig.settle();
 }
 
-/// The steps, with the process killed in each write of the last; a second process comes back, adopts
-/// what is there, and power fails in that.
+/// The steps, with the process killed in each write of the last; a second process comes back,
+/// adopts what is there, and power fails in that.
 fn exploreKills(rig: *Rig, base: *const Base, sequence: []const Step) anyerror!void {
     errdefer |err| tell(rig, sequence, err);
     var kill_at: u64 = 0;

@@ -25,7 +25,8 @@ pub fn readSlots(bytes: []const u8) [format.slot_count]?Root {
         if (bytes.len < offset + format.slot_bytes) continue;
         const content = bytes[offset..][0..format.slot_bytes];
         const root = std.mem.bytesToValue(Root, content);
-        const kind: format.RootKind = if (index < format.durable_slot_count) .durable else .@"volatile";
+        const is_durable = index < format.durable_slot_count;
+        const kind: format.RootKind = if (is_durable) .durable else .@"volatile";
         if (root.magic != format.root_magic or root.kind != kind) continue;
         if (!std.mem.eql(u8, &root.checksum, &slotChecksum(content))) continue;
         slot.* = root;
@@ -129,7 +130,8 @@ pub const Inspector = struct {
         }
         for (page..page + count) |number| {
             if (inspector.owned.isSet(number)) {
-                return inspector.unsound("one page used twice", format.pageOffset(@intCast(number)));
+                const offset = format.pageOffset(@intCast(number));
+                return inspector.unsound("one page used twice", offset);
             }
             inspector.owned.set(number);
         }
@@ -176,7 +178,7 @@ pub const Inspector = struct {
         var live: u64 = 0;
         for (inspector.segments.items) |rows| live += rows.live.count();
         if (live > 0) {
-            return inspector.unsound("a live row without an entry in the index", format.pageOffset(ref.page));
+            return inspector.unsound("a live row that is not indexed", format.pageOffset(ref.page));
         }
         if (inspector.indexed != page.live_rows) {
             return inspector.unsound("a wrong count of live rows", format.pageOffset(ref.page));
@@ -233,7 +235,7 @@ pub const Inspector = struct {
             for (0..format.tombstone_rows_per_page) |bit| {
                 if (marks.bits[bit / 8] >> @intCast(bit % 8) & 1 == 0) continue;
                 const number = block * format.tombstone_rows_per_page + bit;
-                if (number >= disk.rows) return inspector.unsound("a dead row that never was", extent);
+                if (number >= disk.rows) return inspector.unsound("a dead row of none", extent);
                 live.unset(number);
                 dead += 1;
             }
@@ -282,7 +284,9 @@ pub const Inspector = struct {
         const offset = format.pageOffset(ref.page);
         if (found.header.depth != prefix_bits) return inspector.unsound("a wrong depth", offset);
         for (found.hashes[0..found.header.count], 0..) |hash, i| {
-            if (i > 0 and found.hashes[i - 1] > hash) return inspector.unsound("a bucket without order", offset);
+            if (i > 0 and found.hashes[i - 1] > hash) {
+                return inspector.unsound("a bucket without order", offset);
+            }
             if (prefix_bits > 0 and (hash ^ prefix) >> @intCast(64 - @as(u8, prefix_bits)) != 0) {
                 return inspector.unsound("a hash in the wrong bucket", offset);
             }
@@ -301,7 +305,7 @@ pub const Inspector = struct {
         } else return inspector.unsound("an entry of no segment", 0);
         const disk = &rows.segment;
         if (location.row >= disk.rows or !rows.live.isSet(location.row)) {
-            return inspector.unsound("an entry of a row that is dead or named twice", location.toInt());
+            return inspector.unsound("an entry of a dead row, or a second one", location.toInt());
         }
         rows.live.unset(location.row);
         inspector.indexed += 1;
@@ -350,7 +354,8 @@ pub const Inspector = struct {
         const metadata = inspector.bytes[key_end..metadata_end];
         const sum = std.hash.XxHash3.hash(seed, inspector.bytes[at + @sizeOf(u64) .. key_end]);
         if (sum != header.checksum) return inspector.unsound("a damaged record", at);
-        if (metadata.len > 0 and std.hash.XxHash3.hash(seed, metadata) != header.metadata_checksum) {
+        const metadata_sum = std.hash.XxHash3.hash(seed, metadata);
+        if (metadata.len > 0 and metadata_sum != header.metadata_checksum) {
             return inspector.unsound("damaged metadata", key_end);
         }
         const expected = std.crypto.auth.siphash.SipHash64(1, 3).toInt(key, &inspector.hash_key);

@@ -1,5 +1,5 @@
-//! The crash engine: it runs a workload on a simulated disk, and wherever the power may fail it builds
-//! the disks that could be left behind, opens each of them and asks the oracles.
+//! The crash engine: it runs a workload on a simulated disk, and wherever the power may fail it
+//! builds the disks that could be left behind, opens each of them and asks the oracles.
 //!
 //! (a) The file is whole, to the engine and to a reader that shares nothing with it. (b) What it
 //! holds is a state of the trace: with `full` durability nothing acknowledged is missing, otherwise
@@ -75,6 +75,9 @@ pub const Rig = struct {
     volatile_since: u64 = 0,
     /// An oracle that knows no fault any more (a failed sync leaves older roots damaged).
     had_fault: bool = false,
+    /// The newest durable root may not be durable: its writer died before its second sync. So one
+    /// root that the medium still has is not kept, the oldest.
+    had_kill: bool = false,
     /// Roots of snapshots that are open on this disk.
     pinned: std.ArrayList(vl.format.Root) = .empty,
     snapshots: std.ArrayList(OpenSnapshot) = .empty,
@@ -87,6 +90,12 @@ pub const Rig = struct {
     /// Calls of the write hook; `kill_at` kills the process in that one.
     writes: u64 = 0,
     kill_at: ?u64 = null,
+    /// A sync that is about to fail, after so many that do not.
+    failing_sync: ?FailingSync = null,
+    /// How many outcomes that one had.
+    sync_outcomes: u64 = 0,
+    /// Acknowledged volatile commits may be gone: a sync failed.
+    may_go_back: bool = false,
     /// Crashes are tried inside the calls. Off while the base state is prepared.
     exploring: bool = false,
     failure: ?anyerror = null,
@@ -94,15 +103,21 @@ pub const Rig = struct {
     /// Of the connections to an image, which are many.
     arena: std.heap.ArenaAllocator,
 
+    const FailingSync = struct { after: u64, kill: bool };
     const State = struct { digest: Digest, rows: Contents };
-    const OpenSnapshot = struct { snapshot: *vl.Snapshot, collection: *vl.Collection, digest: Digest };
+    const OpenSnapshot = struct {
+        snapshot: *vl.Snapshot,
+        collection: *vl.Collection,
+        digest: Digest,
+    };
 
     const Protected = struct {
         slots_hash: u64 = 0,
         pinned_count: usize = 0,
         durable: std.ArrayList(Range) = .empty,
         @"volatile": std.ArrayList(Range) = .empty,
-        newest_durable_slot: ?u32 = null,
+        /// The newest root, and the newest durable one.
+        newest_slots: [2]?u32 = @splat(null),
     };
 
     pub fn create(settings: Settings, content: ?[]const u8, lives: u32) !*Rig {
@@ -158,14 +173,16 @@ pub const Rig = struct {
         rig.rewrites.clearRetainingCapacity();
     }
 
-    /// After the process was killed: another one finds everything that was acknowledged, and the call
-    /// that was under way either whole or not at all. Power may still be lost.
+    /// After the process was killed: another one finds everything that was acknowledged, and the
+    /// call that was under way either whole or not at all. Power may still be lost.
     pub fn comeBack(rig: *Rig) !void {
-        std.debug.assert(!rig.client.process.alive);
         rig.kill_at = null;
+        const exploring = rig.exploring;
         rig.clear();
+        rig.exploring = exploring;
         const found = try rig.inspectDisk(false);
-        const state = for (rig.trace.items[rig.acknowledged..], rig.acknowledged..) |state, index| {
+        const lowest = if (rig.may_go_back) rig.durable else rig.acknowledged;
+        const state = for (rig.trace.items[lowest..], lowest..) |state, index| {
             if (state.digest.eql(found)) break index;
         } else return error.StateLost;
         const rows = try rig.trace.items[state].rows.clone();
@@ -177,6 +194,8 @@ pub const Rig = struct {
         }
         rig.acknowledged = state;
         rig.has_volatile = false;
+        rig.may_go_back = false;
+        rig.had_kill = true;
         rig.counts.kills += 1;
         try rig.newClient();
         try rig.open();
@@ -199,6 +218,9 @@ pub const Rig = struct {
         rig.durable = 0;
         rig.has_volatile = false;
         rig.had_fault = false;
+        rig.had_kill = false;
+        rig.may_go_back = false;
+        rig.failing_sync = null;
         rig.failure = null;
         rig.writes = 0;
         rig.kill_at = null;
@@ -292,7 +314,7 @@ pub const Rig = struct {
     pub fn reopen(rig: *Rig) !void {
         try rig.closeSnapshots();
         rig.client.close();
-        if (rig.client.process.alive) {
+        if (rig.client.process.alive and !rig.may_go_back) {
             rig.durable = rig.acknowledged;
             rig.has_volatile = false;
         }
@@ -388,8 +410,23 @@ pub const Rig = struct {
 
     fn onSync(context: ?*anyopaque) void {
         const rig = of(context);
+        rig.beforeFailingSync() catch |err| rig.fail(err);
         if (!rig.exploring or rig.failure != null) return;
         rig.exploreAll() catch |err| rig.fail(err);
+    }
+
+    fn beforeFailingSync(rig: *Rig) !void {
+        const failing = if (rig.failing_sync) |*found| found else return;
+        const kill = failing.kill;
+        if (failing.after > 0) {
+            failing.after -= 1;
+            return;
+        }
+        if (kill) rig.client.process.kill();
+        rig.failing_sync = null;
+        var possible = try rig.disk.crashes(.{ .garbage = false });
+        defer possible.deinit();
+        rig.sync_outcomes = possible.count();
     }
 
     fn fail(rig: *Rig, err: anyerror) void {
@@ -465,7 +502,7 @@ pub const Rig = struct {
 
     /// `rig` is the disk that a crash of `source` left: any state from `lowest` on is right.
     fn checkImage(rig: *Rig, source: *const Rig, lowest: usize) !void {
-        const found = try rig.inspectDisk(!source.had_fault);
+        const found = try rig.inspectDisk(!source.had_fault and !source.had_kill);
         const states = source.trace.items;
         const state = for (states[lowest..], lowest..) |state, index| {
             if (state.digest.eql(found)) break index;
@@ -519,6 +556,7 @@ pub const Rig = struct {
             rig.acknowledged += 1;
         }
         rig.had_fault = source.had_fault;
+        rig.had_kill = source.had_kill;
         rig.value_next = source.value_next + 1000;
         rig.key_next = source.key_next + 1000;
         rig.exploring = true;
@@ -531,7 +569,7 @@ pub const Rig = struct {
         rig.exploring = false;
     }
 
-    /// Reads the disk without the engine: the newest root must be whole, and every older durable one.
+    /// Reads the disk without the engine: the newest root must be whole, and the older durable ones.
     pub fn inspectDisk(rig: *Rig, every_root: bool) !Digest {
         const bytes = rig.disk.bytes();
         const header = inspector_module.readHeader(bytes) orelse {
@@ -543,14 +581,17 @@ pub const Rig = struct {
         };
         var inspector: Inspector = .{ .gpa = gpa, .bytes = bytes, .hash_key = header.hash_key };
         defer inspector.deinit();
-        errdefer |err| if (err == error.Unsound) {
-            rig.say("{s} at {d}", .{ inspector.problem, inspector.offset });
-        };
+        var of_transaction = newest.transaction_id;
+        errdefer |err| if (err == error.Unsound) rig.say("{s} at {d}, transaction {d} of {d}", .{
+            inspector.problem, inspector.offset, of_transaction, newest.transaction_id,
+        });
+        const found = try inspector.inspect(&newest);
         if (every_root) for (slots) |maybe| {
             const root = maybe orelse continue;
+            of_transaction = root.transaction_id;
             if (root.kind == .durable) _ = try inspector.inspect(&root);
         };
-        return inspector.inspect(&newest);
+        return found;
     }
 
     // The order of writes.
@@ -562,11 +603,11 @@ pub const Rig = struct {
         try rig.learnProtected();
         rig.counts.writes_watched += 1;
         const end = offset + len;
-        if (rig.protected.newest_durable_slot) |slot| {
-            const at = vl.roots.slotOffset(slot);
-            if (offset < at + vl.format.slot_bytes and at < end) {
-                try rig.expectRewrite(at, at + vl.format.slot_bytes);
-            }
+        for (rig.protected.newest_slots) |maybe| {
+            const at = vl.roots.slotOffset(maybe orelse continue);
+            const slot_end = at + vl.format.slot_bytes;
+            if (offset >= slot_end or at >= end or rig.had_fault) continue;
+            try rig.expectRewrite(at, slot_end);
         }
         for (rig.protected.durable.items) |range| {
             if (range.start >= end or offset >= range.end) continue;
@@ -618,11 +659,11 @@ pub const Rig = struct {
         const slots = inspector_module.readSlots(bytes);
         known.durable.clearRetainingCapacity();
         known.@"volatile".clearRetainingCapacity();
-        known.newest_durable_slot = null;
+        known.newest_slots = @splat(null);
         var inspector: Inspector = .{ .gpa = gpa, .bytes = bytes, .hash_key = header.hash_key };
         defer inspector.deinit();
         const newest = inspector_module.newest(&slots, rig.disk.boot_id) orelse return;
-        const newest_durable = inspector_module.newest(&slots, null);
+        const newest_durable = inspector_module.newest(&slots, null) orelse return;
         for (slots, 0..) |maybe, slot| {
             const root = maybe orelse continue;
             if (!inspector_module.isBelievable(&root, rig.disk.boot_id)) continue;
@@ -635,10 +676,8 @@ pub const Rig = struct {
                 rig.say("{s} at {d} in slot {d}", .{ inspector.problem, inspector.offset, slot });
                 return err;
             };
-            if (newest_durable) |durable| {
-                const is_newest = durable.transaction_id == root.transaction_id;
-                if (is_durable and is_newest) known.newest_durable_slot = @intCast(slot);
-            }
+            if (std.meta.eql(newest, root)) known.newest_slots[0] = @intCast(slot);
+            if (std.meta.eql(newest_durable, root)) known.newest_slots[1] = @intCast(slot);
         }
         inspector.ranges = &known.durable;
         for (rig.pinned.items) |*root| _ = try inspector.inspect(root);
