@@ -8,8 +8,8 @@
  * - ordered: survives a crash of the process at once, and a power cut may take the last writes but
  *   never harms the file. VectorLite `normal`, lmdb as it comes (it returns at the commit and syncs
  *   behind it), SQLite in WAL with `synchronous = NORMAL`.
- * - unsynced: nothing is synced before a flush or the close. VectorLite `none`, where the file stays
- *   whole, and lmdb with `noSync`, where a power cut may damage it.
+ * - unsynced: nothing is synced before a flush or the close. VectorLite `none`, where the file
+ *   stays whole, and lmdb with `noSync`, where a power cut may damage it.
  *
  * lmdb's `put` collects the writes of one turn of the event loop and commits them together on
  * another thread; its time here runs until the last promise is resolved.

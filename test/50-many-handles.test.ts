@@ -105,7 +105,7 @@ describe("several processes", () => {
     }
   });
 
-  test("wait for each other up to busyTimeout, then say ERR_LOCKED; readers never wait", async () => {
+  test("wait for each other up to busyTimeout, then say ERR_LOCKED; reads never wait", async () => {
     const path = temporaryPath();
     using db = new Database(path, { busyTimeout: 100 });
     const docs = db.collection("docs", { dimension: 2 });

@@ -183,6 +183,7 @@ promise(
   project.readmeSnippets,
   [
     { "README.md": "```ts\nconst a = 1;\n```\n" },
+    { "README.md": "```js\nconst a = 1;\n```\n" },
     { "README.md": "<!-- from examples/a.ts -->\n```ts\nc;\n```\n", "examples/a.ts": "b;\n" },
     { "README.md": "<!-- from examples/a.ts#no -->\n```ts\nb;\n```\n", "examples/a.ts": example },
   ],
@@ -201,6 +202,16 @@ promise(
   project.oneTitle,
   [{ "docs/a.md": "# One\n\n# Two\n" }, { "docs/a.md": "## None\n" }],
   [{ "docs/a.md": "# One\n\n```sh\n# a comment\n```\n\n## Part\n" }],
+);
+
+promise(
+  "links between documents lead somewhere",
+  project.linksLead,
+  [{ "docs/a.md": "[x](b.md)" }, { "docs/a.md": "[x](../zig/)", "docs/zig/b.zig": "" }],
+  [
+    { "docs/a.md": "[x](../LICENSE) [y](../zig/#part)", "zig/b.zig": "", LICENSE: "" },
+    { "README.md": "[x](https://example.org) [y](#part) [z](docs/a.md#part)", "docs/a.md": "" },
+  ],
 );
 
 promise(

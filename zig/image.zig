@@ -182,5 +182,6 @@ test "chunks are mapped once they are hot, and given back beyond the budget" {
     for (0..Image.hot_touches + 1) |_| try image.copy(7 * Image.chunk_bytes + 5, &out);
     try std.testing.expectEqual(@as(u8, 8), out[0]);
     try std.testing.expect(image.mappedBytes() <= 3 * Image.chunk_bytes);
-    try std.testing.expectError(error.InputOutput, image.copy(chunk_count * Image.chunk_bytes, &out));
+    const end = chunk_count * Image.chunk_bytes;
+    try std.testing.expectError(error.InputOutput, image.copy(end, &out));
 }

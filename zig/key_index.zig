@@ -391,7 +391,7 @@ const TestIndex = struct {
 };
 
 test "what was inserted is found, what was removed is not, however the hashes are spread" {
-    // Uniform hashes; hashes that differ in their low bits only, which need every level; few hashes.
+    // Uniform hashes; hashes that differ in their low bits only, which need every level; few ones.
     for ([_]u64{ std.math.maxInt(u64), 0xFFFF, 0xFFFF_0000_0000_03FF }) |mask| {
         var index: TestIndex = .{ .gpa = std.testing.allocator };
         try index.open();

@@ -31,7 +31,8 @@ const zigLayers: readonly Layer[] = [
   layer(
     "structures",
     "zig",
-    "key_index page_array collection_state rows reach view adoption write_session transaction appender",
+    "key_index page_array collection_state rows reach view adoption write_session transaction " +
+      "appender",
   ),
   layer("product", "zig", "search entries collection database snapshot backup vectorlite"),
   layer("boundary", "zig", "c_api c_api/* abi_gen"),

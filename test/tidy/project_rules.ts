@@ -3,6 +3,7 @@
  * of the machine that it was written on.
  */
 
+import { posix } from "node:path";
 import { eachLine, type Problem, type Rule, type SourceFile } from "./tree.ts";
 
 /** Fenced code blocks of a document, each with the comment line before it. */
@@ -55,7 +56,7 @@ export const readmeSnippets: Rule = (files) =>
     .filter(({ path }) => path === "README.md" || path === "GETTING_STARTED.md")
     .flatMap((document) =>
       snippets(document)
-        .filter(({ language }) => language === "ts" || language === "typescript")
+        .filter(({ language }) => /^(ts|typescript|js|javascript)$/.test(language))
         .flatMap(({ line, source, text }): Problem[] => {
           const at = { path: document.path, line };
           if (source === undefined) {
@@ -78,6 +79,26 @@ export const oneTitle: Rule = (files) =>
       const message = `${titles} titles: a document has exactly one "# Title"`;
       return titles === 1 ? [] : [{ path, line: 0, message }];
     });
+
+/** Links to files and folders of the repository; what one names within a file is not looked for. */
+export const linksLead: Rule = (files) => {
+  const isThere = (path: string): boolean =>
+    files.some((file) => file.path === path || file.path.startsWith(`${path}/`));
+  return files
+    .filter(({ path }) => path.endsWith(".md"))
+    .flatMap((document) =>
+      eachLine([document], (line) => {
+        const lost = [...line.matchAll(/\]\(([^)#\s]+)/g)]
+          .map((match) => match[1] ?? "")
+          .filter((target) => !/^\w+:/.test(target))
+          .find((target) => {
+            const path = posix.join(posix.dirname(document.path), target);
+            return !isThere(path.replace(/\/$/, ""));
+          });
+        return lost === undefined ? undefined : `${lost}: the link leads nowhere; correct it`;
+      }),
+    );
+};
 
 /** The engine's name of a code, where it is not the code's own words. */
 const zigNames: Readonly<Record<string, string>> = {

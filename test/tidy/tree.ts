@@ -28,7 +28,8 @@ const generatedFolders: ReadonlySet<string> = new Set([
   ...[".git", ".zig-cache", "coverage", "dist", "node_modules", "platforms"],
   ...["results", "zig-out", "zig-pkg"],
 ]);
-const textNames: RegExp = /(\.(ts|mjs|zig|md|json|lock|toml|yml|sh)|\/run|rc|\..*(config|attr).*)$/;
+const textNames: RegExp =
+  /(\.(ts|mjs|zig|md|json|lock|toml|yml|sh)|\/run|LICENSE|rc|\..*(config|attr).*)$/;
 
 /** Every text file of the repository; what builds write is left out. */
 export function readTree(): SourceFile[] {
