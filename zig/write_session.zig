@@ -50,6 +50,8 @@ pub const WriteSession = struct {
     /// The slots as of the last time this session held the lock.
     slots: roots.Slots = .{},
     words: ?roots.Watch.Words = null,
+    /// `slots` is what the file has: set under the lock, gone with it.
+    slots_are_read: bool = false,
     /// The checksum of the root that `space` was counted for.
     counted_for: ?[16]u8 = null,
     /// The checksum of the durable root that this session saw reach the device.
@@ -248,7 +250,8 @@ pub const WriteSession = struct {
 
     fn unlock(session: *WriteSession) void {
         // Read before the lock is given up, so that no later commit is mistaken for a known one.
-        session.words = session.watch.words();
+        session.words = if (session.slots_are_read) session.watch.words() else null;
+        session.slots_are_read = false;
         session.file.unlock(.writer, .{ .start = format.lock_writer, .len = 1 });
     }
 
@@ -272,6 +275,7 @@ pub const WriteSession = struct {
             session.slots = roots.Slots.read(session.file) catch |err|
                 return session.diagnostics.failOs(err, "reading the root slots");
         }
+        session.slots_are_read = true;
         const newest = session.slots.newest(session.boot_id) orelse return session.noRoot();
         if (newest.root.file_pages > session.writer.physical_pages) return session.truncated(
             &newest.root,
