@@ -143,6 +143,13 @@ pub const FreeSpace = struct {
         space.free_count += run.count;
     }
 
+    /// Takes back a growth: the pages from `file_pages` on, all of them free, do not exist.
+    pub fn shrink(space: *FreeSpace, file_pages: u32) void {
+        std.debug.assert(file_pages <= space.file_pages);
+        space.setUsed(file_pages, space.file_pages - file_pages);
+        space.file_pages = file_pages;
+    }
+
     pub fn addPending(space: *FreeSpace, pending: Pending) Error!void {
         std.debug.assert(pending.born < pending.freed);
         try space.pending.append(space.gpa, pending);

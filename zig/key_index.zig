@@ -360,7 +360,7 @@ const TestIndex = struct {
             .diagnostics = &index.diagnostics,
             .physical_pages = 0,
         };
-        index.writer.begin(1, format.initial_pages);
+        index.writer.begin(1);
     }
 
     fn close(index: *TestIndex) void {
@@ -379,7 +379,7 @@ const TestIndex = struct {
         index.editor().seal();
         try index.writer.writeOut();
         index.writer.commit();
-        index.writer.begin(transaction_id, index.space.file_pages);
+        index.writer.begin(transaction_id);
     }
 
     fn expect(index: *TestIndex, hash: u64, location: u64, is_there: bool) !void {

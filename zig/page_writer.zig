@@ -58,7 +58,7 @@ pub const PageWriter = struct {
     /// written.
     physical_pages: u32,
     transaction_id: u64 = 0,
-    /// `file_pages` of the root that the transaction started from.
+    /// Pages that `space` counted when the transaction started.
     base_pages: u32 = 0,
     dirty: std.AutoHashMapUnmanaged(u32, *DirtyPage) = .empty,
     /// Pages of earlier transactions, to be used again: allocating costs more than the copy.
@@ -80,16 +80,18 @@ pub const PageWriter = struct {
         writer.* = undefined;
     }
 
-    pub fn begin(writer: *PageWriter, transaction_id: u64, file_pages: u32) void {
+    pub fn begin(writer: *PageWriter, transaction_id: u64) void {
         std.debug.assert(writer.dirty.count() == 0 and writer.taken.items.len == 0);
         writer.transaction_id = transaction_id;
-        writer.base_pages = file_pages;
+        writer.base_pages = writer.space.file_pages;
     }
 
     /// What the transaction took is free again; nothing that it left was touched.
     pub fn rollback(writer: *PageWriter) void {
         writer.forgetDirty();
         for (writer.taken.items) |run| writer.space.release(run);
+        // On a full disk the file may not have them, and nothing that fits could be written.
+        writer.space.shrink(writer.base_pages);
         writer.taken.clearRetainingCapacity();
         writer.left.clearRetainingCapacity();
     }

@@ -88,7 +88,7 @@ pub const WriteSession = struct {
         const root = try session.adoptNewest();
         try session.countSpace(&root);
         session.nextTransaction();
-        session.writer.begin(session.highest_transaction, root.file_pages);
+        session.writer.begin(session.highest_transaction);
         return root;
     }
 

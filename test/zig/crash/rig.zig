@@ -84,6 +84,8 @@ pub const Rig = struct {
     protected: Protected = .{},
     rewrites: std.ArrayList(Rewrite) = .empty,
     counts: Counts = .{},
+    /// Of the connections to this disk.
+    client_gpa: std.mem.Allocator = gpa,
     prng: std.Random.DefaultPrng,
     value_next: u32 = 1,
     key_next: u32 = 1000,
@@ -231,7 +233,7 @@ pub const Rig = struct {
     /// A connection of a new process, not opened yet.
     pub fn newClient(rig: *Rig) !void {
         rig.client = .{
-            .gpa = gpa,
+            .gpa = rig.client_gpa,
             .process = try rig.disk.process(),
             .options = .{
                 .durability = rig.settings.durability,
@@ -301,6 +303,7 @@ pub const Rig = struct {
 
     fn existing(rig: *Rig) u32 {
         const keys = rig.now.rows.keys();
+        if (keys.len == 0) return 1;
         return keys[rig.prng.random().uintLessThan(usize, keys.len)];
     }
 
@@ -388,10 +391,20 @@ pub const Rig = struct {
         return rig.disk.now_ms - rig.volatile_since >= vl.limits.checkpoint_interval_ms;
     }
 
-    /// A call failed: its transaction may be in the file or not.
     fn refused(rig: *Rig, err: anyerror) anyerror {
         rig.settle() catch |failure| return failure;
         return err;
+    }
+
+    /// A refused write: the model is what it was. Returns what would have been.
+    pub fn retract(rig: *Rig) !?Digest {
+        const rows = try rig.trace.items[rig.acknowledged].rows.clone();
+        rig.now.deinit();
+        rig.now = rows;
+        if (rig.trace.items.len == rig.acknowledged + 1) return null;
+        var refused_state = rig.trace.pop().?;
+        defer refused_state.rows.deinit();
+        return refused_state.digest;
     }
 
     // The crashes.
