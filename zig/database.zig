@@ -203,7 +203,7 @@ pub const Database = struct {
             // What cannot be made durable now stays volatile in the file; the next writer adopts
             // it.
             if (session.hasVolatileCommits() and !session.poisoned) {
-                _ = session.checkpoint() catch {};
+                database.flush() catch {};
             }
         };
         if (database.session) |session| {
@@ -230,11 +230,19 @@ pub const Database = struct {
             .{},
         );
         const session = try database.openSession();
-        const root = try session.checkpoint();
+        const root = try session.checkpoint() orelse return database.commitNothing(session);
         if (root.transaction_id == database.current.root.transaction_id) {
             database.current.root = root;
             database.words = session.words;
         }
+    }
+
+    fn commitNothing(database: *Database, session: *WriteSession) Error!void {
+        try database.begin();
+        database.transaction.?.has_changes = true;
+        session.next_is_durable = true;
+        defer session.next_is_durable = false;
+        return database.commit();
     }
 
     /// Starts the explicit transaction. The write lock is held until `commit` or `rollback`.
@@ -264,6 +272,10 @@ pub const Database = struct {
             .writer = &session.writer,
             .diagnostics = database.diagnostics,
             .working = database.current.clone() catch return database.outOfMemory(),
+        };
+        if (session.is_lost) transaction.sealGrowing() catch |err| {
+            transaction.deinit();
+            return err;
         };
         database.transaction = transaction;
     }

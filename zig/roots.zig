@@ -117,6 +117,19 @@ pub fn clearVolatile(file: os.File) os.Error!void {
     return file.write(slotOffset(format.durable_slot_count), &.{&zeros});
 }
 
+/// Takes both volatile roots back, in one write. Their ids stay known, so that no other state gets
+/// them and the next writer knows that readers may have seen more than it does.
+pub fn disownVolatile(file: os.File, slots: *Slots) os.Error!void {
+    var bytes: [format.page_bytes + format.slot_bytes]u8 = @splat(0);
+    for (slots.roots[format.durable_slot_count..], 0..) |*maybe, index| {
+        const root = if (maybe.*) |*found| found else continue;
+        root.boot_id = @splat(0);
+        seal(root);
+        @memcpy(bytes[index * format.page_bytes ..][0..format.slot_bytes], std.mem.asBytes(root));
+    }
+    return file.write(slotOffset(format.durable_slot_count), &.{&bytes});
+}
+
 /// Tells without a system call whether any slot has changed: one word of each slot's checksum, seen
 /// through a map. It is a hint that saves work; what it says is always confirmed by `Slots.read`.
 pub const Watch = struct {

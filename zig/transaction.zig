@@ -81,6 +81,17 @@ pub const Transaction = struct {
         return copy;
     }
 
+    /// Rows go into new segments from here on: a state that was lost, and is still being read, has
+    /// rows behind the last ones of this state.
+    pub fn sealGrowing(transaction: *Transaction) Error!void {
+        for (0..transaction.working.root.catalogue_len) |index| {
+            const state = try transaction.editable(@intCast(index)) orelse continue;
+            if (!state.has_growing) continue;
+            _ = try transaction.editableSegment(state, state.segment_count - 1);
+            state.has_growing = false;
+        }
+    }
+
     /// Takes over the caller's reference to `identity`, also when it fails.
     pub fn createCollection(
         transaction: *Transaction,

@@ -58,6 +58,11 @@ pub const WriteSession = struct {
     synced: ?[16]u8 = null,
     /// Readers hold states that no slot leads to: unused pages are left alone until they are gone.
     is_deferred: bool = false,
+    /// The next commit is durable whatever the session's durability is.
+    next_is_durable: bool = false,
+    /// There were newer states than the one that the transaction starts from. Whoever reads them
+    /// still has rows behind its last ones, and pages behind its last one.
+    is_lost: bool = false,
     highest_transaction: u64 = 0,
     holds_volatile_guard: bool = false,
     volatile_since_ms: u64 = 0,
@@ -86,6 +91,7 @@ pub const WriteSession = struct {
         try session.acquire();
         errdefer session.unlock();
         const root = try session.adoptNewest();
+        session.is_lost = session.slots.highestTransaction() > root.transaction_id;
         try session.countSpace(&root);
         session.nextTransaction();
         session.writer.begin(session.highest_transaction);
@@ -103,7 +109,8 @@ pub const WriteSession = struct {
     pub fn publish(session: *WriteSession, root: *Root) Error!void {
         root.transaction_id = session.writer.transaction_id;
         root.commit_ms = session.system.wallMs();
-        const is_durable = session.boot_id == null or switch (session.durability) {
+        const must_sync = session.boot_id == null or session.next_is_durable;
+        const is_durable = must_sync or switch (session.durability) {
             .full => true,
             .normal => session.checkpointIsDue(),
             .none => false,
@@ -114,19 +121,18 @@ pub const WriteSession = struct {
         session.unlock();
     }
 
-    /// Makes the newest state durable, whoever committed it. Returns the durable root.
-    pub fn checkpoint(session: *WriteSession) Error!Root {
+    /// Makes the newest state durable, whoever committed it. Returns the durable root; null where
+    /// it is another's durable root, whose slot may never have been synced: its writer died before,
+    /// or the sync failed. Writing that slot again could tear the only whole one, so a durable
+    /// transaction is needed, which may change nothing.
+    pub fn checkpoint(session: *WriteSession) Error!?Root {
         try session.acquire();
         defer session.unlock();
         var root = try session.adoptNewest();
         if (root.kind == .durable) {
             // Another connection made these commits durable with its own.
             session.volatile_since_ms = 0;
-            if (session.isSynced(&root)) return root;
-            // Its slot may never have been synced: the process died before, or the sync failed.
-            // Writing the slot again could tear the only whole one, so the state gets another.
-            session.nextTransaction();
-            root.transaction_id = session.highest_transaction;
+            return if (session.isSynced(&root)) root else null;
         }
         const was_counted = if (session.counted_for) |counted| std.mem.eql(
             u8,
@@ -207,7 +213,7 @@ pub const WriteSession = struct {
     fn poison(session: *WriteSession, err: os.Error) Error {
         session.poisoned = true;
         session.counted_for = null;
-        roots.clearVolatile(session.file) catch {};
+        roots.disownVolatile(session.file, &session.slots) catch {};
         const cause = session.diagnostics.failOs(err, "making a commit durable");
         if (cause == error.NoSpace) return cause;
         return session.diagnostics.fail(
@@ -301,7 +307,8 @@ pub const WriteSession = struct {
             else => return err,
         };
         if (!is_sound) {
-            session.clearVolatile();
+            roots.disownVolatile(session.file, &session.slots) catch |err|
+                return session.diagnostics.failOs(err, "clearing the volatile roots");
             return durable.root;
         }
         var root = orphan;
@@ -376,7 +383,7 @@ pub const WriteSession = struct {
             newest.transaction_id,
         ) catch |err|
             return session.diagnostics.failOs(err, "probing the locks");
-        const file_pages = if (session.is_deferred)
+        const file_pages = if (session.is_deferred and session.is_lost)
             session.writer.physical_pages
         else
             newest.file_pages;

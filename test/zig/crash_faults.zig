@@ -96,8 +96,8 @@ const Run = struct {
         if (std.mem.indexOfScalar(anyerror, run.expected, err) == null) return err;
     }
 
-    /// After the faults: a new process finds what was acknowledged, or where the fate of a commit is
-    /// not known, that or the state before or after; and it can write.
+    /// After the faults: a new process finds what was acknowledged, or where the fate of a commit
+    /// is not known, that or the state before or after; and it can write.
     fn finish(run: *Run, in_doubt: bool) !void {
         const rig = run.rig;
         if (run.isPoisoned()) {
@@ -139,8 +139,7 @@ fn runWithFault(durability: vl.Durability, fault: simulated.Fault, is_slot: bool
         .rig = rig,
         .expected = switch (fault.err) {
             error.NoSpace => &.{error.NoSpace},
-            // A row that cannot be read is called damaged.
-            else => &.{ error.InputOutput, if (fault.call == .read) error.Corrupt else error.InputOutput },
+            else => if (fault.call == .read) &read_errors else &.{error.InputOutput},
         },
     };
     defer run.doubtful.deinit(gpa);
@@ -193,6 +192,9 @@ const Writes = struct {
         writes.are_slots.append(gpa, offset < end and offset + len > first) catch unreachable;
     }
 };
+
+/// A row that cannot be read is called damaged.
+const read_errors = [_]anyerror{ error.InputOutput, error.Corrupt };
 
 const durabilities = [_]vl.Durability{ .full, .normal };
 

@@ -1,6 +1,6 @@
 //! A sync that fails: any part of what was written is on the medium, the system calls all of it
-//! clean, and the cache goes on showing it. The handle must not go on; whoever opens the file again,
-//! in the same boot, must not build on what the medium does not have. Then power fails.
+//! clean, and the cache goes on showing it. The handle must not go on; whoever opens the file
+//! again, in the same boot, must not build on what the medium does not have. Then power fails.
 
 const std = @import("std");
 const vl = @import("vectorlite");

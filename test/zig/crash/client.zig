@@ -102,9 +102,11 @@ pub const Client = struct {
     }
 };
 
+pub const Ways = enum { scan, every_way };
+
 /// The digest of a collection: by a scan, and in the other case every row is also asked for by its
 /// key and found by a search.
-pub fn readEverything(collection: *vl.Collection, ways: enum { scan, every_way }) !Digest {
+pub fn readEverything(collection: *vl.Collection, ways: Ways) !Digest {
     const dimension = contents.dimension;
     var out: [contents.metadata_bytes_max + 4096]u8 = undefined;
     var vectors: [64 * dimension]f32 = undefined;

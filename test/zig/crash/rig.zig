@@ -582,7 +582,7 @@ pub const Rig = struct {
         rig.exploring = false;
     }
 
-    /// Reads the disk without the engine: the newest root must be whole, and the older durable ones.
+    /// Reads the disk without the engine: the newest root must be whole, and older durable ones.
     pub fn inspectDisk(rig: *Rig, every_root: bool) !Digest {
         const bytes = rig.disk.bytes();
         const header = inspector_module.readHeader(bytes) orelse {
