@@ -1,0 +1,149 @@
+/**
+ * The main job: real texts are split, embedded once, and answered from the cache ever after.
+ *
+ *     bun examples/quickstart.ts                      this project's own documentation
+ *     bun examples/quickstart.ts notes.md book.txt    any text files
+ *     bun examples/quickstart.ts --ask "how durable is it?"
+ *
+ * With OPENAI_API_KEY set the vectors are OpenAI's; without it they come from a small embedder that
+ * works offline (hashing-embedder.ts). Run it twice: the second time nothing is embedded. In a
+ * terminal it goes on to answer what you type.
+ */
+
+import { readdirSync, readFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, relative } from "node:path";
+import { createInterface } from "node:readline/promises";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+import { EmbedCache } from "vectorlite";
+import { hashingEmbedder, hashingModel } from "./hashing-embedder.ts";
+import { openaiEmbedder, openaiModel } from "./openai-embedder.ts";
+
+type Embed = (
+  texts: readonly string[],
+) => readonly (Float32Array | number[])[] | Promise<readonly (Float32Array | number[])[]>;
+
+const dimension = 1536;
+const print = (line = ""): void => void process.stdout.write(`${line}\n`);
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    ask: { type: "string", multiple: true },
+    cache: { type: "string" },
+  },
+});
+
+const questions = values.ask ?? [
+  "What does a power loss cost?",
+  "How do several processes share one file?",
+  "What happens with a vector of the wrong dimension?",
+];
+
+async function main(): Promise<void> {
+  const apiKey = process.env["OPENAI_API_KEY"];
+  const model = apiKey ? openaiModel : hashingModel;
+  const embed: Embed = apiKey ? openaiEmbedder(apiKey, dimension) : hashingEmbedder(dimension);
+  const owner = process.getuid?.() ?? "";
+  const path = values.cache ?? join(tmpdir(), `vectorlite-quickstart-${model}-${owner}.cache`);
+
+  const files = positionals.length > 0 ? positionals : documentation();
+  const chunks = files.flatMap((file) => split(readFileSync(file, "utf8")));
+  if (chunks.length === 0) throw new Error(`There is no text in ${files.join(", ")}.`);
+  print(`${files.length} files, ${chunks.length} pieces of text`);
+  print(
+    apiKey
+      ? `Embedder: ${model} of OpenAI`
+      : `Embedder: ${model}, offline; it compares words, not meaning (set OPENAI_API_KEY for more)`,
+  );
+
+  using cache = new EmbedCache({ path, dimension, model });
+  await fill(cache, chunks, embed);
+  for (const question of questions) await answer(cache, embed, question);
+  if (process.stdin.isTTY && values.ask === undefined) await converse(cache, embed);
+}
+
+/** Embeds what is new, and says what was saved. */
+async function fill(cache: EmbedCache, chunks: readonly string[], embed: Embed): Promise<void> {
+  let computed = 0;
+  let embedding = 0;
+  const started = performance.now();
+  const vectors = await cache.getOrComputeMany(chunks, async (missing) => {
+    const before = performance.now();
+    const made = await embed(missing);
+    embedding = performance.now() - before;
+    computed = missing.length;
+    return made;
+  });
+  cache.flush();
+  const total = performance.now() - started;
+  const distinct = new Set(chunks).size;
+  const saved = chunks.filter((_, index) => vectors[index] !== undefined).length - computed;
+  print(`Embedded now: ${computed} in ${embedding.toFixed(0)} ms`);
+  print(
+    `From the cache: ${distinct - computed} of ${distinct}; stored and read in ` +
+      `${(total - embedding).toFixed(1)} ms; ${saved} embeddings saved`,
+  );
+  const { fileSize, records } = cache.stats();
+  const megabytes = (fileSize / 1e6).toFixed(1);
+  print(`The file: ${records} vectors of ${dimension} dimensions, ${megabytes} MB`);
+}
+
+/** The closest piece of text if there is one that is close, and the three nearest. */
+async function answer(cache: EmbedCache, embed: Embed, question: string): Promise<void> {
+  const [query] = await embed([question]);
+  if (query === undefined) return;
+  const started = performance.now();
+  const similar = cache.findSimilar(query, { threshold: 0.25 });
+  const hits = cache.search(query, { k: 3 });
+  const elapsed = (performance.now() - started).toFixed(2);
+  print(`\n? ${question}   (${elapsed} ms)`);
+  print(similar ? `  ${similar.key.replaceAll("\n", "\n  ")}` : "  Nothing is close to that.");
+  for (const { key, score } of hits) {
+    print(`  ${score.toFixed(3)}  ${key.replaceAll(/\s+/g, " ").slice(0, 80)}`);
+  }
+}
+
+async function converse(cache: EmbedCache, embed: Embed): Promise<void> {
+  const terminal = createInterface({ input: process.stdin, output: process.stdout });
+  print("\nAsk something; an empty line ends.");
+  for (;;) {
+    const question = (await terminal.question("\n? ")).trim();
+    if (question === "") break;
+    await answer(cache, embed, question);
+  }
+  terminal.close();
+}
+
+/** The documentation of this project, found from where this file lies. */
+function documentation(): string[] {
+  const root = fileURLToPath(new URL("..", import.meta.url));
+  const folders = [".", "docs", "docs/decisions", "zig", "bench", "test"];
+  return folders.flatMap((folder) => {
+    try {
+      const names = readdirSync(join(root, folder)).filter((name) => name.endsWith(".md"));
+      return names.map((name) => relative(process.cwd(), join(root, folder, name)));
+    } catch {
+      return [];
+    }
+  });
+}
+
+/** Paragraphs, the short ones joined: each piece says something, and fits a key. */
+function split(text: string): string[] {
+  const pieces: string[] = [];
+  let piece = "";
+  for (const paragraph of text.split(/\n\s*\n/)) {
+    const trimmed = paragraph.trim().toWellFormed();
+    if (piece !== "" && piece.length + trimmed.length > 600) {
+      pieces.push(piece);
+      piece = "";
+    }
+    piece = piece === "" ? trimmed : `${piece}\n\n${trimmed}`;
+  }
+  if (piece !== "") pieces.push(piece);
+  return pieces.flatMap((long) => long.match(/.{1,4000}/gsu) ?? []);
+}
+
+await main();
