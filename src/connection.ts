@@ -45,6 +45,8 @@ export class Connection implements Scope {
   #open = true;
   #timer: NodeJS.Timeout | undefined;
   #flushFailure: unknown;
+  /** Whether power loss could undo what this connection has committed. */
+  #unflushed = false;
   #depth = 0;
   #innerFailure: { readonly error: unknown } | undefined;
 
@@ -78,8 +80,9 @@ export class Connection implements Scope {
 
   /** After every write: sees to it that it becomes durable in time. */
   wrote(): void {
-    if (this.#durability !== Durability.NORMAL || this.#timer !== undefined) return;
-    if (this.#depth === 0) this.#flushSoon();
+    if (this.#durability === Durability.FULL || this.#depth > 0) return;
+    this.#unflushed = true;
+    if (this.#durability === Durability.NORMAL && this.#timer === undefined) this.#flushSoon();
   }
 
   /** Before every write: reports a flush that failed while nobody was there to catch it. */
@@ -94,10 +97,16 @@ export class Connection implements Scope {
     this.#timer = setTimeout(() => {
       this.#timer = undefined;
       // A transaction is synchronous, so none can be running here.
-      const status = this.native.vl_database_flush(this.id);
+      const status = this.#flushNow();
       if (status !== Status.OK) this.#flushFailure = failure(status, this.subject);
     }, flushDelayMs);
     this.#timer.unref();
+  }
+
+  #flushNow(): number {
+    const status = this.native.vl_database_flush(this.id);
+    if (status === Status.OK) this.#unflushed = false;
+    return status;
   }
 
   #cancelFlush(): void {
@@ -116,7 +125,7 @@ export class Connection implements Scope {
     }
     this.#cancelFlush();
     this.beforeWrite();
-    if (this.writable) check(this.native.vl_database_flush(this.id), this.subject);
+    if (this.writable) check(this.#flushNow(), this.subject);
   }
 
   /** Sizes and counts of the whole file. */
@@ -188,14 +197,14 @@ export class Connection implements Scope {
     this.wrote();
   }
 
-  /** Flushes and closes, with all collections and snapshots. Closing twice is fine. */
+  /** Flushes its own commits and closes, with all collections and snapshots. */
   close(): void {
     if (!this.#open) return;
     this.#open = false;
     this.#cancelFlush();
     this.#unregister();
     if (this.#depth > 0) this.native.vl_transaction_rollback(this.id);
-    const status = this.writable ? this.native.vl_database_flush(this.id) : Status.OK;
+    const status = this.#unflushed ? this.#flushNow() : Status.OK;
     const error = status === Status.OK ? this.#flushFailure : failure(status, this.subject);
     this.native.vl_close(this.id);
     if (error !== undefined) throw error;

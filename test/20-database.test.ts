@@ -392,6 +392,10 @@ describe("backup", () => {
     await db.backup(path);
     using copy = new Database(path);
     expect(copy.collection("docs").getVector("a")).toEqual(Float32Array.of(1, 2));
+    using bytes = Database.fromBytes(readFileSync(path));
+    const again = temporaryPath();
+    await bytes.backup(again);
+    expect(readFileSync(again).equals(readFileSync(path))).toBe(true);
   });
 
   test("never overwrites", async () => {

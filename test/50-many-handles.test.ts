@@ -3,6 +3,7 @@
  */
 
 import { spawn } from "node:child_process";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { Worker } from "node:worker_threads";
 import { Database, EmbedCache } from "vectorlite";
@@ -130,6 +131,31 @@ describe("several processes", () => {
     expect(await ended).toBe(0);
     expect(docs.getVector("held")).toEqual(Float32Array.of(1, 2));
     expect(docs.getVector("mine")).toEqual(Float32Array.of(7, 8));
+  });
+
+  test("that only read close at once while another one writes, and write nothing", async () => {
+    const path = temporaryPath();
+    {
+      using db = new Database(path);
+      db.collection("docs", { dimension: 2 }).upsert("mine", [3, 4]);
+    }
+    const before = readFileSync(path);
+    {
+      using reader = new Database(path, { durability: "none" });
+      expect(reader.collection("docs").getVector("mine")).toEqual(Float32Array.of(3, 4));
+    }
+    expect(readFileSync(path).equals(before)).toBe(true);
+    const reader = new Database(path, { busyTimeout: 60_000, durability: "normal" });
+    expect(reader.collection("docs").size).toBe(1);
+    const holder = spawn(process.execPath, [join(root, "test/programs/holder.mjs"), path, "1500"], {
+      stdio: ["ignore", "pipe", "inherit"],
+    });
+    const ended = new Promise((resolve) => holder.on("close", resolve));
+    await new Promise((resolve) => holder.stdout.once("data", resolve));
+    const started = performance.now();
+    reader.close();
+    expect(performance.now() - started).toBeLessThan(1000);
+    expect(await ended).toBe(0);
   });
 
   test("end by themselves with a cache left open, and keep what was set", async () => {

@@ -65,6 +65,7 @@ pub const Snapshot = struct {
 
 pub const Database = struct {
     gpa: std.mem.Allocator,
+    /// The machine; where `file` is memory, that of its backups.
     system: os.System,
     file: os.File,
     diagnostics: *errors.Diagnostics,
@@ -122,12 +123,13 @@ pub const Database = struct {
         }) catch |err| return diagnostics.failOs(err, "opening the file");
         var effective = options;
         if (is_memory) effective.durability = .none;
-        return openFile(gpa, chosen, file, effective, is_memory, diagnostics);
+        return openFile(gpa, system, file, effective, is_memory, diagnostics);
     }
 
     /// A read-only database in a private copy of `bytes`, which hold a whole file.
     pub fn openBytes(
         gpa: std.mem.Allocator,
+        system: os.System,
         bytes: []const u8,
         options: Options,
         diagnostics: *errors.Diagnostics,
@@ -137,7 +139,7 @@ pub const Database = struct {
         var effective = options;
         effective.readonly = true;
         effective.create = false;
-        return openFile(gpa, memory.system(), file, effective, true, diagnostics);
+        return openFile(gpa, system, file, effective, true, diagnostics);
     }
 
     fn openFile(

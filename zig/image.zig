@@ -7,7 +7,8 @@
 //! itself again.
 //!
 //! Callers check places against the size of the file before they ask: nothing here touches a byte
-//! past the length that the current root promises.
+//! past the length that the current root promises. Where somebody has cut the file since, the map
+//! shows zeros and says so, and the bytes are asked for by a call, which tells what is wrong.
 
 const std = @import("std");
 const os = @import("os/os.zig");
@@ -27,7 +28,7 @@ pub const Image = struct {
     const chunk_bytes: u64 = 64 * 1024;
     const hot_touches = 4;
 
-    const Window = union(enum) { untried, unavailable, bytes: [*]const u8 };
+    const Window = union(enum) { untried, unavailable, map: os.Map };
 
     pub fn init(gpa: std.mem.Allocator, file: os.File, options: struct {
         always_mapped: bool = false,
@@ -47,30 +48,32 @@ pub const Image = struct {
         image.* = undefined;
     }
 
-    /// Fills `out`, or `InputOutput` where the file ends before.
+    /// Fills `out`, or `InputOutput` where the file has not all of it.
     pub fn copy(image: *Image, offset: u64, out: []u8) os.Error!void {
         if (image.hotBytes(offset, out.len)) |bytes| {
             @memcpy(out, bytes);
-            return;
+            if (image.isWhole(offset)) return;
         }
         if (try image.file.read(offset, out) != out.len) return error.InputOutput;
     }
 
-    /// The bytes where they lie, or copied into `scratch` (at least `len` long). Valid until the
-    /// next write to the file or the next call that may reuse `scratch`.
-    pub fn view(image: *Image, offset: u64, len: usize, scratch: []u8) os.Error![]const u8 {
-        if (image.hotBytes(offset, len)) |bytes| return bytes;
-        const out = scratch[0..len];
-        if (try image.file.read(offset, out) != len) return error.InputOutput;
-        return out;
-    }
-
     /// The bytes through the map whatever their heat, for a scan that reads all of them; null where
-    /// there is no map. `len` stays within one window.
+    /// there is no map. `len` stays within one window. What was made of the bytes may be believed
+    /// if `isWhole(offset)` afterwards.
     pub fn scan(image: *Image, offset: u64, len: usize) ?[]const u8 {
         const base = image.window(offset) orelse return null;
         if (!image.always_mapped) image.markHot(offset, len);
         return base[offset % format.window_bytes ..][0..len];
+    }
+
+    /// Whether all bytes read so far through the map at `offset` were the file's.
+    pub fn isWhole(image: *const Image, offset: u64) bool {
+        const index: usize = @intCast(offset / format.window_bytes);
+        if (index >= image.windows.items.len) return true;
+        return switch (image.windows.items[index]) {
+            .map => |map| map.isWhole(),
+            .untried, .unavailable => true,
+        };
     }
 
     /// Gives mapped memory back when it is over the budget. Views of maps stay valid, their next
@@ -144,16 +147,16 @@ pub const Image = struct {
             image.windows.append(image.gpa, .untried) catch return null;
         }
         switch (image.windows.items[index]) {
-            .bytes => |base| return base,
+            .map => |map| return if (map.isWhole()) map.bytes.ptr else null,
             .unavailable => return null,
             .untried => {
                 const start = @as(u64, index) * format.window_bytes;
-                const bytes = image.file.map(start, format.window_bytes) orelse {
+                const map = image.file.map(start, format.window_bytes) orelse {
                     image.windows.items[index] = .unavailable;
                     return null;
                 };
-                image.windows.items[index] = .{ .bytes = bytes.ptr };
-                return bytes.ptr;
+                image.windows.items[index] = .{ .map = map };
+                return map.bytes.ptr;
             },
         }
     }

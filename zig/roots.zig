@@ -133,7 +133,7 @@ pub fn disownVolatile(file: os.File, slots: *Slots) os.Error!void {
 /// Tells without a system call whether any slot has changed: one word of each slot's checksum, seen
 /// through a map. It is a hint that saves work; what it says is always confirmed by `Slots.read`.
 pub const Watch = struct {
-    map: ?[]const u8,
+    map: ?os.Map,
 
     pub const Words = [format.slot_count]u64;
 
@@ -141,16 +141,16 @@ pub const Watch = struct {
         return .{ .map = file.map(0, format.pageOffset(format.first_free_page)) };
     }
 
-    /// Null where there is no map: the caller must then read the slots.
+    /// Null where there is no map, or no whole one: the caller must then read the slots.
     pub fn words(watch: Watch) ?Words {
         const map = watch.map orelse return null;
         var out: Words = undefined;
         for (&out, 0..) |*word, slot| {
             const start: usize = @intCast(slotOffset(@intCast(slot)));
-            const bytes = map.ptr + start + @offsetOf(Root, "checksum");
+            const bytes = map.bytes.ptr + start + @offsetOf(Root, "checksum");
             word.* = @atomicLoad(u64, @as(*const u64, @ptrCast(@alignCast(bytes))), .acquire);
         }
-        return out;
+        return if (map.isWhole()) out else null;
     }
 };
 

@@ -127,12 +127,10 @@ pub const RowReader = struct {
         const room = heapRoom(segment, offset) orelse return reader.corrupt("record place", offset);
         var len: usize = @min(room, first_read_bytes);
         if (len < @sizeOf(format.Record)) return reader.corrupt("record place", offset);
-        var found = reader.image.view(
-            offset,
-            len,
-            reader.scratch,
-        ) catch |err| return reader.failRead(err, offset);
-        const header = std.mem.bytesToValue(format.Record, found[0..@sizeOf(format.Record)]);
+        reader.image.copy(offset, reader.scratch[0..len]) catch |err|
+            return reader.failRead(err, offset);
+        const fixed = reader.scratch[0..@sizeOf(format.Record)];
+        const header = std.mem.bytesToValue(format.Record, fixed);
         if (header.key_bytes == 0 or header.key_bytes > limits.key_bytes_max or
             header.metadata_bytes > limits.metadata_bytes_max)
         {
@@ -142,19 +140,17 @@ pub const RowReader = struct {
         if (needed + header.metadata_bytes > room) return reader.corrupt("record", offset);
         if (needed > len) {
             len = needed;
-            found = reader.image.view(
-                offset,
-                len,
-                reader.scratch,
-            ) catch |err| return reader.failRead(err, offset);
+            reader.image.copy(offset, reader.scratch[0..len]) catch |err|
+                return reader.failRead(err, offset);
         }
+        const found = reader.scratch[0..needed];
         const seed = format.rowSeed(state.identity.id, segment.disk.id, row);
         if (checksum.bytes(
             seed,
-            found[@sizeOf(u64)..needed],
+            found[@sizeOf(u64)..],
         ) != header.checksum) return reader.corrupt("record", offset);
         return .{
-            .key = found[@sizeOf(format.Record)..needed],
+            .key = found[@sizeOf(format.Record)..],
             .metadata_offset = offset + needed,
             .metadata_bytes = header.metadata_bytes,
             .metadata_checksum = header.metadata_checksum,
@@ -194,7 +190,7 @@ pub const RowReader = struct {
     }
 
     /// A root promises the file's length, so a short read means that somebody cut the file.
-    fn failRead(reader: RowReader, err: @import("os/os.zig").Error, offset: u64) Error {
+    pub fn failRead(reader: RowReader, err: @import("os/os.zig").Error, offset: u64) Error {
         if (err != error.InputOutput) return reader.diagnostics.failOs(err, "reading a row");
         return reader.diagnostics.fail(
             error.Corrupt,

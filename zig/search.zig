@@ -218,6 +218,14 @@ const Scan = struct {
                 query.collector.offer(.{ .segment = from.disk.id, .row = row, .score = estimate });
             }
         }
+        try scan.confirm(from.vectorOffset(first, stride));
+        try scan.confirm(from.entryOffset(first, stride));
+    }
+
+    /// An error where the map showed bytes that the file has lost.
+    fn confirm(scan: *Scan, offset: u64) Error!void {
+        const reader = scan.request.reader;
+        if (!reader.image.isWhole(offset)) return reader.failRead(error.InputOutput, offset);
     }
 
     /// Scores what was kept in double precision, drops what is beyond the threshold after all, and

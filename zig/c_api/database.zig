@@ -51,11 +51,7 @@ pub fn open(
     }
     const decoded = DatabaseOptions.decode(options[0..options_len]) catch
         return boundary.refuse(.invalid_argument, "the options block is malformed", .{});
-    const system = if (std.mem.eql(u8, name, ":memory:"))
-        vectorlite.backends.memory.system()
-    else
-        vectorlite.backends.file.system();
-    return publish(.{ .file = .{ .system = system, .path = name } }, decoded, handle_out);
+    return publish(.{ .path = name }, decoded, handle_out);
 }
 
 pub fn openBytes(
@@ -68,7 +64,7 @@ pub fn openBytes(
 }
 
 const Source = union(enum) {
-    file: struct { system: vectorlite.os.System, path: []const u8 },
+    path: []const u8,
     bytes: []const u8,
 };
 
@@ -82,9 +78,10 @@ fn publish(source: Source, options: vectorlite.Options, handle_out: [*]align(1) 
         return tooManyHandles();
     };
     const diagnostics = &connection.diagnostics;
+    const system = vectorlite.backends.file.system();
     const opened = switch (source) {
-        .file => |at| Database.open(boundary.gpa, at.system, at.path, options, diagnostics),
-        .bytes => |bytes| Database.openBytes(boundary.gpa, bytes, options, diagnostics),
+        .path => |path| Database.open(boundary.gpa, system, path, options, diagnostics),
+        .bytes => |bytes| Database.openBytes(boundary.gpa, system, bytes, options, diagnostics),
     };
     connection.database = opened catch |failure| {
         defer boundary.gpa.destroy(connection);

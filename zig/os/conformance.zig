@@ -126,7 +126,7 @@ fn mapsShowLaterWrites(fixture: Fixture) !void {
     const opened = try fixture.create();
     defer opened.close();
     try opened.write(0, &.{"before"});
-    const view = opened.map(0, 1 << 30) orelse return;
+    const view = (opened.map(0, 1 << 30) orelse return).bytes;
     try testing.expectEqual(1 << 30, view.len);
     try testing.expectEqualStrings("before", view[0..6]);
     try opened.write(0, &.{"after!"});
@@ -144,7 +144,7 @@ fn mapsBeginAnywhere(fixture: Fixture) !void {
     defer opened.close();
     try opened.write(0, &.{"0123456789"});
     try testing.expectEqual(null, opened.map(0, 0));
-    const view = opened.map(3, 4) orelse return;
+    const view = (opened.map(3, 4) orelse return).bytes;
     try testing.expectEqualStrings("3456", view);
 }
 
@@ -198,7 +198,7 @@ fn connectionsShareContent(fixture: Fixture) !void {
     try expectContent(two, "one");
     try two.write(3, &.{"two"});
     try expectContent(one, "onetwo");
-    if (view) |seen| try testing.expectEqualStrings("onetwo", seen[0..6]);
+    if (view) |seen| try testing.expectEqualStrings("onetwo", seen.bytes[0..6]);
 }
 
 fn locksConflict(fixture: Fixture) !void {
@@ -347,7 +347,9 @@ fn anyProgramMatchesTheModel(fixture: Fixture) !void {
                 if (len > 0) @memcpy(model.items[offset..end], bytes[0..len]);
             },
         }
-        if (view) |seen| try testing.expectEqualSlices(u8, model.items, seen[0..model.items.len]);
+        if (view) |seen| {
+            try testing.expectEqualSlices(u8, model.items, seen.bytes[0..model.items.len]);
+        }
     }
     try expectContent(opened, model.items);
 }

@@ -14,6 +14,7 @@
 const std = @import("std");
 const builtin = @import("builtin");
 const os = @import("os.zig");
+const Guard = @import("map_guard.zig").Guard;
 
 const sys = switch (builtin.os.tag) {
     .linux => @import("syscalls_linux.zig"),
@@ -49,9 +50,11 @@ const Connection = struct {
     snapshots: sys.Descriptor,
     readonly: bool,
     maps_are_safe: ?bool = null,
-    windows: std.ArrayList(sys.Window) = .empty,
+    windows: std.ArrayList(Window) = .empty,
     /// Absolute where it could be found out, so that a later chdir changes nothing.
     path: [:0]const u8,
+
+    const Window = struct { range: sys.Window, guard: *Guard };
 
     const file_vtable: os.File.VTable = .{
         .read = read,
@@ -225,7 +228,7 @@ const Connection = struct {
         }
     }
 
-    fn map(context: *anyopaque, offset: u64, len: usize) ?[]const u8 {
+    fn map(context: *anyopaque, offset: u64, len: usize) ?os.Map {
         const connection = of(context);
         if (len == 0 or offset +| len > offset_max) return null;
         const safe = connection.maps_are_safe orelse sys.mapsAreSafe(connection.main);
@@ -233,19 +236,26 @@ const Connection = struct {
         if (!safe) return null;
         const lead: usize = @intCast(offset % std.heap.pageSize());
         connection.windows.ensureUnusedCapacity(connection.gpa, 1) catch return null;
-        const window = sys.map(connection.main, offset - lead, lead + len) orelse return null;
-        connection.windows.appendAssumeCapacity(window);
-        return window[lead..];
+        const range = sys.map(connection.main, offset - lead, lead + len) orelse return null;
+        const guard = Guard.take(range) orelse {
+            sys.unmap(range);
+            return null;
+        };
+        connection.windows.appendAssumeCapacity(.{ .range = range, .guard = guard });
+        return .{ .bytes = range[lead..], .broken = &guard.broken };
     }
 
     fn releaseMaps(context: *anyopaque) void {
-        for (of(context).windows.items) |window| sys.discard(window);
+        for (of(context).windows.items) |window| sys.discard(window.range);
     }
 
     fn close(context: *anyopaque) void {
         const connection = of(context);
         const gpa = connection.gpa;
-        for (connection.windows.items) |window| sys.unmap(window);
+        for (connection.windows.items) |window| {
+            window.guard.give();
+            sys.unmap(window.range);
+        }
         connection.windows.deinit(gpa);
         sys.close(connection.snapshots);
         sys.close(connection.main);
@@ -573,7 +583,28 @@ test "offsets beyond 4 GiB are their own" {
     try testing.expectEqual(4, try opened.read(3, &buffer));
     try testing.expectEqualStrings("near", &buffer);
     const window = opened.map(5 << 30, 1 << 30).?;
-    try testing.expectEqualStrings("far!", window[3..7]);
+    try testing.expectEqualStrings("far!", window.bytes[3..7]);
+}
+
+test "bytes that somebody cut off read as zeros, the map says so, and reads end before them" {
+    var place: Place = .init();
+    defer place.directory.cleanup();
+    const opened = try place.open("db", .{ .create = true });
+    defer opened.close();
+    const kept = std.heap.page_size_max;
+    try opened.write(kept - 1, &.{"abc"});
+    const map = opened.map(0, 1 << 30).?;
+    try testing.expectEqualStrings("abc", map.bytes[kept - 1 ..][0..3]);
+    try testing.expect(map.isWhole());
+
+    try testing.expectEqual(.SUCCESS, sys.setLength(Connection.of(opened.context).main, kept));
+    try testing.expectEqual('a', map.bytes[kept - 1]);
+    try testing.expect(map.isWhole());
+    try testing.expectEqual(0, map.bytes[kept]);
+    try testing.expect(!map.isWhole());
+    try testing.expectEqual('a', map.bytes[kept - 1]);
+    var buffer: [3]u8 = undefined;
+    try testing.expectEqual(1, try opened.read(kept - 1, &buffer));
 }
 
 test "descriptors of the standard streams are left alone" {

@@ -180,7 +180,7 @@ const Connection = struct {
         return start;
     }
 
-    fn map(_: *anyopaque, _: u64, _: usize) ?[]const u8 {
+    fn map(_: *anyopaque, _: u64, _: usize) ?os.Map {
         return null;
     }
 

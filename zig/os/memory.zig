@@ -149,7 +149,7 @@ const Image = struct {
         return null;
     }
 
-    fn map(context: *anyopaque, offset: u64, len: usize) ?[]const u8 {
+    fn map(context: *anyopaque, offset: u64, len: usize) ?os.Map {
         const image = of(context);
         const start: usize = @intCast(offset % image.window_bytes);
         if (len == 0 or len > image.window_bytes - start) return null;
@@ -158,7 +158,7 @@ const Image = struct {
         // The first claim may have settled for smaller windows.
         const at: usize = @intCast(offset % image.window_bytes);
         if (len > image.window_bytes - at) return null;
-        return image.windows.items[index].range[at..][0..len];
+        return .ofMemory(image.windows.items[index].range[at..][0..len]);
     }
 
     /// The pages are the only copy there is.
@@ -221,7 +221,7 @@ test "bytes are copied, page aligned and read-only" {
     const opened = try openBytes(std.testing.allocator, &bytes);
     defer opened.close();
     bytes[0] = 9;
-    const view = opened.map(0, 3).?;
+    const view = opened.map(0, 3).?.bytes;
     try std.testing.expectEqualSlices(u8, &.{ 1, 2, 3 }, view);
     try std.testing.expectEqual(0, @intFromPtr(view.ptr) % 64);
     try std.testing.expectError(error.ReadOnlyMedia, opened.write(0, &.{"x"}));
@@ -239,8 +239,8 @@ test "an image crosses windows" {
     try std.testing.expectEqual(4, try opened.read(edge, &got));
     try std.testing.expectEqualStrings("abcd", got[0..4]);
     try std.testing.expectEqual(null, opened.map(edge, 4));
-    try std.testing.expectEqualStrings("cd", opened.map(window_bytes_fallback, 2).?);
-    try std.testing.expectEqual(0, opened.map(0, window_bytes_fallback).?[0]);
+    try std.testing.expectEqualStrings("cd", opened.map(window_bytes_fallback, 2).?.bytes);
+    try std.testing.expectEqual(0, opened.map(0, window_bytes_fallback).?.bytes[0]);
 }
 
 test "an offset out of reach is an error" {

@@ -55,6 +55,28 @@ pub const FileStat = struct {
     same_file: bool,
 };
 
+/// A view of a file's bytes.
+pub const Map = struct {
+    bytes: []const u8,
+    /// Set once bytes were touched that the file has no longer, or that the device cannot give.
+    /// They, and what follows them, read as zeros then.
+    broken: *const std.atomic.Value(bool),
+
+    const never: std.atomic.Value(bool) = .init(false);
+
+    /// A view of memory, which cannot lose its bytes.
+    pub fn ofMemory(bytes: []const u8) Map {
+        return .{ .bytes = bytes, .broken = &never };
+    }
+
+    /// Whether everything read before this call was the file's.
+    pub fn isWhole(map: Map) bool {
+        // The mark is set in the middle of a load: no load may move behind this one.
+        asm volatile ("" ::: .{ .memory = true });
+        return !map.broken.load(.monotonic);
+    }
+};
+
 /// One open connection to one file. `close` ends it and releases its locks and maps.
 pub const File = struct {
     context: *anyopaque,
@@ -86,9 +108,9 @@ pub const File = struct {
         /// `writer` descriptor.
         probe: *const fn (context: *anyopaque, range: LockRange) Error!?u64,
         /// A read-only view of the file, or null where maps are unsafe or the address space has
-        /// no room. The view shows later writes, never moves, and is valid until `close`. Bytes
-        /// past the end of the file must not be touched.
-        map: *const fn (context: *anyopaque, offset: u64, len: usize) ?[]const u8,
+        /// no room. The view shows later writes, never moves, and is valid until `close`. Only
+        /// bytes that the file had once may be touched.
+        map: *const fn (context: *anyopaque, offset: u64, len: usize) ?Map,
         /// Takes the pages of every map made so far out of resident memory; the views stay valid.
         releaseMaps: *const fn (context: *anyopaque) void,
         close: *const fn (context: *anyopaque) void,
@@ -118,7 +140,7 @@ pub const File = struct {
     pub fn probe(file: File, range: LockRange) Error!?u64 {
         return file.vtable.probe(file.context, range);
     }
-    pub fn map(file: File, offset: u64, len: usize) ?[]const u8 {
+    pub fn map(file: File, offset: u64, len: usize) ?Map {
         return file.vtable.map(file.context, offset, len);
     }
     pub fn releaseMaps(file: File) void {

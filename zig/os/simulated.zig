@@ -669,11 +669,11 @@ const Connection = struct {
         return connection.disk.locks.firstLocked(connection.holder(.writer), range);
     }
 
-    fn map(context: *anyopaque, offset: u64, len: usize) ?[]const u8 {
+    fn map(context: *anyopaque, offset: u64, len: usize) ?os.Map {
         const connection = of(context);
         const fault = connection.enter(.map) catch return null;
         if (fault != null or len == 0 or offset +| len > address_bytes) return null;
-        return connection.disk.cache[@intCast(offset)..][0..len];
+        return .ofMemory(connection.disk.cache[@intCast(offset)..][0..len]);
     }
 
     fn releaseMaps(context: *anyopaque) void {
