@@ -169,6 +169,43 @@ describe("a transaction", () => {
     expect(again.collection("docs").size).toBe(0);
   });
 
+  test.each([
+    ["of another dimension", "docs", { dimension: 3 }],
+    ["of another metric", "docs", { dimension: 2, metric: "l2" }],
+    ["of another model", "docs", { dimension: 2, model: "other" }],
+    ["of another name", "others", { dimension: 2 }],
+  ] as const)(
+    "takes back a collection it made, also where one %s comes after",
+    (_, name, options) => {
+      const path = temporaryPath();
+      const db = closing(new Database(path));
+      let docs: Collection | undefined;
+      expect(() =>
+        db.transaction(() => {
+          docs = db.collection("docs", { dimension: 2 });
+          docs.upsert("a", [1, 2]);
+          throw new Error("no");
+        }),
+      ).toThrow("no");
+      const elsewhere = closing(new Database(path));
+      elsewhere.collection(name, options).upsert("b", new Float32Array(options.dimension).fill(1));
+      for (const action of [
+        () => docs?.size,
+        () => docs?.get("b"),
+        () => docs?.getMany(["b"]),
+        () => docs?.search([1, 2]),
+        () => [...(docs?.entries() ?? [])],
+        () => docs?.upsert("c", [1, 2]),
+        () => docs?.delete("b"),
+      ]) {
+        expectCode(action, "ERR_CLOSED");
+      }
+      const now = db.collection(name);
+      expect([...now.keys()]).toEqual(["b"]);
+      expect(now.dimension).toBe(options.dimension);
+    },
+  );
+
   test("needs a function", () => {
     const { db } = newDatabase();
     expectCode(() => db.transaction(undefined as never), "ERR_INVALID_ARGUMENT");

@@ -24,6 +24,7 @@ const Snapshot = database_module.Snapshot;
 
 const Error = errors.Error;
 const CollectionState = collection_state.CollectionState;
+const Identity = collection_state.Identity;
 const SegmentState = collection_state.SegmentState;
 
 pub const Metric = metrics.Metric;
@@ -93,11 +94,9 @@ pub const Collection = struct {
     scope: Scope,
     gpa: std.mem.Allocator,
     catalogue_index: u32,
-    id: u32,
+    identity: *Identity,
     dimension: u32,
     metric: Metric,
-    model_buffer: [limits.model_bytes_max]u8,
-    model_len: usize,
     hot: ?HotCache,
     hits: u64 = 0,
     misses: u64 = 0,
@@ -116,17 +115,14 @@ pub const Collection = struct {
             .scope = scope,
             .gpa = database.gpa,
             .catalogue_index = state.catalogue_index,
-            .id = identity.id,
+            .identity = identity.retain(),
             .dimension = identity.dimension,
             .metric = @enumFromInt(identity.metric),
-            .model_buffer = undefined,
-            .model_len = identity.model_len,
             .hot = if (options.hot_vectors == 0 or scope == .snapshot)
                 null
             else
                 .init(database.gpa, options.hot_vectors, identity.dimension),
         };
-        @memcpy(collection.model_buffer[0..identity.model_len], identity.model());
         return collection;
     }
 
@@ -134,11 +130,12 @@ pub const Collection = struct {
 
     pub fn close(collection: *Collection) void {
         if (collection.hot) |*hot| hot.deinit();
+        collection.identity.release(collection.gpa);
         collection.gpa.destroy(collection);
     }
 
     pub fn model(collection: *const Collection) []const u8 {
-        return collection.model_buffer[0..collection.model_len];
+        return collection.identity.model();
     }
 
     /// Inserts or replaces every row of the batch, or none of them.
@@ -465,7 +462,7 @@ pub const Collection = struct {
             collection.source(),
             collection.catalogue_index,
         );
-        if (state) |found| if (found.identity.id == collection.id) return found;
+        if (state) |found| if (found.identity.eql(collection.identity)) return found;
         return collection.fail(
             error.Closed,
             "the collection was dropped; open it again to make a new one",
@@ -494,7 +491,7 @@ pub const Collection = struct {
 
     fn editable(collection: *Collection, transaction: *Transaction) Error!*CollectionState {
         const state = try transaction.editable(collection.catalogue_index);
-        if (state) |found| if (found.identity.id == collection.id) return found;
+        if (state) |found| if (found.identity.eql(collection.identity)) return found;
         return collection.fail(
             error.Closed,
             "the collection was dropped; open it again to make a new one",

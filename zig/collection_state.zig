@@ -99,6 +99,22 @@ pub const Identity = struct {
     pub fn model(identity: *const Identity) []const u8 {
         return identity.model_buffer[0..identity.model_len];
     }
+
+    /// Whether both are one collection. The id alone does not tell: a rollback takes it back, and
+    /// the next collection gets it.
+    pub fn eql(identity: *const Identity, other: *const Identity) bool {
+        return identity == other or (identity.id == other.id and
+            identity.dimension == other.dimension and
+            identity.metric == other.metric and
+            std.mem.eql(u8, identity.name(), other.name()) and
+            std.mem.eql(u8, identity.model(), other.model()));
+    }
+
+    pub fn retain(identity: *Identity) *Identity {
+        identity.references += 1;
+        return identity;
+    }
+
     pub fn release(identity: *Identity, gpa: std.mem.Allocator) void {
         identity.references -= 1;
         if (identity.references == 0) gpa.destroy(identity);
@@ -142,7 +158,7 @@ pub const CollectionState = struct {
         copy.* = state.*;
         copy.references = 1;
         copy.loaded = try state.loaded.clone(gpa);
-        copy.identity.references += 1;
+        _ = copy.identity.retain();
         for (copy.loaded.items) |maybe| if (maybe) |segment| {
             segment.references += 1;
         };
@@ -231,7 +247,9 @@ pub const CollectionState = struct {
         source: Source,
         older: *CollectionState,
     ) Error!void {
-        if (older.identity.id != state.identity.id) return;
+        if (!older.identity.eql(state.identity)) return;
+        state.identity.release(gpa);
+        state.identity = older.identity.retain();
         const common = @min(older.loaded.items.len, state.loaded.items.len);
         for (older.loaded.items[0..common], 0..) |maybe, index| {
             const segment = maybe orelse continue;
