@@ -2,8 +2,8 @@
  * Metadata objects to UTF-8 JSON and back.
  *
  * The engine stores the bytes and never reads them. What goes in comes out again, field by field:
- * values that JSON would change or drop (NaN, `undefined`, dates, nested objects) are refused by
- * name, and a negative zero keeps its sign.
+ * values that JSON would change or drop (NaN, `undefined`, dates, nested objects, symbols) are
+ * refused by name, and a negative zero keeps its sign.
  *
  * @module
  */
@@ -20,6 +20,9 @@ export function metadataToJson(metadata: unknown): string {
   if (!isPlainObject(metadata)) {
     throw invalidArgument("metadata", "a plain object", metadata);
   }
+  const [symbol] = Object.getOwnPropertySymbols(metadata);
+  if (symbol !== undefined)
+    throw invalidArgument("A field of metadata", "named by a string", symbol);
   let json = "";
   for (const field of Object.keys(metadata)) {
     const value = valueToJson(metadata[field], field);

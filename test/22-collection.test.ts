@@ -257,6 +257,7 @@ describe("metadata", () => {
     ["a string", "a", "metadata"],
     ["a date itself", new Date(), "metadata"],
     ["a map", new Map(), "metadata"],
+    ["a field named by a symbol", { [Symbol("x")]: 1 }, "metadata"],
   ])("refuses %s and names the field", (_, metadata, name) => {
     const docs = newCollection();
     const error = expectCode(
