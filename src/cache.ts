@@ -31,7 +31,7 @@ import {
 } from "./options.ts";
 import type { Records } from "./records.ts";
 import { iterateKeys } from "./scan.ts";
-import { planSearch, search } from "./search.ts";
+import { planSearch, searchOne } from "./search.ts";
 import { sharedInstance } from "./serverless.ts";
 import type {
   CollectionStats,
@@ -44,7 +44,7 @@ import type {
   VectorLike,
   VectorsLike,
 } from "./types.ts";
-import { dimensionMax, writeVector } from "./vectors.ts";
+import { dimensionMax } from "./vectors.ts";
 import { writeMany } from "./write.ts";
 
 /** The collection of the file that is the cache. */
@@ -358,9 +358,7 @@ export class EmbedCache implements Disposable {
     where: string,
   ): SimilarEntry[] {
     const plan = planSearch({ ...options, include: ["vector"] }, where);
-    const records = this.#records;
-    writeVector(records.scratch, 0, vector, records.dimension, "The vector");
-    return (search(records, records.scratch, 1, plan)[0] ?? []) as SimilarEntry[];
+    return searchOne(this.#records, vector, plan, "The vector") as SimilarEntry[];
   }
 
   /**

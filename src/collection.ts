@@ -12,11 +12,10 @@
  */
 
 import { invalidArgument } from "./errors.ts";
-import { metadataToJson } from "./metadata.ts";
 import { checkArray } from "./options.ts";
 import { Records } from "./records.ts";
 import { iterateEntries, iterateKeys } from "./scan.ts";
-import { planSearch, search } from "./search.ts";
+import { planSearch, search, searchOne } from "./search.ts";
 import type {
   CollectionStats,
   Hit,
@@ -31,7 +30,7 @@ import type {
   VectorLike,
   VectorsLike,
 } from "./types.ts";
-import { countVectors, packVectors, writeVector } from "./vectors.ts";
+import { countVectors, packVectors } from "./vectors.ts";
 import { writeMany } from "./write.ts";
 
 /**
@@ -130,8 +129,7 @@ export class Collection<Doc extends MetadataOf<Doc> = Metadata> {
     metadatas?: readonly (Doc | undefined)[],
   ): void {
     if (vectors !== undefined) {
-      const keys = checkArray(first, "The keys") as readonly string[];
-      writeMany(this.#records, keys, vectors, metadataColumn(metadatas, keys.length));
+      writeMany(this.#records, first as readonly string[], vectors, metadatas);
       return;
     }
     const records = checkArray(first, "The records").map(checkNewRecord);
@@ -139,10 +137,7 @@ export class Collection<Doc extends MetadataOf<Doc> = Metadata> {
       this.#records,
       records.map((record) => record.key),
       records.map((record) => record.vector),
-      metadataColumn(
-        records.map((record) => record.metadata),
-        records.length,
-      ),
+      records.map((record) => record.metadata),
     );
   }
 
@@ -252,9 +247,7 @@ export class Collection<Doc extends MetadataOf<Doc> = Metadata> {
     options?: SearchOptions<Included>,
   ): Hit<Doc, Included>[] {
     const plan = planSearch(options, "search()");
-    const records = this.#records;
-    writeVector(records.scratch, 0, query, records.dimension, "The query");
-    return (search(records, records.scratch, 1, plan)[0] ?? []) as Hit<Doc, Included>[];
+    return searchOne(this.#records, query, plan, "The query") as Hit<Doc, Included>[];
   }
 
   /**
@@ -290,15 +283,4 @@ function checkNewRecord(record: unknown, index: number): NewRecord<unknown> {
     throw invalidArgument(`records[${index}]`, "an object of key, vector and metadata", record);
   }
   return record as NewRecord<unknown>;
-}
-
-/** The JSON of each record's metadata; `undefined` where no record has any. */
-function metadataColumn(metadatas: unknown, count: number): string[] | undefined {
-  if (metadatas === undefined) return undefined;
-  const list = checkArray(metadatas, "The metadatas");
-  if (list.length !== count) {
-    throw invalidArgument("The metadatas", `an array of ${count}, one for each key`, metadatas);
-  }
-  const texts = list.map(metadataToJson);
-  return texts.some((text) => text !== "") ? texts : undefined;
 }

@@ -48,6 +48,7 @@ import type {
   Metadata,
   MetadataOf,
 } from "./types.ts";
+import { isDetached, isUint8Array, lengthOf } from "./typed-arrays.ts";
 import { encoder } from "./utf8.ts";
 import { dimensionMax } from "./vectors.ts";
 
@@ -109,20 +110,18 @@ export class Database implements Disposable {
    * ```
    */
   static fromBytes(bytes: Uint8Array | ArrayBuffer): Database {
-    const view = bytes instanceof ArrayBuffer ? new Uint8Array(bytes) : bytes;
-    if (!(view instanceof Uint8Array)) {
-      throw invalidArgument("The bytes", "a Uint8Array or an ArrayBuffer", bytes);
-    }
-    if (view.length === 0) {
+    const view = viewOf(bytes);
+    const length = lengthOf(view);
+    if (length === 0) {
       throw new VectorLiteError(
         "ERR_NOT_A_DATABASE",
         "The image has no bytes; expected the content of a VectorLite file.",
       );
     }
-    if (view.length > uint32Max) {
+    if (length > uint32Max) {
       throw invalidArgument("The bytes", `at most ${uint32Max} bytes`, view);
     }
-    return new Database(openDatabaseBytes(view) as unknown as string);
+    return new Database(openDatabaseBytes(view, length) as unknown as string);
   }
 
   /**
@@ -289,6 +288,17 @@ export class Database implements Disposable {
   [Symbol.dispose](): void {
     this.close();
   }
+}
+
+function viewOf(bytes: unknown): Uint8Array {
+  if (isUint8Array(bytes)) return bytes;
+  if (!(bytes instanceof ArrayBuffer)) {
+    throw invalidArgument("The bytes", "a Uint8Array or an ArrayBuffer", bytes);
+  }
+  if (isDetached(bytes)) {
+    throw invalidArgument("The bytes", "in a buffer that was not transferred", bytes);
+  }
+  return new Uint8Array(bytes);
 }
 
 function open(path: string, options: DatabaseOptions | undefined): Connection {

@@ -13,7 +13,8 @@ import { checkKeys } from "./keys.ts";
 import { checkFunction } from "./options.ts";
 import type { Records } from "./records.ts";
 import type { Compute, ComputeMany, VectorsLike } from "./types.ts";
-import { isFloat32Array, packVectors } from "./vectors.ts";
+import { isFloat32Array } from "./typed-arrays.ts";
+import { packVectors } from "./vectors.ts";
 import { writeMany } from "./write.ts";
 
 /** One key of a flight: where its vector will be. */
@@ -42,7 +43,7 @@ export class Flights {
 
   async many(keys: readonly string[], compute: ComputeMany): Promise<Float32Array[]> {
     checkFunction(compute, "compute");
-    const wanted = [...checkKeys(keys)];
+    const wanted = checkKeys(keys);
     const results: (Float32Array | undefined)[] = wanted.map((key) =>
       this.#seats.has(key) ? undefined : this.#records.getVector(key),
     );
@@ -95,7 +96,9 @@ function packComputed(
   dimension: number,
 ): Float32Array {
   const name = "What compute returned";
-  if (isFloat32Array(computed)) return packVectors(computed, keys.length, dimension, name).slice();
+  if (isFloat32Array(computed)) {
+    return new Float32Array(packVectors(computed, keys.length, dimension, name));
+  }
   if (Array.isArray(computed) && computed.length !== keys.length) {
     throw new VectorLiteError(
       "ERR_INVALID_ARGUMENT",

@@ -32,20 +32,23 @@ export function encodeKey(key: string): number {
 }
 
 /**
- * The keys of a batch, each checked.
+ * A copy of the keys of a batch, each checked. Each is read once: a list may answer differently the
+ * second time, and the caller may change it meanwhile.
  *
  * @throws VectorLiteError ERR_INVALID_ARGUMENT, ERR_KEY naming the index
  */
-export function checkKeys(keys: readonly string[]): readonly string[] {
+export function checkKeys(keys: readonly string[]): string[] {
   const list = checkArray(keys, "The keys");
+  const checked: string[] = [];
   for (let index = 0; index < list.length; index++) {
     const key = list[index];
     if (typeof key !== "string") throw invalidArgument(`keys[${index}]`, "a string", key);
     if (key === "" || key.length * 3 > keyBytesMax || hasLoneSurrogate(key)) {
       checkKey(key, encoder.encodeInto(key, keyBuffer).read, `keys[${index}]`);
     }
+    checked.push(key);
   }
-  return keys;
+  return checked;
 }
 
 /**

@@ -58,11 +58,11 @@ export function openDatabase(options: OpenDatabase): Connection {
   return new Connection(id[0] ?? 0, subject, !options.readonly, options.durability);
 }
 
-/** Opens the bytes of a file, read-only. They are copied. */
-export function openDatabaseBytes(bytes: Uint8Array): Connection {
+/** Opens the `length` bytes of a file, read-only. They are copied. */
+export function openDatabaseBytes(bytes: Uint8Array, length: number): Connection {
   const id = new Uint32Array(1);
-  const subject = `The image of ${bytes.length} bytes`;
-  check(native().vl_database_open_bytes(bytes, bytes.length, id), subject);
+  const subject = `The image of ${length} bytes`;
+  check(native().vl_database_open_bytes(bytes, length, id), subject);
   return new Connection(id[0] ?? 0, subject, false, 0);
 }
 

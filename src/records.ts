@@ -14,6 +14,7 @@ import { metadataFromJson, metadataToJson } from "./metadata.ts";
 import { collectionStatsFields, type NativeLibrary, Status } from "./native/native.ts";
 import { check, failure, readonlyError } from "./status.ts";
 import type { CollectionStats, Metric, StoredRecord, VectorBatch } from "./types.ts";
+import { newArray } from "./typed-arrays.ts";
 import { decoder, encoder, releaseTexts } from "./utf8.ts";
 import { checkTarget, writeVector } from "./vectors.ts";
 
@@ -42,8 +43,8 @@ export class Records {
   readonly id: number;
   readonly info: RecordsInfo;
   readonly dimension: number;
-  /** Where a vector on its way in is copied; a query too. */
-  readonly scratch: Float32Array;
+  /** Where a vector on its way in is copied, unless it is lent. */
+  #scratch: Float32Array | undefined;
   /** The array of a read that missed, for the next one. */
   #spare: Float32Array | undefined;
 
@@ -54,7 +55,6 @@ export class Records {
     this.id = info.id;
     this.info = info;
     this.dimension = info.dimension;
-    this.scratch = new Float32Array(info.dimension);
   }
 
   /** The error of a failed call about this collection. */
@@ -80,6 +80,24 @@ export class Records {
       throw readonlyError(this.info.subject, this.scope.subject);
     }
     this.connection.checkOpen();
+  }
+
+  /**
+   * A private copy of a vector on its way in, lent until {@link giveBack}: reading the caller's
+   * list may run the caller's code, and a call from within it gets a copy of its own.
+   *
+   * @throws VectorLiteError ERR_INVALID_ARGUMENT, ERR_DIMENSION, ERR_INVALID_VECTOR
+   */
+  lendCopy(vector: unknown, name: string): Float32Array {
+    const copy = this.#scratch ?? new Float32Array(this.dimension);
+    this.#scratch = undefined;
+    writeVector(copy, 0, vector, this.dimension, name);
+    return copy;
+  }
+
+  /** Keeps a copy for the next one. */
+  giveBack(copy: Float32Array): void {
+    this.#scratch = copy;
   }
 
   getVector(key: string): Float32Array | undefined {
@@ -139,7 +157,7 @@ export class Records {
     const packed = packKeys(keys);
     const count = packed.count;
     const floats = count * this.dimension;
-    const vectors = new Float32Array(Math.max(floats, 1));
+    const vectors = newArray(Float32Array, Math.max(floats, 1));
     const found = new Uint8Array(Math.max(count, 1));
     const status = this.native.vl_collection_get_many(
       this.id,
@@ -167,7 +185,7 @@ export class Records {
     this.checkWritable();
     // Reading the caller's objects may run the caller's code, so the shared key comes last.
     const json = metadataToJson(metadata);
-    writeVector(this.scratch, 0, vector, this.dimension, "The vector");
+    const copy = this.lendCopy(vector, "The vector");
     let metadataBytes = metadataBuffer;
     let metadataLengths: Uint32Array | null = null;
     if (json !== "") {
@@ -183,12 +201,13 @@ export class Records {
       one[0],
       one,
       1,
-      this.scratch,
+      copy,
       this.dimension,
       metadataBytes,
       metadataLengths === null ? 0 : (metadataLength[0] ?? 0),
       metadataLengths,
     );
+    this.giveBack(copy);
     if (status !== Status.OK) throw this.failure(status);
     this.connection.wrote();
   }

@@ -18,6 +18,7 @@ import {
   thresholdOption,
 } from "./options.ts";
 import type { Records } from "./records.ts";
+import { newArray } from "./typed-arrays.ts";
 import type { SearchOptions } from "./types.ts";
 
 /** Hits that one search may ask for; the engine's own bound. */
@@ -90,6 +91,19 @@ function checkInclude(include: unknown): readonly unknown[] {
   return list;
 }
 
+/** The hits of one query, the closest first. */
+export function searchOne(
+  records: Records,
+  query: unknown,
+  plan: SearchPlan,
+  name: string,
+): FoundHit[] {
+  const copy = records.lendCopy(query, name);
+  const [hits] = search(records, copy, 1, plan);
+  records.giveBack(copy);
+  return hits ?? [];
+}
+
 /** The hits of each query, the closest first. `queries` holds `count` vectors, packed. */
 export function search(
   records: Records,
@@ -103,7 +117,7 @@ export function search(
   }
   let wanted = plan.k + plan.offset;
   if (wanted * count > hitsUnasked) wanted = Math.min(wanted, Math.max(records.size, 1));
-  const hits = new Uint8Array(wanted * count * HitLayout.size);
+  const hits = newArray(Uint8Array, wanted * count * HitLayout.size);
   const counts = new Uint32Array(count);
   const status = records.native.vl_collection_search(
     records.id,

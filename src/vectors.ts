@@ -9,19 +9,12 @@
  */
 
 import { describe, invalidArgument, VectorLiteError } from "./errors.ts";
+import { isDetached, isFloat32Array, lengthOf, newArray } from "./typed-arrays.ts";
 
 /** Numbers that a vector may have at most; frozen with the file format. */
 export const dimensionMax = 65_536;
 
 const expectedVector = "a Float32Array or an array of numbers";
-
-/** Whether this is a Float32Array, of this realm or another one. */
-export function isFloat32Array(value: unknown): value is Float32Array {
-  return (
-    value instanceof Float32Array ||
-    (ArrayBuffer.isView(value) && Object.prototype.toString.call(value) === "[object Float32Array]")
-  );
-}
 
 /**
  * Copies one vector to `target` at `offset`.
@@ -36,12 +29,12 @@ export function writeVector(
   name: string,
 ): void {
   if (isFloat32Array(vector)) {
-    if (vector.length !== dimension) throw wrongLength(vector, dimension, name);
+    if (lengthOf(vector) !== dimension) throw wrongVector(vector, dimension, name);
     target.set(vector, offset);
     return;
   }
   if (!Array.isArray(vector)) throw invalidArgument(name, expectedVector, vector);
-  if (vector.length !== dimension) throw wrongLength(vector, dimension, name);
+  if (vector.length !== dimension) throw wrongLength(vector.length, dimension, name);
   for (let index = 0; index < dimension; index++) {
     const number: unknown = vector[index];
     if (typeof number !== "number") throw invalidArgument(`${name}[${index}]`, "a number", number);
@@ -63,10 +56,10 @@ export function packVectors(
 ): Float32Array {
   if (isFloat32Array(vectors)) {
     checkPacked(vectors, count, dimension, name);
-    return vectors.buffer instanceof ArrayBuffer ? vectors : vectors.slice();
+    return vectors.buffer instanceof ArrayBuffer ? vectors : new Float32Array(vectors);
   }
   checkList(vectors, count, name);
-  const packed = new Float32Array(count * dimension);
+  const packed = newArray(Float32Array, count * dimension);
   for (let index = 0; index < count; index++) {
     writeVector(packed, index * dimension, vectors[index], dimension, `${name}[${index}]`);
   }
@@ -80,12 +73,12 @@ export function checkPacked(
   dimension: number,
   name: string,
 ): void {
-  if (vectors.length === count * dimension) return;
+  const length = lengthOf(vectors);
+  if (length === count * dimension) return;
   refuseDetached(vectors, name);
   throw new VectorLiteError(
     "ERR_DIMENSION",
-    `${name} has ${vectors.length} numbers; expected ${count} × ${dimension} = ` +
-      `${count * dimension}.`,
+    `${name} has ${length} numbers; expected ${count} × ${dimension} = ` + `${count * dimension}.`,
   );
 }
 
@@ -116,10 +109,11 @@ export function countVectors(vectors: unknown, dimension: number, name: string):
     throw invalidArgument(name, "an array of vectors or one packed Float32Array", vectors);
   }
   refuseDetached(vectors, name);
-  if (vectors.length % dimension === 0) return vectors.length / dimension;
+  const length = lengthOf(vectors);
+  if (length % dimension === 0) return length / dimension;
   throw new VectorLiteError(
     "ERR_DIMENSION",
-    `${name} has ${vectors.length} numbers; expected a multiple of the dimension, ${dimension}.`,
+    `${name} has ${length} numbers; expected a multiple of the dimension, ${dimension}.`,
   );
 }
 
@@ -129,35 +123,28 @@ export function countVectors(vectors: unknown, dimension: number, name: string):
  * @throws VectorLiteError ERR_INVALID_ARGUMENT, ERR_DIMENSION, ERR_INVALID_VECTOR
  */
 export function checkTarget(out: Float32Array, dimension: number): void {
-  if (out instanceof Float32Array && out.length === dimension) return;
   if (!isFloat32Array(out)) throw invalidArgument("out", "a Float32Array", out);
-  if (out.length !== dimension) throw wrongLength(out, dimension, "out");
+  if (lengthOf(out) !== dimension) throw wrongVector(out, dimension, "out");
 }
 
-function wrongLength(vector: ArrayLike<unknown>, dimension: number, name: string): VectorLiteError {
-  if (isFloat32Array(vector)) refuseDetached(vector, name);
+function wrongVector(vector: Float32Array, dimension: number, name: string): VectorLiteError {
+  refuseDetached(vector, name);
+  return wrongLength(lengthOf(vector), dimension, name);
+}
+
+function wrongLength(length: number, dimension: number, name: string): VectorLiteError {
   return new VectorLiteError(
     "ERR_DIMENSION",
-    `${name} has ${vector.length} dimensions; expected ${dimension}, as its collection has.`,
+    `${name} has ${length} dimensions; expected ${dimension}, as its collection has.`,
   );
 }
 
 /** A transferred array has length 0 and would otherwise be told as a wrong dimension. */
 function refuseDetached(vector: Float32Array, name: string): void {
-  if (vector.length > 0 || !isDetached(vector.buffer)) return;
+  if (lengthOf(vector) > 0 || !isDetached(vector.buffer)) return;
   throw new VectorLiteError(
     "ERR_INVALID_VECTOR",
     `${name} is detached: its buffer was transferred. Pass the array that received it, or copy ` +
       `it before transferring (found ${describe(vector)}).`,
   );
-}
-
-/** `ArrayBuffer.prototype.detached` is younger than Node 20; a view over such a buffer throws. */
-function isDetached(buffer: ArrayBufferLike): boolean {
-  try {
-    new Uint8Array(buffer);
-    return false;
-  } catch {
-    return true;
-  }
 }

@@ -8,11 +8,15 @@
  * @module
  */
 
+import { invalidArgument } from "./errors.ts";
 import { checkKeys } from "./keys.ts";
+import { metadataToJson } from "./metadata.ts";
 import { Status } from "./native/native.ts";
+import { checkArray } from "./options.ts";
 import type { Records } from "./records.ts";
+import { isFloat32Array } from "./typed-arrays.ts";
 import { packTexts, releaseTexts } from "./utf8.ts";
-import { checkList, isFloat32Array, packVectors, writeVector } from "./vectors.ts";
+import { checkList, packVectors, writeVector } from "./vectors.ts";
 
 /** Numbers of one part: 2 MiB, which fits the caches of most processors. */
 const partFloats = 1 << 19;
@@ -20,17 +24,19 @@ const partFloats = 1 << 19;
 /**
  * Inserts or replaces records. The last of several equal keys wins.
  *
- * @param texts - Metadata as JSON, one for each key; `undefined` where there is none at all.
+ * @param metadatas - One for each key; `undefined` where there is none at all.
  */
 export function writeMany(
   records: Records,
-  keys: readonly string[],
+  givenKeys: readonly string[],
   vectors: unknown,
-  texts: readonly string[] | undefined,
+  metadatas: unknown,
 ): void {
   records.checkWritable();
-  checkKeys(keys);
+  // Reading what the caller gave may run the caller's code, so only copies are used from here on.
+  const keys = checkKeys(givenKeys);
   const count = keys.length;
+  const texts = metadataTexts(metadatas, count);
   const { dimension, connection } = records;
   if (isFloat32Array(vectors)) {
     writePart(records, keys, packVectors(vectors, count, dimension, "The vectors"), texts);
@@ -57,6 +63,17 @@ export function writeMany(
   });
 }
 
+/** The JSON of each record's metadata; `undefined` where no record has any. */
+function metadataTexts(metadatas: unknown, count: number): string[] | undefined {
+  if (metadatas === undefined) return undefined;
+  const list = checkArray(metadatas, "The metadatas");
+  if (list.length !== count) {
+    throw invalidArgument("The metadatas", `an array of ${count}, one for each key`, metadatas);
+  }
+  const texts = Array.from({ length: count }, (_, index) => metadataToJson(list[index]));
+  return texts.some((text) => text !== "") ? texts : undefined;
+}
+
 const noTexts = new Uint8Array(1);
 const noVectors = new Float32Array(1);
 
@@ -67,6 +84,7 @@ function writePart(
   texts: readonly string[] | undefined,
 ): void {
   const { native, id, connection } = records;
+  const floats = keys.length * records.dimension;
   const packed = packTexts(keys);
   const metadata = texts === undefined ? undefined : packTexts(texts);
   connection.beforeWrite();
@@ -76,8 +94,8 @@ function writePart(
     packed.bytesLength,
     packed.lengths,
     packed.count,
-    vectors.length === 0 ? noVectors : vectors,
-    vectors.length,
+    floats === 0 ? noVectors : vectors,
+    floats,
     metadata?.bytes ?? noTexts,
     metadata?.bytesLength ?? 0,
     metadata?.lengths ?? null,

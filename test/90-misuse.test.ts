@@ -211,6 +211,149 @@ describe("a vector that is unusual but right", () => {
   });
 });
 
+/** Arrays that say they have 1000 numbers, or are what they are not; each would be read beyond. */
+const liars: [string, () => unknown, ErrorCode][] = [
+  ["a subclass with a length of its own", () => new LongerArray(2), "ERR_DIMENSION"],
+  ["a field called length", () => withField(new Float32Array(2)), "ERR_DIMENSION"],
+  [
+    "a longer one that says it is shorter",
+    () => withField(new Float32Array(3000)),
+    "ERR_DIMENSION",
+  ],
+  ["a tag of another class", () => withTag(new Uint8Array(1000)), "ERR_INVALID_ARGUMENT"],
+  [
+    "a prototype of another class",
+    () => withPrototype(new Uint8Array(1000)),
+    "ERR_INVALID_ARGUMENT",
+  ],
+  ["an object with the prototype", () => withField(withPrototype({})), "ERR_INVALID_ARGUMENT"],
+  ["a proxy", () => new Proxy(new Float32Array(1000), {}), "ERR_INVALID_ARGUMENT"],
+];
+
+class LongerArray extends Float32Array {
+  override get length(): number {
+    return 1000;
+  }
+}
+
+function withField<T extends object>(value: T): T {
+  return Object.defineProperty(value, "length", { value: 1000 });
+}
+
+function withTag<T extends object>(value: T): T {
+  return Object.defineProperty(value, Symbol.toStringTag, { value: "Float32Array" });
+}
+
+function withPrototype<T extends object>(value: T): T {
+  return Object.setPrototypeOf(value, Float32Array.prototype) as T;
+}
+
+describe("an array that lies about itself", () => {
+  test.each(liars)("with %s is refused, and nobody's memory is touched", (_, make, code) => {
+    const db = closing(new Database(":memory:"));
+    const docs = db.collection("docs", { dimension: 1000, metric: "l2" });
+    docs.upsert("fine", new Float32Array(1000));
+    const lie = make() as never;
+    for (const action of [
+      () => docs.upsert("key", lie),
+      () => docs.upsertMany(["key"], lie),
+      () => docs.upsertMany(["key"], [lie]),
+      () => docs.getInto("fine", lie),
+      () => docs.search(lie),
+      () => docs.searchMany([lie]),
+    ]) {
+      expectCode(action, code);
+    }
+    expect([...docs.keys()]).toEqual(["fine"]);
+  });
+
+  test("is refused as a batch of queries, and as the bytes of a file", () => {
+    const docs = newCollection();
+    expectCode(() => docs.searchMany(withField(new Float32Array(3))), "ERR_DIMENSION");
+    expect(docs.searchMany(withField(new Float32Array(2).fill(1)))).toHaveLength(1);
+    const bytes = withField(new Uint8Array(10));
+    expectCode(() => Database.fromBytes(bytes), "ERR_NOT_A_DATABASE");
+    const gone = new ArrayBuffer(8192);
+    structuredClone(gone, { transfer: [gone] });
+    expectCode(() => Database.fromBytes(gone), "ERR_INVALID_ARGUMENT");
+  });
+});
+
+describe("a list that runs code while it is read", () => {
+  /** `list` with a place that calls `run` whenever it is read. */
+  function trap<T>(list: T[], index: number, run: () => T): T[] {
+    return Object.defineProperty(list, index, { get: run });
+  }
+
+  test("may set and search: every call keeps its own vector", async () => {
+    const cache = newCache();
+    const setting = trap([1, 2], 1, () => {
+      cache.set("inner", [7, 8]);
+      return 2;
+    });
+    cache.set("outer", setting);
+    expect(cache.get("outer")).toEqual(Float32Array.of(1, 2));
+    expect(cache.get("inner")).toEqual(Float32Array.of(7, 8));
+    const searching = trap([1, 0], 1, () => {
+      cache.search([0, 1]);
+      return 0;
+    });
+    cache.setMany(["x", "y"], Float32Array.of(1, 0, 0, 1));
+    expect(cache.search(searching, { k: 1 })[0]?.key).toBe("x");
+    expect(await cache.getOrCompute("computed", () => setting)).toEqual(Float32Array.of(1, 2));
+  });
+
+  test("is read once: a key that was checked is the key that is stored", () => {
+    const cache = newCache();
+    const docs = newCollection();
+    for (const second of ["", "\ud800", "x".repeat(100_000), { length: 5 }]) {
+      for (const store of [
+        (keys: string[]) => cache.setMany(keys, [good, good]),
+        (keys: string[]) => docs.upsertMany(keys, [good, good], [{ a: 1 }, {}]),
+      ]) {
+        let reads = 0;
+        store(trap(["a", "b"], 1, () => (reads++ === 0 ? "b" : (second as string))));
+      }
+    }
+    expect([...cache.keys()].sort()).toEqual(["a", "b", "fine"]);
+    expect([...docs.keys()].sort()).toEqual(["a", "b", "fine"]);
+  });
+
+  test("may make the list of keys longer: the others stay as they were counted", () => {
+    const docs = newCollection();
+    const keys = ["a", "b"];
+    const metadatas = trap<object>([{}, {}], 1, () => {
+      for (let index = 0; index < 1000; index++) keys.push(`more ${index}`);
+      return { n: 1 };
+    });
+    docs.upsertMany(keys, [good, good], metadatas as never);
+    expect([...docs.keys()].sort()).toEqual(["a", "b", "fine"]);
+    expect(docs.get("b")?.metadata).toEqual({ n: 1 });
+  });
+
+  test("may close the database: that is ERR_CLOSED", () => {
+    for (const use of [
+      (cache: EmbedCache, vector: number[]) => cache.set("key", vector),
+      (cache: EmbedCache, vector: number[]) => cache.setMany(["key"], [vector]),
+      (cache: EmbedCache, vector: number[]) => cache.search(vector),
+      (cache: EmbedCache, vector: number[]) => cache.findSimilar(vector, { threshold: 0 }),
+    ]) {
+      const cache = newCache();
+      const vector = trap([1, 2], 1, () => {
+        cache.close();
+        return 2;
+      });
+      expectCode(() => use(cache, vector), "ERR_CLOSED");
+    }
+  });
+});
+
+test("an answer that no array can hold is ERR_OUT_OF_MEMORY", () => {
+  const cache = closing(new EmbedCache({ path: ":memory:", dimension: 65_536 }));
+  expectCode(() => cache.getMany(Array(70_000).fill("key") as string[]), "ERR_OUT_OF_MEMORY");
+  expect(cache.size).toBe(0);
+});
+
 describe("a key that is wrong", () => {
   test.each(badKeys)("%s", async (_, key, code) => {
     const cache = newCache();

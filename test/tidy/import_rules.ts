@@ -39,7 +39,7 @@ const zigLayers: readonly Layer[] = [
 ];
 
 const tsLayers: readonly Layer[] = [
-  layer("vocabulary", "src", "errors types utf8"),
+  layer("vocabulary", "src", "errors types typed-arrays utf8"),
   layer("native", "src", "native/*"),
   layer(
     "pieces",
