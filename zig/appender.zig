@@ -89,7 +89,7 @@ pub const Appender = struct {
     /// Writes the run. The rows are then readable within the transaction.
     pub fn flush(appender: *Appender) Error!void {
         if (appender.entries.items.len == 0) return;
-        const segment = appender.growing();
+        const segment = appender.state.growing();
         const stride = appender.state.vectorStride();
         const writer = appender.transaction.writer;
         const vectors: []const u8 = if (appender.packed_vectors.len > 0)
@@ -106,10 +106,6 @@ pub const Appender = struct {
         appender.records.clearRetainingCapacity();
         appender.padded.clearRetainingCapacity();
         appender.packed_vectors = &.{};
-    }
-
-    fn growing(appender: *const Appender) *SegmentState {
-        return appender.state.loaded.items[appender.state.segment_count - 1].?;
     }
 
     /// The growing segment with room for one more row and its record.
@@ -151,7 +147,7 @@ pub const Appender = struct {
         disk.extent_page = try appender.transaction.writer.takePages(page_count);
         const segment = SegmentState.create(gpa, &disk) catch return appender.outOfMemory();
         segment.changed = true;
-        state.loaded.append(gpa, segment) catch {
+        state.loaded.put(gpa, disk.id, segment) catch {
             segment.release(gpa);
             return appender.outOfMemory();
         };

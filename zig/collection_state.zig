@@ -136,8 +136,9 @@ pub const CollectionState = struct {
     segments: PageRef = .none,
     /// Elements of the segment array on disk: the segments that are sealed.
     segment_array_len: u32 = 0,
-    /// By segment id; null until needed. The growing one is always loaded.
-    loaded: std.ArrayList(?*SegmentState) = .empty,
+    /// By id, those that were needed so far; the growing one always is. Ids are never given out
+    /// twice, so after many times of `clear` most of them name nothing.
+    loaded: std.AutoArrayHashMapUnmanaged(u32, *SegmentState) = .empty,
 
     pub fn createNew(
         gpa: std.mem.Allocator,
@@ -159,9 +160,7 @@ pub const CollectionState = struct {
         copy.references = 1;
         copy.loaded = try state.loaded.clone(gpa);
         _ = copy.identity.retain();
-        for (copy.loaded.items) |maybe| if (maybe) |segment| {
-            segment.references += 1;
-        };
+        for (copy.loaded.values()) |segment| segment.references += 1;
         return copy;
     }
 
@@ -173,10 +172,15 @@ pub const CollectionState = struct {
     pub fn release(state: *CollectionState, gpa: std.mem.Allocator) void {
         state.references -= 1;
         if (state.references > 0) return;
-        for (state.loaded.items) |maybe| if (maybe) |segment| segment.release(gpa);
+        for (state.loaded.values()) |segment| segment.release(gpa);
         state.loaded.deinit(gpa);
         state.identity.release(gpa);
         gpa.destroy(state);
+    }
+
+    /// The segment that takes new rows; there is one.
+    pub fn growing(state: *const CollectionState) *SegmentState {
+        return state.loaded.get(state.segment_count - 1).?;
     }
 
     pub fn vectorStride(state: *const CollectionState) u64 {
@@ -226,14 +230,10 @@ pub const CollectionState = struct {
             .segment_array_len = page.segment_count - page.has_growing,
         };
         errdefer state.release(gpa);
-        state.loaded.appendNTimes(gpa, null, state.segment_count) catch
-            return oom.failOs(error.OutOfMemory, "opening a collection");
         if (state.has_growing) {
-            const growing = page.growing;
-            try validateSegment(source, ref, &growing, state, state.segment_count - 1);
-            const segment = SegmentState.create(gpa, &growing) catch
-                return oom.failOs(error.OutOfMemory, "opening a collection");
-            state.loaded.items[state.segment_count - 1] = segment;
+            const disk = page.growing;
+            try validateSegment(source, ref, &disk, state, state.segment_count - 1);
+            _ = try state.keepSegment(gpa, source, &disk);
         }
         if (previous) |older| try state.keepFrom(gpa, source, older);
         return state;
@@ -250,25 +250,20 @@ pub const CollectionState = struct {
         if (!older.identity.eql(state.identity)) return;
         state.identity.release(gpa);
         state.identity = older.identity.retain();
-        const common = @min(older.loaded.items.len, state.loaded.items.len);
-        for (older.loaded.items[0..common], 0..) |maybe, index| {
-            const segment = maybe orelse continue;
-            if (state.loaded.items[index]) |grown| {
+        for (older.loaded.keys(), older.loaded.values()) |id, segment| {
+            if (id >= state.segment_count) continue;
+            if (state.loaded.get(id)) |grown| {
                 if (grown.disk.extent_page != segment.disk.extent_page) continue;
                 segment.verified.references += 1;
                 grown.verified.release(gpa);
                 grown.verified = segment.verified;
                 continue;
             }
-            const ref = try page_array.get(
-                source,
-                state.segments,
-                state.segment_array_len,
-                @intCast(index),
-            );
+            const ref = try page_array.get(source, state.segments, state.segment_array_len, id);
             if (ref.isNone() or !ref.eql(segment.page)) continue;
+            state.loaded.put(gpa, id, segment) catch
+                return source.cache.diagnostics.failOs(error.OutOfMemory, "opening a collection");
             segment.references += 1;
-            state.loaded.items[index] = segment;
         }
     }
 
@@ -280,18 +275,32 @@ pub const CollectionState = struct {
         id: u32,
     ) Error!?*SegmentState {
         if (id >= state.segment_count) return null;
-        if (state.loaded.items[id]) |loaded| return loaded;
+        if (state.loaded.get(id)) |loaded| return loaded;
         const ref = try page_array.get(source, state.segments, state.segment_array_len, id);
         if (ref.isNone()) return null;
         const page: *const format.SegmentPage = @ptrCast(try source.load(ref));
         if (page.header.type != .segment) return source.corrupt(ref, "is not a segment's page");
         try validateSegment(source, ref, &page.segment, state, id);
-        const loaded = SegmentState.create(gpa, &page.segment) catch
-            return source.cache.diagnostics.failOs(error.OutOfMemory, "reading a segment");
+        const loaded = try state.keepSegment(gpa, source, &page.segment);
         loaded.page = ref;
         loaded.page_born = page.header.transaction_id;
-        state.loaded.items[id] = loaded;
         return loaded;
+    }
+
+    fn keepSegment(
+        state: *CollectionState,
+        gpa: std.mem.Allocator,
+        source: Source,
+        disk: *const format.Segment,
+    ) Error!*SegmentState {
+        const diagnostics = source.cache.diagnostics;
+        const segment = SegmentState.create(gpa, disk) catch
+            return diagnostics.failOs(error.OutOfMemory, "reading a segment");
+        state.loaded.put(gpa, disk.id, segment) catch {
+            segment.release(gpa);
+            return diagnostics.failOs(error.OutOfMemory, "reading a segment");
+        };
+        return segment;
     }
 };
 
@@ -301,7 +310,7 @@ fn validate(source: Source, ref: PageRef, page: *const format.CollectionPage) Er
     const is_sound = page.header.type == .collection and
         page.dimension >= 1 and page.dimension <= limits.dimension_max and
         page.metric <= 2 and page.has_growing <= 1 and
-        page.segment_count <= @min(limits.segments_max, source.file_pages) and
+        page.segment_count <= limits.segments_max and
         page.segment_count >= page.has_growing and
         page.name_bytes >= 1 and page.name_bytes <= limits.collection_name_bytes_max and
         page.model_bytes <= limits.model_bytes_max;

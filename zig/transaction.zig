@@ -76,7 +76,7 @@ pub const Transaction = struct {
         if (segment.references == 1 and segment.changed) return segment;
         const copy = segment.clone(transaction.gpa) catch return transaction.outOfMemory();
         copy.changed = true;
-        state.loaded.items[id] = copy;
+        state.loaded.getPtr(id).?.* = copy;
         segment.release(transaction.gpa);
         return copy;
     }
@@ -140,10 +140,8 @@ pub const Transaction = struct {
     /// used for another row.
     pub fn clearCollection(transaction: *Transaction, state: *CollectionState) Error!void {
         try transaction.leaveContent(state);
-        for (state.loaded.items) |*maybe| {
-            if (maybe.*) |segment| segment.release(transaction.gpa);
-            maybe.* = null;
-        }
+        for (state.loaded.values()) |segment| segment.release(transaction.gpa);
+        state.loaded.clearRetainingCapacity();
         state.segments = .none;
         state.segment_array_len = state.segment_count;
         state.has_growing = false;
@@ -195,8 +193,8 @@ pub const Transaction = struct {
                 .page_count = &state.index_pages,
             };
             editor.seal();
-            for (state.loaded.items) |maybe| {
-                const segment = maybe orelse continue;
+            // New ones come in the order of their ids, as the array needs it.
+            for (state.loaded.values()) |segment| {
                 if (segment.changed) try transaction.sealSegment(state, segment);
             }
             try transaction.sealCollection(state);
@@ -221,9 +219,7 @@ pub const Transaction = struct {
     pub fn settle(transaction: *Transaction) void {
         for (transaction.changed.keys()) |index| {
             const state = transaction.working.collections.get(index).?;
-            for (state.loaded.items) |maybe| if (maybe) |segment| {
-                segment.changed = false;
-            };
+            for (state.loaded.values()) |segment| segment.changed = false;
         }
     }
 
@@ -232,8 +228,7 @@ pub const Transaction = struct {
     pub fn forgetRows(transaction: *Transaction, committed: *View) void {
         for (transaction.changed.keys()) |index| {
             const state = transaction.working.collections.get(index) orelse continue;
-            for (state.loaded.items, 0..) |maybe, id| {
-                const segment = maybe orelse continue;
+            for (state.loaded.keys(), state.loaded.values()) |id, segment| {
                 if (!segment.changed) continue;
                 const before = committedRows(committed, index, id);
                 const capacity = segment.verified.rows.bit_length;
@@ -245,10 +240,9 @@ pub const Transaction = struct {
         }
     }
 
-    fn committedRows(committed: *View, index: u32, id: usize) usize {
+    fn committedRows(committed: *View, index: u32, id: u32) usize {
         const state = committed.collections.get(index) orelse return 0;
-        if (id >= state.loaded.items.len) return 0;
-        const segment = state.loaded.items[id] orelse return 0;
+        const segment = state.loaded.get(id) orelse return 0;
         return segment.disk.rows;
     }
 
@@ -293,7 +287,7 @@ pub const Transaction = struct {
         disk.model_bytes = identity.model_len;
         disk.name = identity.name_buffer;
         disk.model = identity.model_buffer;
-        if (state.has_growing) disk.growing = state.loaded.items[state.segment_count - 1].?.disk;
+        if (state.has_growing) disk.growing = state.growing().disk;
         state.page = page.seal();
         state.page_born = transaction.writer.transaction_id;
     }

@@ -283,3 +283,28 @@ test "a backup is the state at its start, whatever is written meanwhile" {
         try std.testing.expectEqualSlices(f32, &vectorOf(i), &out);
     }
 }
+
+test "a collection that is cleared more often than the file has pages opens again" {
+    var tmp = std.testing.tmpDir(.{});
+    defer tmp.cleanup();
+    var buffer: [128]u8 = undefined;
+    const path = try tmpPath(&tmp, &buffer);
+    var fixture: Fixture = .{};
+    try fixture.open(path, .{ .durability = .none });
+    const rounds = 1500;
+    for (0..rounds) |i| {
+        try putOne(fixture.collection, "a", &vectorOf(i));
+        try fixture.collection.clear();
+        // Durable once in a while, so that space is used again.
+        if (i % 4 == 0) try fixture.database.flush();
+    }
+    try putOne(fixture.collection, "a", &vectorOf(7));
+    const pages = (try fixture.database.stats()).file_bytes / vl.format.page_bytes;
+    try std.testing.expect(pages < rounds);
+    fixture.close();
+    try fixture.open(path, .{});
+    defer fixture.close();
+    var out: [dimension]f32 = undefined;
+    try std.testing.expect(try fixture.collection.get("a", &out));
+    try std.testing.expectEqualSlices(f32, &vectorOf(7), &out);
+}
