@@ -45,6 +45,21 @@ pub const Slots = struct {
         return best;
     }
 
+    /// The valid roots, believed or not, the newest first.
+    pub fn newestFirst(slots: *const Slots, buffer: *[format.slot_count]Root) []const Root {
+        var len: usize = 0;
+        for (slots.roots) |maybe| if (maybe) |root| {
+            buffer[len] = root;
+            len += 1;
+        };
+        std.sort.insertion(Root, buffer[0..len], {}, isNewer);
+        return buffer[0..len];
+    }
+
+    fn isNewer(_: void, a: Root, b: Root) bool {
+        return a.transaction_id > b.transaction_id;
+    }
+
     pub fn newestDurable(slots: *const Slots) ?Choice {
         return slots.newest(null);
     }

@@ -356,27 +356,19 @@ pub const WriteSession = struct {
         session.space.reclaim(retained[0..len], oldest);
     }
 
-    /// Learns the free space from what the valid roots reach. A root that is older than the newest
-    /// and damaged protects nothing; the newest must be whole before anything is written.
+    /// Learns the free space from what the valid roots reach. The newest must be whole before
+    /// anything is written, and comes first: an older one may be damaged (a failed sync) or have
+    /// been taken back, and name a page that a newer one holds something else in. Such a root
+    /// protects nothing, and must not make that page pass for one whose children are known.
     fn recount(session: *WriteSession, newest: *const Root) Error!void {
         session.counted_for = null;
         var pages: reach.Pages = .{ .gpa = session.gpa };
         defer pages.deinit();
-        for (session.slots.roots) |maybe| {
-            const root = maybe orelse continue;
+        try session.walk(newest, &pages);
+        var buffer: [format.slot_count]Root = undefined;
+        for (session.slots.newestFirst(&buffer)) |*root| {
             if (root.transaction_id > newest.transaction_id) continue;
-            const walker: reach.Walker = .{
-                .gpa = session.gpa,
-                .source = .{ .cache = session.cache, .file_pages = root.file_pages },
-                .pages = &pages,
-            };
-            walker.root(&root) catch |err| {
-                if (err != error.Corrupt or std.mem.eql(
-                    u8,
-                    &root.checksum,
-                    &newest.checksum,
-                )) return err;
-            };
+            session.walk(root, &pages) catch |err| if (err != error.Corrupt) return err;
         }
         session.is_deferred = snapshot_locks.anyBesides(
             session.file,
@@ -394,6 +386,15 @@ pub const WriteSession = struct {
         };
         if (!session.is_deferred) session.space.freeComplement(&pages.bits);
         session.counted_for = newest.checksum;
+    }
+
+    fn walk(session: *WriteSession, root: *const Root, pages: *reach.Pages) Error!void {
+        const walker: reach.Walker = .{
+            .gpa = session.gpa,
+            .source = .{ .cache = session.cache, .file_pages = root.file_pages },
+            .pages = pages,
+        };
+        return walker.root(root);
     }
 
     fn noRoot(session: *WriteSession) Error {
