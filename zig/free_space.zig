@@ -10,7 +10,8 @@ const format = @import("format.zig");
 
 pub const Run = struct { page: u32, count: u32 };
 
-/// Used by the transactions `born` up to, and not including, `freed`.
+/// Used by the transactions `born` up to, and not including, `freed`. Where both are the same, no
+/// root leads there, but the state of a reader may.
 pub const Pending = struct { run: Run, born: u64, freed: u64 };
 
 pub const FreeSpace = struct {
@@ -41,12 +42,31 @@ pub const FreeSpace = struct {
     }
 
     /// Makes every page free that `used` does not hold; its bits beyond `file_pages` are ignored.
-    pub fn freeComplement(space: *FreeSpace, used: *const std.DynamicBitSetUnmanaged) void {
-        var page: u32 = format.first_free_page;
-        while (page < space.file_pages) : (page += 1) {
-            if (page < used.bit_length and used.isSet(page)) continue;
-            space.release(.{ .page = page, .count = 1 });
+    /// Where `waits_for` is a transaction they wait for the readers of all before it.
+    pub fn freeComplement(
+        space: *FreeSpace,
+        used: *const std.DynamicBitSetUnmanaged,
+        waits_for: ?u64,
+    ) Error!void {
+        var first: u32 = format.first_free_page;
+        while (first < space.file_pages) {
+            var end = first;
+            while (end < space.file_pages and !isSet(used, end)) end += 1;
+            const run: Run = .{ .page = first, .count = end - first };
+            if (run.count > 0) {
+                if (waits_for) |transaction_id| try space.addPending(.{
+                    .run = run,
+                    .born = transaction_id,
+                    .freed = transaction_id,
+                }) else space.release(run);
+            }
+            first = end;
+            while (first < space.file_pages and isSet(used, first)) first += 1;
         }
+    }
+
+    fn isSet(used: *const std.DynamicBitSetUnmanaged, page: u32) bool {
+        return page < used.bit_length and used.isSet(page);
     }
 
     pub fn isFree(space: *const FreeSpace, page: u32) bool {
@@ -151,7 +171,7 @@ pub const FreeSpace = struct {
     }
 
     pub fn addPending(space: *FreeSpace, pending: Pending) Error!void {
-        std.debug.assert(pending.born < pending.freed);
+        std.debug.assert(pending.born <= pending.freed);
         try space.pending.append(space.gpa, pending);
         space.pending_pages += pending.run.count;
     }
@@ -219,6 +239,22 @@ test "a page waits for the last root and the last reader that can reach it" {
     space.reclaim(&.{ 5, 6, 7 }, 5);
     try std.testing.expectEqual(@as(u64, 2), space.free_count);
     try std.testing.expectEqual(@as(u64, 0), space.pending_pages);
+}
+
+test "pages that no root leads to wait for the readers of earlier states only" {
+    const gpa = std.testing.allocator;
+    var space = try FreeSpace.init(gpa, 20);
+    defer space.deinit();
+    var used = try std.DynamicBitSetUnmanaged.initEmpty(gpa, 12);
+    defer used.deinit(gpa);
+    used.setRangeValue(.{ .start = 9, .end = 11 }, true);
+    try space.freeComplement(&used, 7);
+    try std.testing.expectEqual(@as(u64, 10), space.pending_pages);
+    space.reclaim(&.{ 5, 6, 7 }, 6);
+    try std.testing.expectEqual(@as(u64, 0), space.free_count);
+    space.reclaim(&.{ 5, 6, 7 }, 7);
+    try std.testing.expectEqual(@as(u64, 10), space.free_count);
+    try std.testing.expect(space.isFree(8) and !space.isFree(10) and space.isFree(19));
 }
 
 test "random takes and releases never hand out a page twice" {

@@ -56,8 +56,6 @@ pub const WriteSession = struct {
     counted_for: ?[16]u8 = null,
     /// The checksum of the durable root that this session saw reach the device.
     synced: ?[16]u8 = null,
-    /// Readers hold states that no slot leads to: unused pages are left alone until they are gone.
-    is_deferred: bool = false,
     /// The next commit is durable whatever the session's durability is.
     next_is_durable: bool = false,
     /// There were newer states than the one that the transaction starts from. Whoever reads them
@@ -92,8 +90,8 @@ pub const WriteSession = struct {
         errdefer session.unlock();
         const root = try session.adoptNewest();
         session.is_lost = session.slots.highestTransaction() > root.transaction_id;
-        try session.countSpace(&root);
         session.nextTransaction();
+        try session.countSpace(&root);
         session.writer.begin(session.highest_transaction);
         return root;
     }
@@ -328,12 +326,8 @@ pub const WriteSession = struct {
             &counted,
             &root.checksum,
         ) else false;
-        if (!is_counted) return session.recount(root);
-        if (session.is_deferred) {
-            const is_held = snapshot_locks.anyBesides(session.file, root.transaction_id) catch |err|
-                return session.diagnostics.failOs(err, "probing the locks");
-            if (!is_held) return session.recount(root);
-        }
+        // What was lost used pages that were free, or were not there, when these were counted.
+        if (!is_counted or session.is_lost) return session.recount(root);
         const worth_it = session.space.pending_pages > limits.reclaim_pages_min and
             session.space.pending_pages > session.space.free_count;
         if (worth_it) try session.reclaim();
@@ -370,12 +364,10 @@ pub const WriteSession = struct {
             if (root.transaction_id > newest.transaction_id) continue;
             session.walk(root, &pages) catch |err| if (err != error.Corrupt) return err;
         }
-        session.is_deferred = snapshot_locks.anyBesides(
-            session.file,
-            newest.transaction_id,
-        ) catch |err|
+        // Whether somebody reads a state that no slot may lead to.
+        const is_held = snapshot_locks.anyBesides(session.file, newest.transaction_id) catch |err|
             return session.diagnostics.failOs(err, "probing the locks");
-        const file_pages = if (session.is_deferred and session.is_lost)
+        const file_pages = if (is_held and session.is_lost)
             session.writer.physical_pages
         else
             newest.file_pages;
@@ -384,7 +376,9 @@ pub const WriteSession = struct {
             session.space = .{ .gpa = session.gpa, .file_pages = 0 };
             return session.diagnostics.failOs(error.OutOfMemory, "counting the free space");
         };
-        if (!session.is_deferred) session.space.freeComplement(&pages.bits);
+        const waits_for = if (is_held) session.highest_transaction else null;
+        session.space.freeComplement(&pages.bits, waits_for) catch
+            return session.diagnostics.failOs(error.OutOfMemory, "counting the free space");
         session.counted_for = newest.checksum;
     }
 

@@ -51,9 +51,10 @@ const Machine = struct {
         }
     }
 
-    /// A flush whose first sync fails: the volatile commits are gone for everybody.
+    /// A flush whose first sync fails, and brings nothing to the medium: the volatile commits are
+    /// gone for everybody.
     fn loseVolatile(machine: *Machine, client: *Client) !void {
-        try machine.disk.inject(.{ .call = .sync, .survivors = .all });
+        try machine.disk.inject(.{ .call = .sync, .survivors = .none });
         try std.testing.expectError(error.InputOutput, client.database.?.flush());
         machine.disk.clearFaults();
     }
@@ -85,7 +86,56 @@ const Held = struct {
     }
 };
 
+/// What a machine that loses power now has when it is back.
+fn afterPowerLoss(machine: *Machine) !Digest {
+    const left = try Disk.create(gpa, .{ .seed = 1 });
+    defer left.destroy();
+    var possible = try machine.disk.crashes(.{});
+    defer possible.deinit();
+    try left.become(machine.disk, possible.at(0).?, .new);
+    var client: Client = .{
+        .gpa = gpa,
+        .process = try left.process(),
+        .options = .{ .create = false },
+    };
+    try client.open();
+    defer client.close();
+    return client.readAll();
+}
+
 const volatile_options: vl.Options = .{ .durability = .none };
+
+test "a writer that made the durable state leaves a lost one to those who read it" {
+    var machine = try Machine.init();
+    defer machine.deinit();
+    var rows = try machine.base.rows.clone();
+    defer rows.deinit();
+    // The first writer makes a durable state, and knows the free space of it.
+    var first: Client = undefined;
+    try machine.open(&first, volatile_options);
+    defer first.close();
+    try machine.put(&first, &rows, 1, 3);
+    try first.database.?.flush();
+    var kept = try rows.clone();
+    defer kept.deinit();
+    // The second builds on it, and a reader holds what it built.
+    var second: Client = undefined;
+    try machine.open(&second, volatile_options);
+    try machine.put(&second, &rows, 100, 20);
+    var reader: Client = undefined;
+    try machine.open(&reader, .{ .readonly = true });
+    defer reader.close();
+    const held = try Held.open(&reader);
+    defer held.close();
+    try machine.loseVolatile(&second);
+    second.close();
+    // The first goes on from its own state, beside the reader.
+    for (0..8) |_| {
+        try machine.put(&first, &kept, 200, 5);
+        try held.expectSame();
+    }
+    try std.testing.expectEqual(kept.digest(), try first.readAll());
+}
 
 test "the pages of a state that was taken back may be used again, and hide nothing" {
     var machine = try Machine.init();
@@ -116,4 +166,28 @@ test "the pages of a state that was taken back may be used again, and hide nothi
         try held.expectSame();
         try std.testing.expectEqual(rows.digest(), try third.readAll());
     }
+}
+
+test "nobody builds on what another writer's sync did not bring to the medium" {
+    var machine = try Machine.init();
+    defer machine.deinit();
+    var rows = try machine.base.rows.clone();
+    defer rows.deinit();
+    var lost = try machine.base.rows.clone();
+    defer lost.deinit();
+    // Two writers at once, both alive, and both with commits that are not durable.
+    var first: Client = undefined;
+    try machine.open(&first, volatile_options);
+    defer first.close();
+    var second: Client = undefined;
+    try machine.open(&second, volatile_options);
+    defer second.close();
+    try machine.put(&first, &lost, 1, 3);
+    try machine.put(&second, &lost, 2, 3);
+    try machine.loseVolatile(&second);
+    // The cache shows all of it, but the medium does not have it, and no later sync will bring it.
+    try machine.put(&first, &rows, 3, 2);
+    try first.database.?.flush();
+    try std.testing.expectEqual(rows.digest(), try first.readAll());
+    try std.testing.expectEqual(rows.digest(), try afterPowerLoss(&machine));
 }

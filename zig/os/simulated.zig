@@ -74,6 +74,9 @@ pub const Hooks = struct {
     onSync: ?*const fn (context: ?*anyopaque) void = null,
     /// After the clock went on: a place to let another process act while this one waits.
     onSleep: ?*const fn (context: ?*anyopaque, ms: u32) void = null,
+    /// Before a lock is asked for: a place to let another process act before this one has it, with
+    /// files of its own.
+    onLock: ?*const fn (context: ?*anyopaque, range: os.LockRange) void = null,
 };
 
 pub const Options = struct {
@@ -653,6 +656,7 @@ const Connection = struct {
         const writable = owner == .writer and !connection.readonly;
         if (kind == .exclusive and !writable) return error.ReadOnlyMedia;
         const disk = connection.disk;
+        if (disk.hooks.onLock) |hook| hook(disk.hooks.context, range);
         return disk.locks.acquire(disk.gpa, connection.holder(owner), kind, range);
     }
 
