@@ -98,6 +98,8 @@ pub const Collection = struct {
     dimension: u32,
     metric: Metric,
     hot: ?HotCache,
+    /// The database's count as of which `hot` was filled.
+    forgotten_count: u32,
     hits: u64 = 0,
     misses: u64 = 0,
     sets: u64 = 0,
@@ -118,6 +120,7 @@ pub const Collection = struct {
             .identity = identity.retain(),
             .dimension = identity.dimension,
             .metric = @enumFromInt(identity.metric),
+            .forgotten_count = database.forgotten_count,
             .hot = if (options.hot_vectors == 0 or scope == .snapshot)
                 null
             else
@@ -210,6 +213,10 @@ pub const Collection = struct {
         const stamp = database.current.root.transaction_id;
         const hot = if (database.transaction == null) &collection.hot else &no_cache;
         if (hot.*) |*cache| {
+            if (collection.forgotten_count != database.forgotten_count) {
+                cache.clear();
+                collection.forgotten_count = database.forgotten_count;
+            }
             if (cache.get(key_hash, key)) |entry| {
                 if (entry.stamp == stamp or try collection.isStillAt(key_hash, entry.location)) {
                     entry.stamp = stamp;

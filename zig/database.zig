@@ -91,6 +91,8 @@ pub const Database = struct {
     session: ?*WriteSession = null,
     transaction: ?*Transaction = null,
     snapshot_count: u32 = 0,
+    /// How often everything known was forgotten, because states that it came from were lost.
+    forgotten_count: u32 = 0,
 
     pub fn open(
         gpa: std.mem.Allocator,
@@ -542,12 +544,15 @@ pub const Database = struct {
         return choice.root;
     }
 
-    /// Makes `root` the current state. A state that goes back (after a failed sync elsewhere) keeps
-    /// nothing of what was known.
+    /// Makes `root` the current state. Where states were lost (after a failed sync elsewhere), the
+    /// file may have other rows in places that are known: then nothing of that is kept.
     fn adopt(database: *Database, root: *const format.Root, words: ?roots.Watch.Words) Error!void {
         const known = &database.current.root;
         if (!std.mem.eql(u8, &root.checksum, &known.checksum)) {
-            if (root.transaction_id < known.transaction_id) {
+            const is_successor = root.transaction_id >= known.transaction_id and
+                root.loss_count == known.loss_count;
+            if (!is_successor) {
+                database.forgotten_count +%= 1;
                 database.current.deinit();
                 database.current = .{ .gpa = database.gpa, .root = root.* };
             } else {
@@ -563,6 +568,7 @@ pub const Database = struct {
         if (!database.is_private) {
             database.current.root.checksum = @splat(0);
             database.current.root.transaction_id = 0;
+            database.current.root.loss_count = 0;
             return database.refresh();
         }
         database.current.root = try database.newestRoot();

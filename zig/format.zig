@@ -114,7 +114,9 @@ pub const Root = extern struct {
     catalogue_len: u32,
     catalogue: PageRef,
     next_collection_id: u32,
-    reserved_a: u32 = 0,
+    /// How often newer states than the one continued were lost. Roots of different counts may have
+    /// different rows in one place.
+    loss_count: u32 = 0,
     reserved_b: [408]u8 = @splat(0),
     /// `checksum.slot` over everything before it.
     checksum: [16]u8 = @splat(0),

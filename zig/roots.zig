@@ -74,6 +74,14 @@ pub const Slots = struct {
         return highest;
     }
 
+    pub fn highestLossCount(slots: *const Slots) u32 {
+        var highest: u32 = 0;
+        for (slots.roots) |maybe| if (maybe) |root| {
+            highest = @max(highest, root.loss_count);
+        };
+        return highest;
+    }
+
     /// The volatile slot that does not hold the newest volatile root, so that a kill in the middle
     /// of a write never damages the newest commit.
     pub fn nextVolatileSlot(slots: *const Slots) u32 {

@@ -107,6 +107,7 @@ pub const WriteSession = struct {
     pub fn publish(session: *WriteSession, root: *Root) Error!void {
         root.transaction_id = session.writer.transaction_id;
         root.commit_ms = session.system.wallMs();
+        if (session.is_lost) root.loss_count = session.slots.highestLossCount() +% 1;
         const must_sync = session.boot_id == null or session.next_is_durable;
         const is_durable = must_sync or switch (session.durability) {
             .full => true,

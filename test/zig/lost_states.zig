@@ -168,6 +168,39 @@ test "the pages of a state that was taken back may be used again, and hide nothi
     }
 }
 
+test "a vector kept in memory is not taken for the one that took its place" {
+    var machine = try Machine.init();
+    defer machine.deinit();
+    var lost = try machine.base.rows.clone();
+    defer lost.deinit();
+    // A first loss: whoever writes next begins a new segment.
+    var first: Client = undefined;
+    try machine.open(&first, volatile_options);
+    try machine.put(&first, &lost, 500, 1);
+    try machine.loseVolatile(&first);
+    first.close();
+    // The first row of that segment is read, and kept in memory.
+    var reader: Client = undefined;
+    try machine.open(&reader, volatile_options);
+    defer reader.close();
+    try reader.put(500, .{ .seed = 11 });
+    var out: [dimension]f32 = undefined;
+    const key: Key = .init(500);
+    try std.testing.expect(try reader.collection.?.get(key.text(), &out));
+    try std.testing.expectEqual((Value{ .seed = 11 }).vector(), out);
+    // It is lost as well, and another row gets its place.
+    var second: Client = undefined;
+    try machine.open(&second, volatile_options);
+    try machine.loseVolatile(&second);
+    second.close();
+    var third: Client = undefined;
+    try machine.open(&third, volatile_options);
+    defer third.close();
+    try third.put(500, .{ .seed = 22 });
+    try std.testing.expect(try reader.collection.?.get(key.text(), &out));
+    try std.testing.expectEqual((Value{ .seed = 22 }).vector(), out);
+}
+
 test "nobody builds on what another writer's sync did not bring to the medium" {
     var machine = try Machine.init();
     defer machine.deinit();
