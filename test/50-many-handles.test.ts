@@ -194,6 +194,22 @@ describe("worker threads", () => {
     expect(docs.size).toBe(400);
   });
 
+  test("that are terminated inside of a transaction let go of everything", async () => {
+    const path = temporaryPath();
+    using db = new Database(path, { busyTimeout: 100 });
+    const docs = db.collection("docs", { dimension: 4 });
+    docs.upsert("before", [1, 2, 3, 4]);
+    const worker = new Worker(join(root, "test/programs/endless.mjs"), { workerData: { path } });
+    await new Promise((resolve, reject) => {
+      worker.once("message", resolve);
+      worker.once("error", reject);
+    });
+    expectCode(() => docs.upsert("beside", [1, 2, 3, 4]), "ERR_LOCKED");
+    await worker.terminate();
+    docs.upsert("after", [1, 2, 3, 4]);
+    expect([...docs.keys()].sort()).toEqual(["after", "before"]);
+  });
+
   test("may be terminated at any time without harm", async () => {
     const path = temporaryPath();
     using db = new Database(path, { busyTimeout: 60_000 });

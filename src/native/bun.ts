@@ -6,13 +6,25 @@
  */
 
 import { type NativeLibrary, symbols } from "./abi.generated.ts";
+import { isStandaloneExecutable } from "./locate.ts";
+import { loadWithNodeApi } from "./node.ts";
 
 interface BunFfi {
   dlopen(path: string, symbols: object): { symbols: NativeLibrary };
 }
 
-/** Never closed: a call into a closed library crashes the process. */
+/**
+ * Never closed: a call into a closed library crashes the process.
+ *
+ * A worker loads it through Node-API as well, which tells the library when the worker was
+ * terminated: what it had open, a write lock above all, would else stay so until the process ends.
+ */
 export function loadWithBunFfi(path: string): NativeLibrary {
+  if (!Bun.isMainThread) {
+    const library = loadWithNodeApi(path);
+    // An executable unpacks one copy for each way, and only this one hears of the worker's end.
+    if (isStandaloneExecutable()) return library;
+  }
   const ffi = process.getBuiltinModule("bun:ffi") as unknown as BunFfi;
   return ffi.dlopen(path, symbols).symbols;
 }

@@ -53,7 +53,7 @@ function pathOf(url: URL): string {
 }
 
 /** Whether this program is an executable made by `bun build --compile`. */
-function isStandaloneExecutable(): boolean {
+export function isStandaloneExecutable(): boolean {
   const { Bun } = globalThis as { Bun?: { isStandaloneExecutable?: boolean } };
   return Bun?.isStandaloneExecutable ?? /\/(\$bunfs|~BUN)\//.test(import.meta.url);
 }

@@ -112,6 +112,20 @@ pub const Call = struct {
     }
 };
 
+/// Closes what a thread has open that runs no more: its transactions are rolled back.
+pub fn closeAllOf(owner: u32) void {
+    var index: u32 = 0;
+    while (table.nextRootOf(owner, index)) |root| {
+        index = root.index;
+        const call = Call.beginAny(root.handle) orelse continue;
+        defer call.end();
+        call.close();
+    }
+}
+
+/// The number of this thread, for threads that tell when they end; 0 for the others.
+pub threadlocal var thread: u32 = 0;
+
 pub fn done() i32 {
     return @intFromEnum(Status.ok);
 }

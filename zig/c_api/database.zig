@@ -88,7 +88,7 @@ fn publish(source: Source, options: vectorlite.Options, handle_out: [*]align(1) 
         boundary.table.cancel(slot);
         return boundary.failWith(failure, diagnostics);
     };
-    handle_out[0] = boundary.table.publishRoot(slot, .database, connection);
+    handle_out[0] = boundary.table.publishRoot(slot, .database, connection, boundary.thread);
     return boundary.done();
 }
 

@@ -35,6 +35,9 @@ pub fn Table(comptime slots_max: u17, comptime generation_max: u16) type {
             lock: Lock = .{},
             next_free: u32 = none,
 
+            /// The thread that opened it, by a number of its own. Meaningful for roots.
+            owner: std.atomic.Value(u32) = .init(none),
+
             // Guarded by the root's lock.
             kind: Kind = .database,
             object: ?*anyopaque = null,
@@ -66,7 +69,14 @@ pub fn Table(comptime slots_max: u17, comptime generation_max: u16) type {
             table.first_free = index;
         }
 
-        pub fn publishRoot(table: *Handles, index: u32, kind: Kind, object: *anyopaque) u32 {
+        pub fn publishRoot(
+            table: *Handles,
+            index: u32,
+            kind: Kind,
+            object: *anyopaque,
+            owner: u32,
+        ) u32 {
+            table.slots[index].owner.store(owner, .monotonic);
             return table.publish(index, .{ .kind = kind, .object = object, .root = index });
         }
 
@@ -125,6 +135,25 @@ pub fn Table(comptime slots_max: u17, comptime generation_max: u16) type {
             table.slots[root].lock.unlock();
             return null;
         }
+
+        /// The next slot after `index` that is a root of that owner, with its handle.
+        pub fn nextRootOf(table: *Handles, owner: u32, index: u32) ?Root {
+            table.free_lock.lock();
+            const last_used = table.last_used;
+            table.free_lock.unlock();
+            var at = index + 1;
+            while (at <= last_used) : (at += 1) {
+                const slot = &table.slots[at];
+                const state = slot.state.load(.acquire);
+                const is_alive = state & 1 == 1;
+                if (!is_alive or slot.root.load(.monotonic) != at) continue;
+                if (slot.owner.load(.monotonic) != owner) continue;
+                return .{ .index = at, .handle = ((state >> 1) + 1) << 16 | at };
+            }
+            return null;
+        }
+
+        pub const Root = struct { index: u32, handle: u32 };
 
         pub fn rootOf(table: *Handles, index: u32) u32 {
             return table.slots[index].root.load(.monotonic);
@@ -221,7 +250,7 @@ test "random opens, closes and forgeries agree with a plain list" {
                 }
             } else if (known_count == 0 or random.uintLessThan(u8, 3) == 0) {
                 const index = table.reserve() orelse continue;
-                const handle = table.publishRoot(index, .database, object);
+                const handle = table.publishRoot(index, .database, object, 1);
                 try models.append(gpa, .{
                     .handle = handle,
                     .kind = .database,
@@ -257,7 +286,7 @@ test "a slot gives out each generation once and is then retired" {
     var object: u8 = 0;
     var seen: [6]u32 = undefined;
     for (&seen, 0..) |*handle, i| {
-        handle.* = table.publishRoot(table.reserve().?, .database, &object);
+        handle.* = table.publishRoot(table.reserve().?, .database, &object, 1);
         try std.testing.expect(handle.* != 0);
         try std.testing.expect(std.mem.indexOfScalar(u32, seen[0..i], handle.*) == null);
         const index = table.lock(handle.*).?;
@@ -270,17 +299,39 @@ test "a slot gives out each generation once and is then retired" {
     try std.testing.expectEqual(null, table.lock(1));
 }
 
+test "the roots of one owner are found, not those of others, nor what lies below or is closed" {
+    var table: Table(9, 9) = .{};
+    var object: u8 = 0;
+    var handles: [4]u32 = undefined;
+    for (&handles, 0..) |*handle, i| {
+        const owner: u32 = if (i == 1) 7 else 5;
+        handle.* = table.publishRoot(table.reserve().?, .database, &object, owner);
+    }
+    const first = table.lock(handles[0]).?;
+    _ = table.publishChild(table.reserve().?, .snapshot, &object, first);
+    table.unlock(first);
+    const closed = table.lock(handles[2]).?;
+    table.retire(closed);
+    table.unlock(closed);
+    const a = table.nextRootOf(5, 0).?;
+    const b = table.nextRootOf(5, a.index).?;
+    try std.testing.expectEqual(handles[0], a.handle);
+    try std.testing.expectEqual(handles[3], b.handle);
+    try std.testing.expectEqual(null, table.nextRootOf(5, b.index));
+    try std.testing.expectEqual(handles[1], table.nextRootOf(7, 0).?.handle);
+}
+
 test "a free slot refuses the handle that it will give out next" {
     var table: Table(2, 9) = .{};
     var object: u8 = 0;
-    const first = table.publishRoot(table.reserve().?, .database, &object);
+    const first = table.publishRoot(table.reserve().?, .database, &object, 1);
     const index = table.lock(first).?;
     table.retire(index);
     table.unlock(index);
     try std.testing.expectEqual(null, table.lock(first + (1 << 16)));
     try std.testing.expectEqual(
         first + (1 << 16),
-        table.publishRoot(table.reserve().?, .database, &object),
+        table.publishRoot(table.reserve().?, .database, &object, 1),
     );
 }
 
@@ -306,7 +357,7 @@ test "closing waits for the call under way, and the calls behind it find the han
     var shared: Shared = .{};
     var object: u8 = 0;
     for (0..20) |round| {
-        const handle = shared.table.publishRoot(shared.table.reserve().?, .database, &object);
+        const handle = shared.table.publishRoot(shared.table.reserve().?, .database, &object, 1);
         var threads: [3]std.Thread = undefined;
         for (&threads) |*thread| thread.* = try .spawn(.{}, Shared.call, .{ &shared, handle });
         const index = shared.table.lock(handle).?;

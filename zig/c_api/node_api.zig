@@ -7,6 +7,7 @@
 
 const std = @import("std");
 const builtin = @import("builtin");
+const boundary = @import("call.zig");
 const functions = @import("functions.zig");
 const signatures = @import("signature.zig");
 const Lock = @import("lock.zig").Lock;
@@ -75,6 +76,11 @@ const Host = struct {
         count: usize,
         properties: [*]const Property,
     ) callconv(.c) NapiStatus,
+    napi_add_env_cleanup_hook: *const fn (
+        Environment,
+        *const fn (?*anyopaque) callconv(.c) void,
+        ?*anyopaque,
+    ) callconv(.c) NapiStatus,
     napi_throw_type_error: *const fn (
         Environment,
         code: ?[*:0]const u8,
@@ -119,6 +125,7 @@ pub fn register(environment: Environment, exports: Value) callconv(.c) Value {
         defer host_lock.unlock();
         host = Host.find() orelse return null;
     }
+    watchThread(environment);
     const properties = comptime properties: {
         var properties: [functions.list.len]Property = undefined;
         for (functions.list, &properties) |entry, *property| {
@@ -128,6 +135,23 @@ pub fn register(environment: Environment, exports: Value) callconv(.c) Value {
     };
     _ = host.napi_define_properties(environment, exports, properties.len, &properties);
     return exports;
+}
+
+var threads: std.atomic.Value(u32) = .init(0);
+
+/// A worker that is terminated runs no JavaScript any more, so it is here that its write lock and
+/// snapshots are let go. Once a thread, however often the module is loaded there.
+fn watchThread(environment: Environment) void {
+    if (boundary.thread != 0) return;
+    boundary.thread = threads.fetchAdd(1, .monotonic) + 1;
+    const number: ?*anyopaque = @ptrFromInt(boundary.thread);
+    _ = host.napi_add_env_cleanup_hook(environment, threadEnded, number);
+}
+
+fn threadEnded(number: ?*anyopaque) callconv(.c) void {
+    const ended: u32 = @intCast(@intFromPtr(number));
+    boundary.closeAllOf(ended);
+    if (boundary.thread == ended) boundary.thread = 0;
 }
 
 /// What an empty typed array is passed as: any address that is not null and aligned for all.
