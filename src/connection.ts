@@ -93,18 +93,21 @@ export class Connection implements Scope {
     throw error;
   }
 
+  /** Does not wait for another writer, who must not stop this event loop: it tries again then. */
   #flushSoon(): void {
     this.#timer = setTimeout(() => {
       this.#timer = undefined;
       // A transaction is synchronous, so none can be running here.
-      const status = this.#flushNow();
-      if (status !== Status.OK) this.#flushFailure = failure(status, this.subject);
+      const status = this.#flushNow(0);
+      if (status === Status.LOCKED) this.#flushSoon();
+      else if (status !== Status.OK) this.#flushFailure = failure(status, this.subject);
     }, flushDelayMs);
     this.#timer.unref();
   }
 
-  #flushNow(): number {
-    const status = this.native.vl_database_flush(this.id);
+  /** `waits` is 1 where the flush waits for another writer up to busyTimeout, else 0. */
+  #flushNow(waits: 0 | 1): number {
+    const status = this.native.vl_database_flush(this.id, waits);
     if (status === Status.OK) this.#unflushed = false;
     return status;
   }
@@ -125,7 +128,7 @@ export class Connection implements Scope {
     }
     this.#cancelFlush();
     this.beforeWrite();
-    if (this.writable) check(this.#flushNow(), this.subject);
+    if (this.writable) check(this.#flushNow(1), this.subject);
   }
 
   /** Sizes and counts of the whole file. */
@@ -204,7 +207,7 @@ export class Connection implements Scope {
     this.#cancelFlush();
     this.#unregister();
     if (this.#depth > 0) this.native.vl_transaction_rollback(this.id);
-    const status = this.#unflushed ? this.#flushNow() : Status.OK;
+    const status = this.#unflushed ? this.#flushNow(1) : Status.OK;
     const error = status === Status.OK ? this.#flushFailure : failure(status, this.subject);
     this.native.vl_close(this.id);
     if (error !== undefined) throw error;

@@ -158,6 +158,32 @@ describe("several processes", () => {
     expect(await ended).toBe(0);
   });
 
+  test("that write for long neither stop a cache's event loop nor fail its later writes", async () => {
+    const path = temporaryPath();
+    using cache = new EmbedCache({ path, dimension: 2 });
+    const db = closing(new Database(path, { busyTimeout: 10_000 }));
+    const docs = db.collection("docs", { dimension: 2 });
+    cache.set("a", [1, 2]);
+    const child = spawn(process.execPath, [join(root, "test/programs/holder.mjs"), path, "2500"]);
+    const ended = new Promise((resolve) => child.once("close", resolve));
+    await new Promise((resolve) => child.stdout.once("data", resolve));
+    let longest = 0;
+    let last = performance.now();
+    const watch = setInterval(() => {
+      longest = Math.max(longest, performance.now() - last);
+      last = performance.now();
+    }, 10);
+    await ended;
+    clearInterval(watch);
+    expect(longest).toBeLessThan(1000);
+    cache.set("b", [3, 4]);
+    expect(docs.size).toBe(1);
+    while (db.stats().durableTransactionId < db.stats().transactionId) {
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+    expect(cache.size).toBe(2);
+  });
+
   test("end by themselves with a cache left open, and keep what was set", async () => {
     const path = temporaryPath();
     const started = performance.now();

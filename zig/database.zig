@@ -241,6 +241,15 @@ pub const Database = struct {
         }
     }
 
+    /// The same, but `Locked` where somebody else is writing, instead of waiting for them.
+    pub fn flushAtOnce(database: *Database) Error!void {
+        const session = try database.openSession();
+        const patience_ms = session.busy_timeout_ms;
+        session.busy_timeout_ms = 0;
+        defer session.busy_timeout_ms = patience_ms;
+        return database.flush();
+    }
+
     fn commitNothing(database: *Database, session: *WriteSession) Error!void {
         try database.begin();
         database.transaction.?.has_changes = true;

@@ -1,7 +1,7 @@
 // Written by zig/abi_gen.zig from zig/c_api/. Do not edit: run `zig build abi`.
 
 /** What `vl_abi_version` must return. */
-export const ABI_VERSION = 1;
+export const ABI_VERSION = 2;
 
 /** What every function except `vl_abi_version` returns. */
 export const Status = {
@@ -127,7 +127,7 @@ export interface NativeLibrary {
     handle_out: Uint32Array,
   ): number;
   vl_database_open_bytes(bytes: Uint8Array, bytes_len: number, handle_out: Uint32Array): number;
-  vl_database_flush(database: number): number;
+  vl_database_flush(database: number, wait: number): number;
   vl_database_stats(
     database: number,
     out: Float64Array,
@@ -265,7 +265,7 @@ export const symbols = {
   vl_close: { args: ["u32"], returns: "i32" },
   vl_database_open: { args: ["buffer", "u32", "buffer", "u32", "buffer"], returns: "i32" },
   vl_database_open_bytes: { args: ["buffer", "u32", "buffer"], returns: "i32" },
-  vl_database_flush: { args: ["u32"], returns: "i32" },
+  vl_database_flush: { args: ["u32", "u32"], returns: "i32" },
   vl_database_stats: { args: ["u32", "buffer", "u32", "buffer"], returns: "i32" },
   vl_database_collections: { args: ["u32", "buffer", "u32", "buffer"], returns: "i32" },
   vl_database_drop_collection: { args: ["u32", "buffer", "u32"], returns: "i32" },

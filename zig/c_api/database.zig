@@ -12,7 +12,7 @@ const Database = vectorlite.Database;
 
 /// Raised with every change of a function, a status or a layout. The library and the TypeScript are
 /// published together, so only equal versions work with each other.
-pub const abi_version = 1;
+pub const abi_version = 2;
 
 pub fn abiVersion() callconv(.c) u32 {
     return abi_version;
@@ -96,10 +96,13 @@ pub fn tooManyHandles() i32 {
     return boundary.refuse(.out_of_memory, "too many open handles; close some", .{});
 }
 
-pub fn flush(handle: u32) callconv(.c) i32 {
+/// `wait` is 1, or 0 for a flush that fails at once where somebody else is writing.
+pub fn flush(handle: u32, wait: u32) callconv(.c) i32 {
     const call = Call.begin(handle, .database) orelse return boundary.stale();
     defer call.end();
-    call.database().flush() catch |failure| return call.fail(failure);
+    const database = call.database();
+    const flushed = if (wait == 0) database.flushAtOnce() else database.flush();
+    flushed catch |failure| return call.fail(failure);
     return boundary.done();
 }
 
