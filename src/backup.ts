@@ -4,7 +4,6 @@
  * @module
  */
 
-import { rmSync } from "node:fs";
 import type { Connection } from "./connection.ts";
 import { Handle } from "./lifetime.ts";
 import { Status } from "./native/native.ts";
@@ -41,6 +40,6 @@ export async function backup(
   } finally {
     handle.close();
     // The engine refused to open a path that had a file, so what lies there is ours.
-    if (!complete) rmSync(path, { force: true });
+    if (!complete) process.getBuiltinModule("node:fs").rmSync(path, { force: true });
   }
 }

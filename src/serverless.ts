@@ -4,12 +4,12 @@
  * The instances hang on `globalThis`, because a module that is reloaded, or bundled twice, starts
  * with fresh variables; opening the file anew each time would cost the hot vectors.
  *
+ * Node's modules are loaded when they are needed: importing them costs Bun milliseconds, which every
+ * program would pay that imports this package.
+ *
  * @module
  */
 
-import { lstatSync, mkdirSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { invalidArgument, VectorLiteError } from "./errors.ts";
 
 const instancesKey = Symbol.for("vectorlite.serverless");
@@ -48,6 +48,7 @@ export function sharedInstance<T, Options>(
     known.checkSame(options);
     return known.instance;
   }
+  const { join } = process.getBuiltinModule("node:path");
   const created = create(join(privateFolder(), `${name}.cache`));
   instances.set(name, created);
   return created.instance;
@@ -58,6 +59,9 @@ export function sharedInstance<T, Options>(
  * folder must be ours alone: who can put a file there could feed us vectors.
  */
 function privateFolder(): string {
+  const { lstatSync, mkdirSync } = process.getBuiltinModule("node:fs");
+  const { tmpdir } = process.getBuiltinModule("node:os");
+  const { join } = process.getBuiltinModule("node:path");
   const user = process.getuid?.();
   const folder = join(tmpdir(), user === undefined ? "vectorlite" : `vectorlite-${user}`);
   try {
