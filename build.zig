@@ -136,6 +136,8 @@ fn addKernels(b: *Build, target: Build.ResolvedTarget) []const *Compile {
                 .optimize = .ReleaseFast,
                 .strip = true,
                 .pic = true,
+                // Otherwise a loop that copies becomes a call of the function that it replaces.
+                .no_builtin = true,
                 .imports = &.{.{ .name = "tier", .module = options.createModule() }},
             }),
             .use_llvm = true,

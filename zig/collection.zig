@@ -220,7 +220,7 @@ pub const Collection = struct {
             if (cache.get(key_hash, key)) |entry| {
                 if (entry.stamp == stamp or try collection.isStillAt(key_hash, entry.location)) {
                     entry.stamp = stamp;
-                    @memcpy(out, entry.vector);
+                    copyVector(out, entry.vector);
                     collection.hits += 1;
                     return true;
                 }
@@ -236,6 +236,12 @@ pub const Collection = struct {
         return true;
     }
     var no_cache: ?HotCache = null;
+
+    fn copyVector(out: []f32, vector: []const f32) void {
+        std.debug.assert(out.len == vector.len);
+        const bytes = std.mem.sliceAsBytes(vector);
+        kernels.active().copy(std.mem.sliceAsBytes(out).ptr, bytes.ptr, bytes.len);
+    }
 
     /// `out` takes the vector unless it is empty. `BufferTooSmall` says in `metadata_len` how many
     /// bytes the metadata has.

@@ -14,6 +14,7 @@
 const std = @import("std");
 const Allocator = std.mem.Allocator;
 const assert = std.debug.assert;
+const kernels = @import("kernels/kernels.zig");
 
 /// Longer keys are not cached, which bounds the memory beside a vector.
 pub const key_bytes_max = 1024;
@@ -142,7 +143,8 @@ pub const HotCache = struct {
         const entry = cache.at(index);
         entry.location = location;
         entry.stamp = stamp;
-        @memcpy(entry.vector, vector);
+        const bytes = std.mem.sliceAsBytes(vector);
+        kernels.active().copy(std.mem.sliceAsBytes(entry.vector).ptr, bytes.ptr, bytes.len);
     }
 
     /// Forgets a key. Its memory is kept for another.

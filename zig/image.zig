@@ -13,6 +13,7 @@
 const std = @import("std");
 const os = @import("os/os.zig");
 const format = @import("format.zig");
+const kernels = @import("kernels/kernels.zig");
 
 pub const Image = struct {
     gpa: std.mem.Allocator,
@@ -51,7 +52,7 @@ pub const Image = struct {
     /// Fills `out`, or `InputOutput` where the file has not all of it.
     pub fn copy(image: *Image, offset: u64, out: []u8) os.Error!void {
         if (image.hotBytes(offset, out.len)) |bytes| {
-            @memcpy(out, bytes);
+            kernels.active().copy(out.ptr, bytes.ptr, out.len);
             if (image.isWhole(offset)) return;
         }
         if (try image.file.read(offset, out) != out.len) return error.InputOutput;

@@ -9,6 +9,7 @@ const std = @import("std");
 const os = @import("os/os.zig");
 const checksum = @import("checksum.zig");
 const format = @import("format.zig");
+const kernels = @import("kernels/kernels.zig");
 const limits = @import("limits.zig");
 const Diagnostics = @import("errors.zig").Diagnostics;
 const Error = @import("errors.zig").Error;
@@ -106,7 +107,7 @@ pub const PageCache = struct {
             cache.allocated += 1;
             slot.buffer = memory[0..format.page_bytes];
         }
-        @memcpy(slot.buffer.?, content);
+        kernels.active().copy(slot.buffer.?, content, format.page_bytes);
         slot.ref = ref;
         slot.used = true;
     }

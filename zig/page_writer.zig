@@ -14,6 +14,7 @@ const checksum = @import("checksum.zig");
 const format = @import("format.zig");
 const limits = @import("limits.zig");
 const errors = @import("errors.zig");
+const kernels = @import("kernels/kernels.zig");
 const FreeSpace = @import("free_space.zig").FreeSpace;
 const Run = @import("free_space.zig").Run;
 const PageCache = @import("page_cache.zig").PageCache;
@@ -123,7 +124,7 @@ pub const PageWriter = struct {
     pub fn create(writer: *PageWriter, page_type: format.PageType, depth: u16) Error!*DirtyPage {
         const number = try writer.takePages(1);
         const page = try writer.addDirty(number);
-        @memset(&page.bytes, 0);
+        kernels.active().zero(&page.bytes, format.page_bytes);
         page.header().* = .{
             .type = page_type,
             .depth = depth,
@@ -141,7 +142,7 @@ pub const PageWriter = struct {
         const born = @as(*const format.PageHeader, @ptrCast(committed)).transaction_id;
         const is_own = born == writer.transaction_id;
         const copy = try writer.allocate();
-        @memcpy(&copy.bytes, committed);
+        kernels.active().copy(&copy.bytes, committed, format.page_bytes);
         errdefer writer.recycle(copy);
         copy.number = if (is_own) ref.page else try writer.takePages(1);
         copy.header().transaction_id = writer.transaction_id;

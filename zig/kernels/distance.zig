@@ -10,6 +10,7 @@
 
 const std = @import("std");
 const builtin = @import("builtin");
+const bytes = @import("bytes.zig");
 const table = @import("table.zig");
 const tier = @import("tier");
 
@@ -44,6 +45,9 @@ const kernels: table.KernelTable = .{
     .l2Batch = Batch(.l2).run,
     .sumSquares = sumSquares,
     .validate = validate,
+    .copy = bytes.copy,
+    .zero = bytes.zero,
+    .checksum = bytes.checksum,
 };
 
 fn accessor() callconv(.c) *const table.KernelTable {

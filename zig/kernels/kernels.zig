@@ -258,6 +258,37 @@ test "infinities and not-a-numbers do not crash" {
     }
 }
 
+test "copies and zeros are exact, whatever the length" {
+    var from: [1000]u8 = undefined;
+    for (&from, 0..) |*byte, i| byte.* = @truncate(i *% 7 +% 1);
+    for (cpu.compiled) |tier| {
+        const kernels = tableOf(tier) orelse continue;
+        for (0..from.len - 2) |len| {
+            var to: [from.len]u8 = @splat(0xff);
+            kernels.copy(to[1..].ptr, &from, len);
+            try testing.expectEqual(0xff, to[0]);
+            try testing.expectEqualSlices(u8, from[0..len], to[1..][0..len]);
+            try testing.expectEqual(0xff, to[1 + len]);
+            kernels.zero(to[1..].ptr, len);
+            try testing.expectEqual(0xff, to[0]);
+            try testing.expect(std.mem.allEqual(u8, to[1..][0..len], 0));
+            try testing.expectEqual(0xff, to[1 + len]);
+        }
+    }
+}
+
+test "every tier gives the checksum of the standard library" {
+    var input: [5000]u8 = undefined;
+    for (&input, 0..) |*byte, i| byte.* = @truncate(i *% 31 +% (i >> 8));
+    for (cpu.compiled) |tier| {
+        const kernels = tableOf(tier) orelse continue;
+        for (0..input.len) |len| {
+            const expected = std.hash.XxHash3.hash(len, input[0..len]);
+            try testing.expectEqual(expected, kernels.checksum(len, &input, len));
+        }
+    }
+}
+
 test "force changes the active tier, and only to one that runs here" {
     // Detection never picks an unsupported tier.
     defer force(null) catch unreachable;

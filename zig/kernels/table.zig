@@ -47,6 +47,15 @@ pub const KernelTable = extern struct {
 
     /// Looks at every value once; see `Validity`.
     validate: *const fn (vector: [*]const f32, dimension: usize) callconv(.c) Validity,
+
+    /// Copies `len` bytes between regions that do not overlap.
+    copy: *const fn (to: [*]u8, from: [*]const u8, len: usize) callconv(.c) void,
+
+    /// Writes `len` zeros.
+    zero: *const fn (to: [*]u8, len: usize) callconv(.c) void,
+
+    /// XXH3, seeded; the same number on every tier.
+    checksum: *const fn (seed: u64, input: [*]const u8, len: usize) callconv(.c) u64,
 };
 
 pub const BatchFn = fn (
