@@ -4,8 +4,8 @@
  * The instances hang on `globalThis`, because a module that is reloaded, or bundled twice, starts
  * with fresh variables; opening the file anew each time would cost the hot vectors.
  *
- * Node's modules are loaded when they are needed: importing them costs Bun milliseconds, which every
- * program would pay that imports this package.
+ * Node's modules are loaded when they are needed: importing them costs Bun milliseconds, which
+ * every program would pay that imports this package.
  *
  * @module
  */

@@ -158,7 +158,7 @@ describe("several processes", () => {
     expect(await ended).toBe(0);
   });
 
-  test("that write for long neither stop a cache's event loop nor fail its later writes", async () => {
+  test("that write for long neither stop a cache's event loop nor fail later writes", async () => {
     const path = temporaryPath();
     using cache = new EmbedCache({ path, dimension: 2 });
     const db = closing(new Database(path, { busyTimeout: 10_000 }));

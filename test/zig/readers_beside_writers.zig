@@ -93,8 +93,8 @@ test "a state that is given up between choosing and locking it is not read" {
     try machine.open(&writer, writing);
     defer writer.close();
     try machine.overwrite(&writer, 200);
-    // It has just committed, so it holds no state; before it has locked the one that it chooses, the
-    // pages of that are used again.
+    // It has just committed, so it holds no state; before it has locked the one that it chooses,
+    // the pages of that are used again.
     var reader: Client = undefined;
     try machine.open(&reader, writing);
     defer reader.close();

@@ -1,8 +1,8 @@
 //! Maps that outlive their file's end. Somebody may truncate a mapped file, and a device may fail
-//! to bring a page in; the system then sends SIGBUS to whoever touches the page, which ends the whole
-//! host process. So every map is registered here, and the handler puts zeros where the bytes are
-//! gone, marks the map as broken and lets the touch go on: the reader looks at the mark before it
-//! believes what it read, and reads with calls from then on, which answer with an error.
+//! to bring a page in; the system then sends SIGBUS to whoever touches the page, which ends the
+//! whole host process. So every map is registered here, and the handler puts zeros where the bytes
+//! are gone, marks the map as broken and lets the touch go on: the reader looks at the mark before
+//! it believes what it read, and reads with calls from then on, which answer with an error.
 //!
 //! Other faults go to whoever handled them before: crash reporters and WebAssembly engines of the
 //! host keep working. The handler stays for the life of the process, so the library must stay too
