@@ -195,7 +195,6 @@ pub const Collection = struct {
         if (old) |location| {
             try editor.replace(key_hash, location, new);
             try transaction.buryRow(state, .fromInt(location));
-            state.live_rows -= 1;
         } else try editor.insert(key_hash, new);
         if (appender.isFull()) try appender.flush();
         if (transaction.writer.dirty.count() >= limits.dirty_pages_max) {
@@ -342,7 +341,6 @@ pub const Collection = struct {
             };
             try editor.remove(key_hash, place.location);
             try transaction.buryRow(state, .fromInt(place.location));
-            state.live_rows -= 1;
             count += 1;
             try transaction.spill();
         }

@@ -312,6 +312,8 @@ fn validate(source: Source, ref: PageRef, page: *const format.CollectionPage) Er
         page.metric <= 2 and page.has_growing <= 1 and
         page.segment_count <= limits.segments_max and
         page.segment_count >= page.has_growing and
+        page.live_rows <= @as(u64, page.segment_count) * limits.segment_rows_max and
+        page.index_pages <= source.file_pages and
         page.name_bytes >= 1 and page.name_bytes <= limits.collection_name_bytes_max and
         page.model_bytes <= limits.model_bytes_max;
     if (!is_sound) return source.corrupt(ref, "is not a sound collection page");

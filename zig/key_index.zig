@@ -56,17 +56,19 @@ pub fn find(source: Source, root: PageRef, hash: u64) Error!Candidates {
     if (root.isNone()) return candidates;
     var ref = root;
     var level: u16 = 0;
+    var may_be_inner = true;
     while (true) {
         const page = try source.load(ref);
         const header: *const format.PageHeader = @ptrCast(page);
         switch (header.type) {
             .inner => {
-                if (header.depth != level or level == levels_max) return source.corrupt(
-                    ref,
-                    "is at the wrong level",
-                );
+                const is_sound = header.depth == level and level < levels_max and may_be_inner;
+                if (!is_sound) return source.corrupt(ref, "is at the wrong level");
                 const inner: *const format.InnerPage = @ptrCast(page);
-                ref = inner.ref(childIndex(hash, level));
+                const child = childIndex(hash, level);
+                ref = inner.ref(child);
+                // Who counts the used pages goes by this.
+                may_be_inner = inner.isInner(child);
                 level += 1;
             },
             .bucket => {
@@ -197,6 +199,7 @@ pub const Editor = struct {
         var parent: ?*DirtyPage = null;
         var level: u16 = 0;
         var index: u8 = 0;
+        var may_be_inner = true;
         while (true) {
             const page = try editor.writer.edit(ref);
             if (parent) |p| setChildren(
@@ -207,12 +210,12 @@ pub const Editor = struct {
             ) else editor.root.* = .{ .page = page.number };
             switch (page.header().type) {
                 .inner => {
-                    if (page.header().depth != level or level == levels_max) return source.corrupt(
-                        ref,
-                        "is at the wrong level",
-                    );
+                    const is_sound = page.header().depth == level and level < levels_max and
+                        may_be_inner;
+                    if (!is_sound) return source.corrupt(ref, "is at the wrong level");
                     index = childIndex(hash, level);
                     ref = page.as(format.InnerPage).ref(index);
+                    may_be_inner = page.as(format.InnerPage).isInner(index);
                     parent = page;
                     level += 1;
                 },

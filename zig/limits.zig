@@ -21,6 +21,10 @@ pub const model_bytes_max: u32 = 1000;
 /// One level of the catalogue's array; opening a collection reads the catalogue in order.
 pub const collections_max: u32 = 65_536;
 
+/// Transactions are counted up to here: the lock byte of each is in the range of the snapshots, and
+/// nothing that is counted with them comes near the end of its integer. Honest files never do.
+pub const transaction_max: u64 = 1 << 60;
+
 /// 24 bits of a location.
 pub const segments_max: u32 = 1 << 24;
 

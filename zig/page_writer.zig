@@ -180,6 +180,12 @@ pub const PageWriter = struct {
 
     pub fn leave(writer: *PageWriter, run: Run, born: u64) Error!void {
         if (born == writer.transaction_id) return writer.giveBack(run);
+        if (born > writer.transaction_id) return writer.diagnostics.fail(
+            error.Corrupt,
+            "the page at offset {d} says that it was written by transaction {d}, which is " ++
+                "still to come; the file is damaged, restore it from a backup",
+            .{ format.pageOffset(run.page), born },
+        );
         writer.left.append(
             writer.gpa,
             .{ .run = run, .born = born },

@@ -31,6 +31,13 @@ pub const Pages = struct {
         pages.bits.setRangeValue(.{ .start = page, .end = end }, true);
         return true;
     }
+
+    fn hasAny(pages: *const Pages, page: u32, count: u32) bool {
+        const end = @min(@as(usize, page) + count, pages.bits.bit_length);
+        return for (page..@max(page, end)) |index| {
+            if (pages.bits.isSet(index)) break true;
+        } else false;
+    }
 };
 
 pub const Walker = struct {
@@ -39,6 +46,9 @@ pub const Walker = struct {
     pages: *Pages,
     /// Takes every index page that is seen for the first time; extents are not among them.
     fresh: ?*std.ArrayList(PageRef) = null,
+    /// A page that is met twice is damage: of one root no two parts share a page, and a transaction
+    /// that left both would free it twice.
+    is_strict: bool = false,
 
     pub fn root(walker: Walker, from: *const format.Root) Error!void {
         try walker.array(from.catalogue, page_array.height(from.catalogue_len), .catalogue);
@@ -52,6 +62,9 @@ pub const Walker = struct {
                 .{ .page = page },
                 "is named as used but lies outside of the file",
             );
+        }
+        if (walker.is_strict and walker.pages.hasAny(page, count)) {
+            return walker.source.corrupt(.{ .page = page }, "is named as used twice");
         }
         return walker.pages.add(page, count) catch
             walker.source.cache.diagnostics.failOs(error.OutOfMemory, "counting the free space");

@@ -11,6 +11,7 @@ const std = @import("std");
 const os = @import("os/os.zig");
 const checksum = @import("checksum.zig");
 const format = @import("format.zig");
+const limits = @import("limits.zig");
 
 const Root = format.Root;
 
@@ -116,8 +117,18 @@ fn decode(bytes: *const [format.slot_bytes]u8, kind: format.RootKind) ?Root {
         &root.checksum,
         &checksum.slot(bytes[0..@offsetOf(Root, "checksum")]),
     )) return null;
-    if (root.file_pages < format.first_free_page) return null;
+    if (!isSound(&root)) return null;
     return root;
+}
+
+/// What later code counts on, or counts with. The file may be hostile.
+fn isSound(root: *const Root) bool {
+    return root.file_pages >= format.first_free_page and
+        root.transaction_id <= limits.transaction_max and
+        root.durable_sequence <= limits.transaction_max and
+        root.catalogue_len <= limits.collections_max and
+        root.collection_count <= root.catalogue_len and
+        root.next_collection_id <= limits.collections_max + 1;
 }
 
 pub fn seal(root: *Root) void {

@@ -129,7 +129,8 @@ pub const Transaction = struct {
         try transaction.leaveContent(state);
         if (!state.page.isNone()) try transaction.writer.discard(state.page, state.page_born);
         try page_array.set(transaction.writer, &root.catalogue, &root.catalogue_len, index, .none);
-        root.collection_count -= 1;
+        // A file may have lied about it.
+        root.collection_count -|= 1;
         transaction.has_changes = true;
         _ = transaction.changed.swapRemove(index);
         _ = transaction.working.collections.remove(index);
@@ -150,22 +151,24 @@ pub const Transaction = struct {
         state.live_rows = 0;
     }
 
-    /// Marks a row dead. The index no longer names it.
+    /// Marks a live row dead. The index no longer names it.
     pub fn buryRow(
         transaction: *Transaction,
         state: *CollectionState,
         location: format.Location,
     ) Error!void {
         const segment = try transaction.editableSegment(state, location.segment);
-        if (location.row >= segment.disk.rows) {
+        const has_live = segment.disk.dead_rows < segment.disk.rows and state.live_rows > 0;
+        if (location.row >= segment.disk.rows or !has_live) {
             return transaction.diagnostics.fail(
                 error.Corrupt,
-                "the index names row {d} of segment {d}, which has {d}; the " ++
+                "the index names row {d} of segment {d}, which has {d}, {d} of them dead; the " ++
                     "file is damaged, restore it from a backup",
                 .{
                     location.row,
                     location.segment,
                     segment.disk.rows,
+                    segment.disk.dead_rows,
                 },
             );
         }
@@ -179,6 +182,7 @@ pub const Transaction = struct {
         const row = location.row % format.tombstone_rows_per_page;
         page.as(format.TombstonePage).bits[row / 8] |= @as(u8, 1) << @intCast(row % 8);
         segment.disk.dead_rows += 1;
+        state.live_rows -= 1;
     }
 
     /// Turns every change into pages with final checksums, bottom-up, and writes them. The root in

@@ -90,7 +90,7 @@ pub const WriteSession = struct {
         errdefer session.unlock();
         const root = try session.adoptNewest();
         session.is_lost = session.slots.highestTransaction() > root.transaction_id;
-        session.nextTransaction();
+        try session.nextTransaction();
         try session.countSpace(&root);
         session.writer.begin(session.highest_transaction);
         return root;
@@ -149,9 +149,14 @@ pub const WriteSession = struct {
     }
 
     /// An id that no slot mentions.
-    fn nextTransaction(session: *WriteSession) void {
-        const highest = session.slots.highestTransaction();
-        session.highest_transaction = @max(session.highest_transaction, highest) + 1;
+    fn nextTransaction(session: *WriteSession) Error!void {
+        const highest = @max(session.highest_transaction, session.slots.highestTransaction());
+        if (highest >= limits.transaction_max) return session.diagnostics.fail(
+            error.NoSpace,
+            "the file has had {d} transactions, which is the maximum; copy it into a new file",
+            .{highest},
+        );
+        session.highest_transaction = highest + 1;
     }
 
     pub fn hasVolatileCommits(session: *const WriteSession) bool {
@@ -359,11 +364,11 @@ pub const WriteSession = struct {
         session.counted_for = null;
         var pages: reach.Pages = .{ .gpa = session.gpa };
         defer pages.deinit();
-        try session.walk(newest, &pages);
+        try session.walk(newest, &pages, .strict);
         var buffer: [format.slot_count]Root = undefined;
         for (session.slots.newestFirst(&buffer)) |*root| {
             if (root.transaction_id > newest.transaction_id) continue;
-            session.walk(root, &pages) catch |err| if (err != error.Corrupt) return err;
+            session.walk(root, &pages, .shared) catch |err| if (err != error.Corrupt) return err;
         }
         // Whether somebody reads a state that no slot may lead to.
         const is_held = snapshot_locks.anyBesides(session.file, newest.transaction_id) catch |err|
@@ -383,11 +388,17 @@ pub const WriteSession = struct {
         session.counted_for = newest.checksum;
     }
 
-    fn walk(session: *WriteSession, root: *const Root, pages: *reach.Pages) Error!void {
+    fn walk(
+        session: *WriteSession,
+        root: *const Root,
+        pages: *reach.Pages,
+        kind: enum { strict, shared },
+    ) Error!void {
         const walker: reach.Walker = .{
             .gpa = session.gpa,
             .source = .{ .cache = session.cache, .file_pages = root.file_pages },
             .pages = pages,
+            .is_strict = kind == .strict,
         };
         return walker.root(root);
     }

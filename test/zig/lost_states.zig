@@ -10,6 +10,7 @@ const Digest = @import("crash/contents.zig").Digest;
 const Key = @import("crash/contents.zig").Key;
 const Value = @import("crash/contents.zig").Value;
 const client_module = @import("crash/client.zig");
+const inspector = @import("crash/inspector.zig");
 const dimension = @import("crash/contents.zig").dimension;
 const Disk = vl.backends.simulated.Disk;
 
@@ -223,4 +224,92 @@ test "nobody builds on what another writer's sync did not bring to the medium" {
     try first.database.?.flush();
     try std.testing.expectEqual(rows.digest(), try first.readAll());
     try std.testing.expectEqual(rows.digest(), try afterPowerLoss(&machine));
+}
+
+test "what an orphan that is damaged leaves behind is not given its number again" {
+    var machine = try Machine.init();
+    defer machine.deinit();
+    var lost = try machine.base.rows.clone();
+    defer lost.deinit();
+    var rows = try machine.base.rows.clone();
+    defer rows.deinit();
+    // A reader holds a volatile state, its writer is killed, and a row of it rots.
+    var first: Client = undefined;
+    try machine.open(&first, volatile_options);
+    try machine.put(&first, &lost, 700, 1);
+    var reader: Client = undefined;
+    try machine.open(&reader, .{ .readonly = true });
+    defer reader.close();
+    const held = try Held.open(&reader);
+    defer held.close();
+    first.process.kill();
+    first.close();
+    const state = try held.collection.currentState();
+    const segment = state.growing();
+    const last_row = segment.vectorOffset(segment.disk.rows - 1, state.vectorStride());
+    machine.disk.corrupt(last_row, "rot");
+    // The next writer goes back to the durable state, and writes nothing.
+    var second: Client = undefined;
+    try machine.open(&second, volatile_options);
+    try second.database.?.begin();
+    second.database.?.rollback();
+    second.close();
+    // The one after it writes under a number of its own.
+    var third: Client = undefined;
+    try machine.open(&third, volatile_options);
+    defer third.close();
+    try machine.put(&third, &rows, 800, 1);
+    const written = (try third.database.?.stats()).transaction_id;
+    try std.testing.expect(written > held.snapshot.view.root.transaction_id);
+    try std.testing.expectEqual(rows.digest(), try third.readAll());
+    try std.testing.expectEqual(rows.digest(), try reader.readAll());
+}
+
+test "a durable root leaves no volatile one behind, which would keep its pages" {
+    var machine = try Machine.init();
+    defer machine.deinit();
+    var rows = try machine.base.rows.clone();
+    defer rows.deinit();
+    var client: Client = undefined;
+    try machine.open(&client, volatile_options);
+    defer client.close();
+    try machine.put(&client, &rows, 1, 3);
+    try client.database.?.flush();
+    const slots = inspector.readSlots(machine.disk.bytes());
+    for (slots[vl.format.durable_slot_count..]) |slot| try std.testing.expectEqual(null, slot);
+}
+
+const LastWrite = struct {
+    offset: u64 = 0,
+
+    fn onWrite(context: ?*anyopaque, offset: u64, _: u64) void {
+        const last: *LastWrite = @ptrCast(@alignCast(context.?));
+        last.offset = offset;
+    }
+};
+
+test "a slot that was written in part ends the handle, any other write does not" {
+    for ([_]vl.Durability{ .full, .none }) |durability| {
+        var slots_hit: u32 = 0;
+        for (0..100) |number| {
+            var machine = try Machine.init();
+            defer machine.deinit();
+            var client: Client = undefined;
+            try machine.open(&client, .{ .durability = durability });
+            defer client.close();
+            var last: LastWrite = .{};
+            machine.disk.hooks = .{ .context = &last, .onWrite = LastWrite.onWrite };
+            try machine.disk.inject(.{ .call = .write, .after = number, .partial = true });
+            if (client.put(900, .{ .seed = 3 })) |_| break else |err| {
+                try std.testing.expectEqual(error.InputOutput, err);
+            }
+            // A failed slot is followed by another write, of the volatile ones.
+            const is_slot = last.offset >= vl.roots.slotOffset(0) and
+                last.offset < inspector.slots_end;
+            slots_hit += @intFromBool(is_slot);
+            const again = client.put(900, .{ .seed = 4 });
+            if (is_slot) try std.testing.expectError(error.Poisoned, again) else try again;
+        } else return error.NeverSucceeds;
+        try std.testing.expectEqual(1, slots_hit);
+    }
 }
