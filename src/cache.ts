@@ -99,7 +99,7 @@ export class EmbedCache implements Disposable {
    */
   constructor(options?: EmbedCacheOptions) {
     const given = checkOptions(options, known, "EmbedCache");
-    this.#threshold = thresholdOption(given.similarityThreshold, "similarityThreshold");
+    this.#threshold = thresholdOption(given.similarityThreshold, "similarityThreshold", [-1, 1]);
     this.#records = open(given);
     this.#connection = this.#records.connection;
     this.#flights = new Flights(this.#records);
@@ -275,7 +275,7 @@ export class EmbedCache implements Disposable {
    * The cached vector of a key, or what `compute` makes of it, stored. Concurrent calls for one
    * key compute once; when that fails all of them fail and nothing is stored.
    *
-   * @param compute - Called with the key on a miss, sync or async.
+   * @param compute - Called with the key on a miss, sync or async. It may not wait for its own key.
    * @returns A copy that the caller owns.
    * @throws {@link VectorLiteError} (as a rejection) as {@link set}, and whatever `compute` throws
    * @example
@@ -291,7 +291,8 @@ export class EmbedCache implements Disposable {
    * The same for many keys: `compute` is called once with the distinct keys that are neither
    * cached nor being computed already, or not at all.
    *
-   * @param compute - Returns one vector for each of its keys, in their order, sync or async.
+   * @param compute - Returns one vector for each of its keys, in their order, sync or async. It
+   * may not wait for one of them.
    * @returns The vectors in the order of `keys`, duplicates included, each one a copy.
    * @throws {@link VectorLiteError} (as a rejection) as {@link set}, and whatever `compute` throws
    * @example

@@ -28,6 +28,8 @@ interface Seat {
 export class Flights {
   readonly #records: Records;
   readonly #seats = new Map<string, Seat>();
+  /** The flight whose `compute` is being called now, until it returns or awaits. */
+  #calling: Promise<Float32Array> | undefined;
 
   constructor(records: Records) {
     this.#records = records;
@@ -37,7 +39,7 @@ export class Flights {
     checkFunction(compute, "compute");
     const cached = this.#records.getVector(key);
     if (cached !== undefined) return cached;
-    const seat = this.#seats.get(key) ?? this.#start([key], async () => [await compute(key)]);
+    const seat = this.#seatOf(key) ?? this.#start([key], async () => [await compute(key)]);
     return this.#take(await seat.result, seat.index);
   }
 
@@ -45,7 +47,7 @@ export class Flights {
     checkFunction(compute, "compute");
     const wanted = checkKeys(keys);
     const results: (Float32Array | undefined)[] = wanted.map((key) =>
-      this.#seats.has(key) ? undefined : this.#records.getVector(key),
+      this.#seatOf(key) === undefined ? this.#records.getVector(key) : undefined,
     );
     const missing = new Set<string>();
     for (const [position, key] of wanted.entries()) {
@@ -63,6 +65,17 @@ export class Flights {
     );
   }
 
+  /** A compute that asks for its own key would wait for itself for ever. */
+  #seatOf(key: string): Seat | undefined {
+    const seat = this.#seats.get(key);
+    if (seat === undefined || seat.result !== this.#calling) return seat;
+    throw new VectorLiteError(
+      "ERR_INVALID_ARGUMENT",
+      `compute asked for ${JSON.stringify(key.slice(0, 40))}, which it is computing; it would ` +
+        "wait for itself.",
+    );
+  }
+
   /** Registers the seats before `compute` runs, so that even a call from within it joins. */
   #start(keys: readonly string[], compute: ComputeMany): Seat {
     this.#records.checkWritable();
@@ -75,12 +88,21 @@ export class Flights {
     // The seats are taken before anything of the caller runs.
     await undefined;
     try {
-      const computed = await compute([...keys]);
+      const computed = await this.#call(keys, compute);
       const packed = packComputed(computed, keys, this.#records.dimension);
       writeMany(this.#records, keys, packed, undefined);
       return packed;
     } finally {
       for (const key of keys) this.#seats.delete(key);
+    }
+  }
+
+  #call(keys: readonly string[], compute: ComputeMany): ReturnType<ComputeMany> {
+    this.#calling = this.#seats.get(keys[0] ?? "")?.result;
+    try {
+      return compute([...keys]);
+    } finally {
+      this.#calling = undefined;
     }
   }
 

@@ -141,11 +141,18 @@ export function integerOption(
   return value;
 }
 
-/** A finite number, or NaN, the native word for "none", where it is left out. */
-export function thresholdOption(value: unknown, name: string): number {
+/** A finite number in `range`, or NaN, the native word for "none", where it is left out. */
+export function thresholdOption(
+  value: unknown,
+  name: string,
+  range?: readonly [min: number, max: number],
+): number {
   if (value === undefined) return Number.NaN;
   if (typeof value !== "number" || !Number.isFinite(value)) {
     throw invalidArgument(name, "a finite number", value);
+  }
+  if (range !== undefined && (value < range[0] || value > range[1])) {
+    throw invalidArgument(name, `a number from ${range[0]} to ${range[1]}`, value);
   }
   return value;
 }

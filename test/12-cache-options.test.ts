@@ -144,10 +144,9 @@ describe("a wrong option", () => {
       "cacheSize",
       value,
     ]),
-    ...[Number.NaN, Number.POSITIVE_INFINITY, "0.5", null].map((value): [string, unknown] => [
-      "similarityThreshold",
-      value,
-    ]),
+    ...[Number.NaN, Number.POSITIVE_INFINITY, 95, -1.1, "0.5", null].map(
+      (value): [string, unknown] => ["similarityThreshold", value],
+    ),
     ...["", 5, null, {}, "a\0b", "\ud800"].map((value): [string, unknown] => ["path", value]),
     ...["", 5, null].map((value): [string, unknown] => ["model", value]),
     ...["FULL", "", 0, true, null].map((value): [string, unknown] => ["durability", value]),

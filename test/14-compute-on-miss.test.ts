@@ -126,6 +126,19 @@ describe("getOrCompute", () => {
     );
   });
 
+  test("may ask for other keys while computing, not for the one it computes", async () => {
+    const cache = newCache();
+    await cache.getOrCompute("outer", () => cache.getOrCompute("inner", () => [1, 2]));
+    expect([...cache.keys()].sort()).toEqual(["inner", "outer"]);
+    const own = (): Promise<Float32Array> => cache.getOrCompute("own", () => [1, 2]);
+    await expectRejection(cache.getOrCompute("own", own), "ERR_INVALID_ARGUMENT");
+    await expectRejection(
+      cache.getOrComputeMany(["a", "own"], (keys) => cache.getOrComputeMany(keys, () => [])),
+      "ERR_INVALID_ARGUMENT",
+    );
+    expect(await own()).toEqual(Float32Array.of(1, 2));
+  });
+
   test("rejects where the cache is closed meanwhile", async () => {
     const cache = newCache();
     const gate = deferred<number[]>();
