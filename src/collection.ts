@@ -223,7 +223,8 @@ export class Collection<Doc extends MetadataOf<Doc> = Metadata> {
 
   /**
    * Iterates over the records, in no particular order, as they are at the first step; writes
-   * meanwhile are fine and not seen.
+   * meanwhile are fine and not seen. Begun inside of a transaction it gives the keys of the first
+   * step, each record as it is when its turn comes, and leaves out what was deleted by then.
    *
    * @throws {@link VectorLiteError} ERR_CLOSED, ERR_CORRUPT
    */

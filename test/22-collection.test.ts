@@ -340,6 +340,22 @@ describe("iteration", () => {
     });
   });
 
+  test("begun within a transaction reads each record when its turn comes", () => {
+    const db = closing(new Database(temporaryPath()));
+    const docs = db.collection("docs", { dimension: 2 });
+    docs.upsertMany(["a", "b", "c"], new Float32Array(6).fill(1));
+    const seen = db.transaction(() => {
+      const numbers: (number | undefined)[] = [];
+      for (const { vector } of docs.entries()) {
+        numbers.push(vector[0]);
+        docs.upsertMany(["a", "b", "new"], new Float32Array(6).fill(2));
+        docs.delete("c");
+      }
+      return numbers;
+    });
+    expect(seen).toEqual([1, 2]);
+  });
+
   test("of an empty collection is empty", () => {
     expect([...newCollection().keys()]).toEqual([]);
     expect([...newCollection().entries()]).toEqual([]);
