@@ -7,12 +7,14 @@
  *
  * With OPENAI_API_KEY set the vectors are OpenAI's; without it they come from a small embedder that
  * works offline (hashing-embedder.ts). Run it twice: the second time nothing is embedded. In a
- * terminal it goes on to answer what you type.
+ * terminal it goes on to answer what you type. The cache lies in the temp folder, one for each
+ * choice of files, or where --cache says.
  */
 
+import { createHash } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join, relative } from "node:path";
+import { join, relative, resolve } from "node:path";
 import { createInterface } from "node:readline/promises";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
@@ -45,10 +47,8 @@ async function main(): Promise<void> {
   const apiKey = process.env["OPENAI_API_KEY"];
   const model = apiKey ? openaiModel : hashingModel;
   const embed: Embed = apiKey ? openaiEmbedder(apiKey, dimension) : hashingEmbedder(dimension);
-  const owner = process.getuid?.() ?? "";
-  const path = values.cache ?? join(tmpdir(), `vectorlite-quickstart-${model}-${owner}.cache`);
-
   const files = positionals.length > 0 ? positionals : documentation();
+  const path = values.cache ?? join(tmpdir(), `vectorlite-quickstart-${model}-${nameOf(files)}`);
   const chunks = files.flatMap((file) => split(readFileSync(file, "utf8")));
   if (chunks.length === 0) throw new Error(`There is no text in ${files.join(", ")}.`);
   print(`${files.length} files, ${chunks.length} pieces of text`);
@@ -60,6 +60,7 @@ async function main(): Promise<void> {
 
   using cache = new EmbedCache({ path, dimension, model });
   await fill(cache, chunks, embed);
+  forgetOthers(cache, chunks);
   for (const question of questions) await answer(cache, embed, question);
   if (process.stdin.isTTY && values.ask === undefined) await converse(cache, embed);
 }
@@ -90,6 +91,12 @@ async function fill(cache: EmbedCache, chunks: readonly string[], embed: Embed):
   print(`The file: ${records} vectors of ${dimension} dimensions, ${megabytes} MB`);
 }
 
+/** Answers come from what the files say now, not from what they said at an earlier run. */
+function forgetOthers(cache: EmbedCache, chunks: readonly string[]): void {
+  const now = new Set(chunks);
+  for (const key of cache.keys()) if (!now.has(key)) cache.delete(key);
+}
+
 /** The closest piece of text if there is one that is close, and the three nearest. */
 async function answer(cache: EmbedCache, embed: Embed, question: string): Promise<void> {
   const [query] = await embed([question]);
@@ -114,6 +121,13 @@ async function converse(cache: EmbedCache, embed: Embed): Promise<void> {
     await answer(cache, embed, question);
   }
   terminal.close();
+}
+
+/** The same for the same files of the same user. */
+function nameOf(files: readonly string[]): string {
+  const paths = files.map((file) => resolve(file)).join("\n");
+  const hash = createHash("sha256").update(paths).digest("hex").slice(0, 12);
+  return `${process.getuid?.() ?? "user"}-${hash}.cache`;
 }
 
 /** The documentation of this project, found from where this file lies. */

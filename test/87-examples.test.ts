@@ -1,0 +1,141 @@
+/**
+ * The programs of examples/ that no document quotes in full do what their first lines say.
+ */
+
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { writeFileSync } from "node:fs";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { join } from "node:path";
+import { describe, expect, onTestFinished, test } from "vitest";
+import { root, run, temporaryFolder } from "./helpers.ts";
+
+const isBun = process.versions["bun"] !== undefined;
+const bun: string = isBun ? process.execPath : join(root, "node_modules/bun/bin/bun.exe");
+
+function example(name: string): string {
+  return join(root, "examples", name);
+}
+
+/** What a program prints, in a folder that is its temp folder too. */
+async function output(
+  folder: string,
+  command: readonly string[],
+  environment: NodeJS.ProcessEnv = {},
+): Promise<string> {
+  const [program = "", ...args] = command;
+  const variables = { TMPDIR: folder, OPENAI_API_KEY: "", ...environment };
+  const { status, stdout, stderr } = await run(program, args, variables, folder);
+  expect(`${status} ${stderr}`, command.join(" ")).toMatch(/^0 /);
+  return stdout;
+}
+
+describe("the quickstart", () => {
+  test("embeds the documentation once, and answers from it", async () => {
+    const folder = temporaryFolder();
+    const first = await output(folder, [bun, example("quickstart.ts")]);
+    expect(first).toMatch(/^Embedded now: [1-9]\d+ in/m);
+    expect(first).toMatch(/^\? What does a power loss cost\?/m);
+    const second = await output(folder, [bun, example("quickstart.ts")]);
+    expect(second).toMatch(/^Embedded now: 0 in/m);
+    const [pieces] = /\d+(?= pieces of text)/.exec(second) ?? [];
+    expect(second).toContain(`From the cache: ${pieces} of ${pieces}`);
+  });
+
+  test("answers from the files that were named, as they are now", async () => {
+    const folder = temporaryFolder();
+    const ask = (...args: string[]): Promise<string> =>
+      output(folder, [bun, example("quickstart.ts"), ...args, "--ask", "a cat on a mat"]);
+    await ask();
+    writeFileSync(join(folder, "notes.md"), "The cat sat on the mat.");
+    const named = await ask("notes.md");
+    expect(named).toContain("The file: 1 vectors");
+    expect(named).toMatch(
+      / {2}The cat sat on the mat\.\n {2}0\.\d{3} {2}The cat sat on the mat\.\n$/,
+    );
+    writeFileSync(join(folder, "notes.md"), "A cat on a mat it was.");
+    expect(await ask("notes.md")).not.toContain("The cat sat");
+  });
+
+  test("asks OpenAI where there is a key, and only once", async () => {
+    const folder = temporaryFolder();
+    writeFileSync(join(folder, "notes.md"), "One.");
+    const asked: string[][] = [];
+    const base = await standInForOpenAI((input) => asked.push(input));
+    const environment = { OPENAI_API_KEY: "key", OPENAI_BASE_URL: base };
+    const command = [bun, example("quickstart.ts"), "notes.md", "--ask", "Two?"];
+    for (let round = 0; round < 2; round++) await output(folder, command, environment);
+    expect(asked).toEqual([["One."], ["Two?"], ["Two?"]]);
+  });
+});
+
+/** Speaks OpenAI's protocol; a text becomes a vector of its length. */
+async function standInForOpenAI(onRequest: (input: string[]) => void): Promise<string> {
+  const server = createServer(async (request, response) => {
+    const chunks: Buffer[] = [];
+    for await (const chunk of request) chunks.push(chunk as Buffer);
+    const { input, dimensions } = JSON.parse(Buffer.concat(chunks).toString()) as {
+      input: string[];
+      dimensions: number;
+    };
+    onRequest(input);
+    const data = input.map((text, index) => ({
+      index,
+      embedding: Array(dimensions).fill(text.length) as number[],
+    }));
+    response.end(JSON.stringify({ data: data.reverse(), usage: { total_tokens: input.length } }));
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  onTestFinished(() => void server.close());
+  return `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1`;
+}
+
+test("the serverless handler answers a question that it saw before from the cache", async () => {
+  const folder = temporaryFolder();
+  const text = await output(folder, [bun, example("serverless-handler.ts")]);
+  const answers = text
+    .trim()
+    .split("\n")
+    .map((line) => JSON.parse(line.replace(/^\S+ ms /, "")));
+  expect(answers.map(({ cached }) => cached)).toEqual([false, true, false]);
+  expect(answers[2].similar[0].text).toBe("a small cat");
+  const warm = await output(folder, [bun, example("serverless-handler.ts")]);
+  expect(warm).not.toContain('"cached":false');
+});
+
+test("the Bun server stores documents, finds them, and closes at SIGTERM", async () => {
+  const folder = temporaryFolder();
+  const server = spawn(bun, [example("bun-server.ts")], {
+    env: { ...process.env, PORT: "0", DATABASE: join(folder, "documents.vl") },
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  onTestFinished(() => void server.kill());
+  const [line] = (await once(server.stdout, "data")) as [Buffer];
+  const base = line.toString().replace("listening on ", "").trim();
+  const post = (document: object): Promise<Response> =>
+    fetch(`${base}documents`, { method: "POST", body: JSON.stringify(document) });
+  expect((await post({ id: "1", text: "a cat on a mat", lang: "en" })).status).toBe(201);
+  await post({ id: "2", text: "ships at sea" });
+  const hits = (await (await fetch(`${base}search?q=cat`)).json()) as { key: string }[];
+  expect(hits[0]?.key).toBe("1");
+  expect(await (await post({ id: "", text: "nothing" })).json()).toMatchObject({ code: "ERR_KEY" });
+  expect(await (await fetch(`${base}documents/2`, { method: "DELETE" })).json()).toEqual({
+    deleted: true,
+  });
+  expect((await fetch(`${base}documents/2`)).status).toBe(404);
+  const ended = once(server, "close");
+  server.kill("SIGTERM");
+  expect((await ended)[0]).toBe(0);
+});
+
+test("the single binary keeps notes where neither Bun nor a package is", async () => {
+  const folder = temporaryFolder();
+  const binary = join(folder, "notes");
+  const source = example("single-binary.ts");
+  await output(folder, [bun, "build", "--compile", source, "--outfile", binary]);
+  expect(await output(folder, [binary, "add", "the quick brown fox"])).toBe("1 notes\n");
+  expect(await output(folder, [binary, "add", "a slow snail"])).toBe("2 notes\n");
+  expect(await output(folder, [binary, "find", "a fast fox"])).toMatch(/^0\.\d{3} {2}the quick/);
+}, 60_000);
