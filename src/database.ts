@@ -216,7 +216,7 @@ export class Database implements Disposable {
    * });
    * ```
    */
-  transaction<Result>(body: () => Result): Result {
+  transaction<Result>(body: () => Result extends PromiseLike<unknown> ? never : Result): Result {
     checkFunction(body, "The callback of transaction()");
     return this.#connection.transaction(body);
   }

@@ -130,6 +130,7 @@ describe("a transaction", () => {
     const { db, a } = newDatabase();
     const error = expectCode(
       () =>
+        // @ts-expect-error TypeScript refuses it too.
         db.transaction(async () => {
           a.upsert("new", [2, 2]);
         }),
@@ -138,6 +139,7 @@ describe("a transaction", () => {
     expect(error.message).toMatch(/promise/);
     expectCode(
       () =>
+        // @ts-expect-error
         db.transaction(() => {
           a.upsert("new", [2, 2]);
           return Promise.reject(new Error("later"));
