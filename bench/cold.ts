@@ -3,11 +3,12 @@
  *
  * Processes of each kind take turns, beside an empty one: the difference of the medians is the
  * price. The library is the built package in dist/, as an application would import it, so run
- * `npm run build` first. `bun bench/run.ts cold`
+ * `npm run build` first; a library in platforms/ that is older than that build is not measured.
+ * `bun bench/run.ts cold`
  */
 
 import { spawnSync } from "node:child_process";
-import { existsSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { EmbedCache } from "../src/index.ts";
@@ -28,6 +29,25 @@ function program(entry: string): string {
     cache.close();`;
 }
 
+/** What importing anything at all costs. */
+function scratchModule(): string {
+  const file = join(harness.scratchFolder(), "empty.js");
+  writeFileSync(file, "export const nothing = 0;\n");
+  return file;
+}
+
+/** The package prefers the libraries in platforms/, which another command builds. */
+function refuseStale(): void {
+  const root = fileURLToPath(new URL("..", import.meta.url));
+  const packaged = `${root}platforms/${process.platform}-${process.arch}/`;
+  if (!existsSync(packaged)) return;
+  for (const name of readdirSync(packaged)) {
+    const built = `${root}zig-out/lib/${name}`;
+    if (readFileSync(packaged + name).equals(readFileSync(built))) continue;
+    throw new Error("platforms/ is older than the build: run `npm run platforms`, or remove it");
+  }
+}
+
 function runProcess(name: string, code: string): void {
   const { status, stderr } = spawnSync(process.execPath, ["-e", code], { encoding: "utf8" });
   if (status !== 0) throw new Error(`${name} failed: ${stderr}`);
@@ -36,10 +56,13 @@ function runProcess(name: string, code: string): void {
 const cache: EmbedCache = new EmbedCache({ path, dimension: 1536 });
 cache.setMany(set.keys, set.values);
 cache.close();
+refuseStale();
 if (!existsSync(packagePath)) throw new Error("there is no dist/: run `npm run build` first");
 
+const emptyModule = scratchModule();
 const programs = {
   "an empty process": "0",
+  "import of an empty module": `import ${JSON.stringify(emptyModule)};`,
   "import, open, get (dist/)": program(packagePath),
   "import, open, get (src/)": program(sourcePath),
   "import only (dist/)": `import ${JSON.stringify(packagePath)};`,

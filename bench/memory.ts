@@ -21,8 +21,7 @@ type Way = (typeof ways)[number];
 
 /** Of this process, in bytes, after everything that can be collected is collected. */
 function residentBytes(): number {
-  const { Bun } = globalThis as { Bun?: { gc(force: boolean): void } };
-  Bun?.gc(true);
+  harness.collectGarbage();
   return process.memoryUsage.rss();
 }
 

@@ -70,3 +70,10 @@ const results: harness.Result[] = await harness.measure(contestants, {
 harness.printTable("open: open and close a file, files of two sizes", results, {
   yardstick: contestants[0]?.name ?? "",
 });
+for (let pair = 0; pair < results.length; pair += 2) {
+  const [small, large] = [results[pair], results[pair + 1]];
+  if (!small || !large) continue;
+  const [how = ""] = large.name.split(",");
+  const ratio = (large.median / small.median).toFixed(2);
+  harness.print(`${how}: 1,000,000 records take ${ratio} times as long as 1,000`);
+}

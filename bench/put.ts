@@ -12,7 +12,9 @@
  *   stays whole, and lmdb with `noSync`, where a power cut may damage it.
  *
  * lmdb's `put` collects the writes of one turn of the event loop and commits them together on
- * another thread; its time here runs until the last promise is resolved.
+ * another thread; its time here runs until the last promise is resolved. "put" is called 200 times
+ * at once, so that one commit takes all; "put, awaited" waits for each before the next, which is
+ * what a `set` has done when it returns.
  * `bun bench/run.ts put`
  */
 
@@ -82,7 +84,7 @@ function vectorLite(durability: Durability, single: boolean): Store<EmbedCache> 
   };
 }
 
-type LmdbCall = "transactionSync" | "putSync" | "put";
+type LmdbCall = "transactionSync" | "putSync" | "put" | "put, awaited";
 
 const lmdbModes: Readonly<Record<string, LmdbOptions>> = {
   synced: { overlappingSync: false },
@@ -97,6 +99,10 @@ function lmdbStore(open: OpenLmdb, call: LmdbCall, mode: string): Store<Lmdb> {
     write: async (store, count) => {
       if (call === "put") {
         await Promise.all(set.keys.slice(0, count).map((key, row) => store.put(key, bytesAt(row))));
+        return;
+      }
+      if (call === "put, awaited") {
+        for (let row = 0; row < count; row++) await store.put(keyAt(row), bytesAt(row));
         return;
       }
       const putAll = (): void => {
@@ -159,7 +165,7 @@ function contestants(single: boolean): harness.Contestant[] {
     all.push(contestant(vectorLite(durability, single), count));
   }
   if ("peer" in lmdbLoaded) {
-    const calls: LmdbCall[] = single ? ["putSync", "put"] : ["transactionSync"];
+    const calls: LmdbCall[] = single ? ["putSync", "put, awaited", "put"] : ["transactionSync"];
     for (const call of calls) {
       for (const mode of Object.keys(lmdbModes)) {
         all.push(contestant(lmdbStore(lmdbLoaded.peer, call, mode), count));
