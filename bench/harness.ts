@@ -64,8 +64,8 @@ export async function measure(
 }
 
 /**
- * What a contestant leaves behind is collected before the next one's turn. In its own turn each pays
- * for its own garbage. (Node offers no way to ask for it without a flag.)
+ * What a contestant leaves behind is collected before the next one's turn. In its own turn each
+ * pays for its own garbage. (Node offers no way to ask for it without a flag.)
  */
 export function collectGarbage(): void {
   const { Bun } = globalThis as { Bun?: { gc(force: boolean): void } };

@@ -3,8 +3,8 @@
  *
  * One query after another, cosine, one thread, everything in memory or the system's cache. Every
  * contestant compares the query with all vectors and has to find the same keys; the last column
- * shows that it did. sqlite-vec is slower at cosine than at Euclidean distances, which order vectors
- * of length 1 the same way, so it takes part with both. `bun bench/run.ts search`
+ * shows that it did. sqlite-vec is slower at cosine than at Euclidean distances, which order
+ * vectors of length 1 the same way, so it takes part with both. `bun bench/run.ts search`
  */
 
 import { join } from "node:path";

@@ -330,7 +330,7 @@ describe("a process with few descriptors", () => {
     return run("sh", ["-c", script, "sh", process.execPath, program, ...args]);
   }
 
-  test("says that there are too many open files, and goes on with those that it has", async (context) => {
+  test("says that too many files are open, and goes on with those it has", async (context) => {
     const path = temporaryPath();
     const ended = await shell(context, 'ulimit -n 60; exec "$@"', path, "many");
     expect(ended).toMatchObject({ status: 0, stderr: "" });

@@ -111,7 +111,7 @@ describe("under a collector that never rests", () => {
     expect(await underPressure("results")).toEqual({ wrong: 0, looked: 3000 });
   });
 
-  test("handles that were forgotten are closed, and hold no lock, memory or descriptor", async () => {
+  test("forgotten handles are closed, and hold no lock, memory or descriptor", async () => {
     const { opened, left, locked } = (await underPressure("forgotten")) as Record<string, number>;
     expect(opened).toBe(600);
     expect(left).toBeLessThan(60);
