@@ -57,6 +57,8 @@ const Context = struct {
     /// Of the tests; Debug unless -Doptimize says otherwise.
     optimize_test: std.builtin.OptimizeMode,
     test_filters: []const []const u8,
+    /// Names of test programs; empty is all of them.
+    test_suites: []const []const u8,
 };
 
 pub fn build(b: *Build) void {
@@ -76,6 +78,11 @@ pub fn build(b: *Build) void {
             []const []const u8,
             "test-filter",
             "Run only the tests whose name contains this (repeatable)",
+        ) orelse &.{},
+        .test_suites = b.option(
+            []const []const u8,
+            "test-suite",
+            "Run only this test program: core, c_api, or a file of test/zig (repeatable)",
         ) orelse &.{},
     };
 
@@ -311,6 +318,7 @@ fn createTestCore(context: Context, optimize: std.builtin.OptimizeMode) *Build.M
 }
 
 fn addTest(context: Context, step: *Build.Step, name: []const u8, module: *Build.Module) void {
+    if (!isWanted(context, name)) return;
     const compile = context.b.addTest(.{
         .name = context.b.fmt("test-{s}", .{name}),
         .root_module = module,
@@ -320,6 +328,13 @@ fn addTest(context: Context, step: *Build.Step, name: []const u8, module: *Build
     // With -Dtarget the tests of another machine are compiled, which is worth something.
     run.skip_foreign_checks = true;
     step.dependOn(&run.step);
+}
+
+fn isWanted(context: Context, name: []const u8) bool {
+    for (context.test_suites) |wanted| {
+        if (std.mem.eql(u8, wanted, name)) return true;
+    }
+    return context.test_suites.len == 0;
 }
 
 fn addAbiSteps(context: Context) void {

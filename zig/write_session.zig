@@ -35,6 +35,8 @@ pub const Durability = enum(u32) {
     none = 2,
 };
 
+const volatile_guard: os.LockRange = .{ .start = format.lock_volatile, .len = 1 };
+
 pub const WriteSession = struct {
     gpa: std.mem.Allocator,
     system: os.System,
@@ -172,9 +174,11 @@ pub const WriteSession = struct {
 
     fn publishVolatile(session: *WriteSession, root: *Root) Error!void {
         if (!session.holds_volatile_guard) {
-            const guard: os.LockRange = .{ .start = format.lock_volatile, .len = 1 };
-            session.holds_volatile_guard = session.file.lock(.writer, .shared, guard) catch |err|
-                return session.diagnostics.failOs(err, "locking the file");
+            session.holds_volatile_guard = session.file.lock(
+                .writer,
+                .shared,
+                volatile_guard,
+            ) catch |err| return session.diagnostics.failOs(err, "locking the file");
         }
         root.kind = .@"volatile";
         root.boot_id = session.boot_id.?;
@@ -218,6 +222,9 @@ pub const WriteSession = struct {
         session.poisoned = true;
         session.counted_for = null;
         roots.disownVolatile(session.file, &session.slots) catch {};
+        // Where that failed too, nobody may take the volatile roots for guarded.
+        if (session.holds_volatile_guard) session.file.unlock(.writer, volatile_guard);
+        session.holds_volatile_guard = false;
         const cause = session.diagnostics.failOs(err, "making a commit durable");
         if (cause == error.NoSpace) return cause;
         return session.diagnostics.fail(
@@ -292,8 +299,7 @@ pub const WriteSession = struct {
             stat.length,
         );
         if (newest.root.kind == .durable or session.holds_volatile_guard) return newest.root;
-        const guard: os.LockRange = .{ .start = format.lock_volatile, .len = 1 };
-        const owner = session.file.probe(guard) catch |err|
+        const owner = session.file.probe(volatile_guard) catch |err|
             return session.diagnostics.failOs(err, "probing the locks");
         if (owner != null) return newest.root;
         return session.adoptOrphan(newest.root);

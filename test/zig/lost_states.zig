@@ -382,3 +382,25 @@ test "two failed syncs, one after the other, do not cost the last durable state"
     if (losses.failure) |failure| return failure;
     try std.testing.expect(losses.images > 50);
 }
+
+test "volatile roots that could not be taken back are not trusted while their writer lives on" {
+    var machine = try Machine.init();
+    defer machine.deinit();
+    var rows = try machine.base.rows.clone();
+    defer rows.deinit();
+    var first: Client = undefined;
+    try machine.open(&first, volatile_options);
+    defer first.close();
+    try machine.put(&first, &rows, 1, 3);
+    // The device takes nothing of it, says so, and then refuses the write that takes it back.
+    try machine.disk.inject(.{ .call = .write });
+    try machine.loseVolatile(&first);
+    var second: Client = undefined;
+    try machine.open(&second, volatile_options);
+    defer second.close();
+    try machine.put(&second, &rows, 100, 3);
+    try second.database.?.flush();
+    const found = try second.readAll();
+    try std.testing.expectEqual(rows.digest(), found);
+    try std.testing.expectEqual(found, try afterPowerLoss(&machine));
+}
