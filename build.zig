@@ -285,7 +285,7 @@ fn addTestStep(context: Context) void {
     options.addOption(u32, "scale", b.option(
         u32,
         "crash-scale",
-        "How many times as many crashes the crash tests try (default: 1, about a minute)",
+        "How many times as many crashes the crash tests try (default: 1)",
     ) orelse 1);
     // Crash tests open some hundred thousand files, which takes too long without optimization.
     const core_safe = createTestCore(context, .ReleaseSafe);

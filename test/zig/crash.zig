@@ -11,6 +11,7 @@ const Counts = @import("crash/rig.zig").Counts;
 const Rig = @import("crash/rig.zig").Rig;
 const Settings = @import("crash/rig.zig").Settings;
 const Step = @import("crash/workload.zig").Step;
+const tally = @import("crash/tally.zig");
 const simulated = vl.backends.simulated;
 
 const durabilities = [_]vl.Durability{ .full, .normal, .none };
@@ -104,8 +105,28 @@ test "no crash inside of any two steps harms the file" {
             for (steps) |second| try explore(rig, &base, &.{ first, second });
         }
         addCounts(&counts, rig);
+        tally.tell("two steps", counts);
         try std.testing.expect(counts.images > 10_000 and counts.images_second > 1_000);
         try std.testing.expect(counts.writes_watched > 500 and counts.ranges_watched > 1_000);
+    }
+}
+
+test "no crash inside of the last of any three steps harms the file" {
+    if (!tally.is_long) return error.SkipZigTest;
+    var base = try Base.small();
+    defer base.deinit();
+    for (durabilities) |durability| {
+        var settings = settingsOf(durability);
+        settings.groups_max = 7;
+        settings.samples = 8 * scale;
+        const rig = try Rig.create(settings, null, 3);
+        defer rig.destroy();
+        for (steps) |first| for (steps) |second| for (steps) |third| {
+            try explore(rig, &base, &.{ first, second, third });
+        };
+        var counts: Counts = .{};
+        addCounts(&counts, rig);
+        tally.tell("three steps", counts);
     }
 }
 
@@ -122,6 +143,7 @@ test "no crash while a bucket of the index is divided harms the file" {
         try explore(rig, &base, &.{ .put_many, .delete });
         addCounts(&counts, rig);
     }
+    tally.tell("divided bucket", counts);
     try std.testing.expect(counts.images > 500);
 }
 
@@ -144,6 +166,7 @@ test "a killed process loses nothing, and power may fail while another one takes
         }
         addCounts(&counts, rig);
     }
+    tally.tell("kills", counts);
     try std.testing.expect(counts.kills > 300 and counts.images > 2_000);
     try std.testing.expect(counts.rewrites > 100);
 }
@@ -168,6 +191,7 @@ test "a crash during creation leaves a file that can be created or opened" {
         rig.client.close();
         addCounts(&counts, rig);
     }
+    tally.tell("creation", counts);
     try std.testing.expect(counts.images > 1_000 and counts.images_second > 100);
 }
 

@@ -1,0 +1,563 @@
+/**
+ * The steps of the protocol, each taken out or done wrongly. `suites` are the test programs that
+ * should notice, the quickest first; run.ts tries them in turn.
+ */
+
+export interface Edit {
+  file: string;
+  /** Stands in the file exactly once. */
+  find: string;
+  replace: string;
+}
+
+export interface Mutant {
+  name: string;
+  suites: readonly string[];
+  edits: readonly Edit[];
+}
+
+function mutant(name: string, suites: string, file: string, find: string, to: string): Mutant {
+  const path = file.includes("/") ? file : `zig/${file}.zig`;
+  return { name, suites: suites.split(" "), edits: [{ file: path, find, replace: to }] };
+}
+
+const sync = "        session.file.sync() catch |err| return session.poison(err);\n";
+const slot =
+  "        roots.write(session.file, slot, root) catch |err| return session.poison(err);\n";
+const after = "        session.slots.roots[slot] = root.*;\n        session.synced";
+const retrying =
+  "        session.file.sync() catch session.file.sync() catch |err| return session.poison(err);\n";
+
+const crash = "crash crash_sync crash_readers";
+const syncs = "crash_sync lost_states crash";
+const lost = "lost_states crash_readers";
+const beside = "readers_beside_writers crash_readers";
+
+export const mutants: readonly Mutant[] = [
+  // The order of a durable commit.
+  mutant("no barrier before the slot", crash, "write_session", sync + slot + sync, slot + sync),
+  mutant(
+    "no barrier after the slot",
+    `lost_states ${crash}`,
+    "write_session",
+    slot + sync + after,
+    slot + after,
+  ),
+  mutant(
+    "slot before data",
+    `lost_states ${crash}`,
+    "write_session",
+    sync + slot + sync,
+    slot + sync + sync,
+  ),
+  mutant(
+    "pages written after the slot",
+    crash,
+    "write_session",
+    "        if (is_durable) try session.publishDurable(root) else " +
+      "try session.publishVolatile(root);\n",
+    "        const pages = session.writer.dirty;\n        session.writer.dirty = .empty;\n" +
+      "        if (is_durable) try session.publishDurable(root) else " +
+      "try session.publishVolatile(root);\n" +
+      "        session.writer.dirty = pages;\n        try session.writer.writeOut();\n",
+  ),
+  mutant(
+    "a failed sync is tried again",
+    syncs,
+    "write_session",
+    sync + slot + sync,
+    retrying + slot + retrying,
+  ),
+  mutant(
+    "a failed sync does not poison",
+    syncs,
+    "write_session",
+    "        session.poisoned = true;\n",
+    "",
+  ),
+  mutant(
+    "a failed slot write does not poison",
+    "lost_states crash_faults crash_sync",
+    "write_session",
+    sync + slot + sync,
+    `${sync}        roots.write(session.file, slot, root) catch |err|\n` +
+      `            return session.diagnostics.failOs(err, "writing");\n${sync}`,
+  ),
+  mutant(
+    "a failed volatile slot write does not poison",
+    "lost_states crash_faults crash_sync",
+    "write_session",
+    `        const slot = session.slots.nextVolatileSlot();\n${slot}`,
+    "        const slot = session.slots.nextVolatileSlot();\n" +
+      "        roots.write(session.file, slot, root) catch |err|\n" +
+      '            return session.diagnostics.failOs(err, "writing");\n',
+  ),
+  mutant(
+    "two durable slots",
+    syncs,
+    "roots",
+    "sequence % format.durable_slot_count",
+    "sequence % 2",
+  ),
+  mutant(
+    "three durable slots",
+    lost,
+    "roots",
+    "sequence % format.durable_slot_count",
+    "sequence % 3",
+  ),
+  mutant(
+    "the durable slot of the newest root again",
+    syncs,
+    "write_session",
+    "choice.root.durable_sequence + 1 else 0",
+    "choice.root.durable_sequence else 0",
+  ),
+  mutant(
+    "a flush trusts a durable root that nobody synced",
+    syncs,
+    "write_session",
+    "return if (session.isSynced(&root)) root else null;",
+    "return root;",
+  ),
+  mutant(
+    "the commit of a flush is volatile",
+    syncs,
+    "write_session",
+    "session.boot_id == null or session.next_is_durable",
+    "session.boot_id == null",
+  ),
+  mutant(
+    "checkpoints come ten times too late",
+    crash,
+    "write_session",
+    "return age_ms >= limits.checkpoint_interval_ms;",
+    "return age_ms >= 10 * limits.checkpoint_interval_ms;",
+  ),
+  mutant(
+    "full durability is volatile",
+    crash,
+    "write_session",
+    "            .full => true,\n",
+    "            .full => session.checkpointIsDue(),\n",
+  ),
+
+  // Volatile roots.
+  mutant(
+    "volatile roots are believed after another boot",
+    crash,
+    "roots",
+    "    return std.mem.eql(u8, &root.boot_id, &boot);",
+    "    _ = boot;\n    return true;",
+  ),
+  mutant(
+    "the newest volatile slot is overwritten",
+    crash,
+    "roots",
+    "return if (a <= b) first else first + 1;",
+    "return if (a <= b) first + 1 else first;",
+  ),
+  mutant(
+    "volatile roots stay after a failed sync",
+    "lost_states crash_sync",
+    "write_session",
+    "        roots.disownVolatile(session.file, &session.slots) catch {};\n",
+    "",
+  ),
+  mutant(
+    "volatile roots are forgotten after a failed sync",
+    lost,
+    "write_session",
+    "        roots.disownVolatile(session.file, &session.slots) catch {};\n",
+    "        roots.clearVolatile(session.file) catch {};\n",
+  ),
+  mutant(
+    "a poisoned handle keeps the volatile guard",
+    "lost_states",
+    "write_session",
+    "        if (session.holds_volatile_guard) session.file.unlock(.writer, volatile_guard);\n",
+    "",
+  ),
+  mutant(
+    "unsound orphans are forgotten",
+    lost,
+    "write_session",
+    "            roots.disownVolatile(session.file, &session.slots) catch |err|\n",
+    "            roots.clearVolatile(session.file) catch |err|\n",
+  ),
+  mutant(
+    "volatile roots stay after a durable commit",
+    `${beside} lost_states crash engine`,
+    "write_session",
+    "        session.clearVolatile();\n",
+    "",
+  ),
+  mutant(
+    "the volatile guard is not taken",
+    "lost_states crash_readers crash_sync",
+    "write_session",
+    `            session.holds_volatile_guard = session.file.lock(
+                .writer,
+                .shared,
+                volatile_guard,
+            ) catch |err| return session.diagnostics.failOs(err, "locking the file");`,
+    "            session.holds_volatile_guard = true;",
+  ),
+  mutant(
+    "the volatile guard is not asked for",
+    "lost_states crash_sync",
+    "write_session",
+    "        if (owner != null) return newest.root;\n",
+    "        if (owner == null) return newest.root;\n",
+  ),
+  mutant(
+    "orphans are not written again",
+    syncs,
+    "write_session",
+    "        var root = orphan;\n        try session.publishDurable(&root);\n        return root;",
+    "        return orphan;",
+  ),
+  mutant(
+    "an orphan's pages are not written again",
+    syncs,
+    "adoption",
+    "        context.file.write(format.pageOffset(ref.page), &.{page}) catch |err|\n" +
+      "            return context.diagnostics.failOs(err, " +
+      '"making an earlier process\'s commits durable");',
+    "        _ = page;",
+  ),
+  mutant(
+    "an orphan's records are not written again",
+    syncs,
+    "adoption",
+    "        try rewriteRange(context, start + written, start + extent.used_bytes);",
+    "        _ = .{ start, written };",
+  ),
+  mutant(
+    "an orphan's vectors are not written again",
+    syncs,
+    "adoption",
+    `    try rewriteRange(
+        context,
+        segment.vectorOffset(first, stride),
+        segment.vectorOffset(segment.disk.rows, stride),
+    );
+`,
+    "",
+  ),
+  mutant(
+    "an orphan's entries are not written again",
+    syncs,
+    "adoption",
+    `    try rewriteRange(
+        context,
+        segment.entryOffset(first, stride),
+        segment.entryOffset(segment.disk.rows, stride),
+    );
+`,
+    "",
+  ),
+
+  // States that were lost.
+  mutant(
+    "lost states are not noticed",
+    lost,
+    "write_session",
+    "session.is_lost = session.slots.highestTransaction() > root.transaction_id;",
+    "session.is_lost = false;",
+  ),
+  mutant(
+    "rows go on behind those of a lost state",
+    lost,
+    "database",
+    "if (session.is_lost) transaction",
+    "if (false) transaction",
+  ),
+  mutant(
+    "pages of a lost state are free",
+    lost,
+    "write_session",
+    "if (is_held and session.is_lost)",
+    "if (false and is_held)",
+  ),
+  mutant(
+    "a lost state's transaction id is used again",
+    lost,
+    "write_session",
+    "@max(session.highest_transaction, session.slots.highestTransaction());",
+    "session.slots.newest(session.boot_id).?.root.transaction_id;",
+  ),
+  mutant(
+    "a loss is not counted",
+    lost,
+    "write_session",
+    "        if (session.is_lost) root.loss_count = session.slots.highestLossCount() +% 1;\n",
+    "",
+  ),
+  mutant(
+    "space counted before a loss is trusted",
+    lost,
+    "write_session",
+    "if (!is_counted or session.is_lost) return",
+    "if (!is_counted) return",
+  ),
+  mutant(
+    "older roots are walked without care",
+    "hostile lost_states",
+    "write_session",
+    "            .is_strict = kind == .strict,\n",
+    "            .is_strict = false and kind == .strict,\n",
+  ),
+
+  // Space.
+  mutant(
+    "pages of the oldest root are used again",
+    crash,
+    "write_session",
+    "        session.space.reclaim(retained[0..len], oldest);",
+    "        std.mem.sort(u64, retained[0..len], {}, std.sort.desc(u64));\n" +
+      "        session.space.reclaim(retained[0..@min(len, 3)], oldest);",
+  ),
+  mutant(
+    "readers do not keep pages",
+    beside,
+    "write_session",
+    "        const oldest = snapshot_locks.oldest(session.file) catch |err|\n" +
+      '            return session.diagnostics.failOs(err, "probing the locks");',
+    "        const oldest: u64 = std.math.maxInt(u64);",
+  ),
+  mutant(
+    "a new session does not ask for readers",
+    `${beside} lost_states`,
+    "write_session",
+    "        const waits_for = if (is_held) session.highest_transaction else null;",
+    "        const waits_for: ?u64 = null;\n        _ = is_held;",
+  ),
+  mutant(
+    "a pending page is free at its commit",
+    crash,
+    "free_space",
+    "if (item.born <= transaction_id and transaction_id < item.freed) return true;",
+    "if (item.born < transaction_id and transaction_id < item.freed) return true;",
+  ),
+  mutant(
+    "readers keep one state too few",
+    `core ${beside}`,
+    "free_space",
+    "if (oldest_snapshot < item.freed) return true;",
+    "if (oldest_snapshot + 1 < item.freed) return true;",
+  ),
+  mutant(
+    "a rollback keeps the growth that failed",
+    "crash_faults",
+    "page_writer",
+    "        writer.space.shrink(writer.base_pages);\n",
+    "",
+  ),
+  mutant(
+    "the file does not grow before the pages are written",
+    `${beside} crash_faults`,
+    "page_writer",
+    "        if (needed <= writer.physical_pages) return;\n",
+    "        if (needed <= writer.physical_pages or needed > 0) return;\n",
+  ),
+  mutant(
+    "pages are changed in place",
+    crash,
+    "page_writer",
+    "if (born == writer.transaction_id) return writer.giveBack(run);",
+    "if (born <= writer.transaction_id) return writer.giveBack(run);",
+  ),
+
+  // Readers.
+  mutant(
+    "a reader does not look again after its lock",
+    beside,
+    "database",
+    "        if (!std.mem.eql(u8, &again.checksum, &root.checksum)) return false;\n",
+    "        _ = again;\n",
+  ),
+  mutant(
+    "a reader does not lock the state that it reads",
+    beside,
+    "database",
+    "        database.unpin();\n        database.pinned = root.transaction_id;\n",
+    "        database.unpin();\n        database.locks.release(root.transaction_id);\n",
+  ),
+  mutant(
+    "an own commit is read without a lock",
+    beside,
+    "database",
+    "        database.locks.acquire(transaction_id) catch |err|\n" +
+      '            return database.diagnostics.failOs(err, "locking the state to read");\n' +
+      "        const now",
+    "        const now",
+  ),
+  mutant(
+    "a snapshot is not locked",
+    beside,
+    "database",
+    "        database.locks.acquire(view.root.transaction_id) catch |err|\n" +
+      '            return database.diagnostics.failOs(err, "locking the snapshot");\n',
+    "",
+  ),
+  mutant(
+    "a second snapshot of one state lets go of the first",
+    `${beside} engine core`,
+    "snapshot_locks",
+    "            held.count += 1;\n",
+    "",
+  ),
+  mutant(
+    "slots are remembered after the lock is gone",
+    "crash_faults crash_readers lost_states",
+    "write_session",
+    "if (session.slots_are_read) session.watch.words() else null;",
+    "session.watch.words();",
+  ),
+  mutant(
+    "a short read of the slots goes unnoticed",
+    "crash_faults core",
+    "roots",
+    "        @memset(buffer[len..], 0);\n",
+    "        if (len == 1) return .{};\n",
+  ),
+
+  // Rows and pages.
+  mutant(
+    "an overwrite leaves the old row alive",
+    crash,
+    "collection",
+    "            try transaction.buryRow(state, .fromInt(location));\n        } else",
+    "        } else",
+  ),
+  mutant(
+    "a deleted row stays alive",
+    crash,
+    "collection",
+    "            try transaction.buryRow(state, .fromInt(place.location));\n",
+    "",
+  ),
+  mutant(
+    "a deleted row stays in the index",
+    "engine crash",
+    "collection",
+    "            try editor.remove(key_hash, place.location);\n",
+    "",
+  ),
+  mutant(
+    "a batch is committed before its last rows are written",
+    crash,
+    "collection",
+    "        try appender.flush();\n        if (own) try database.commit();\n",
+    "        if (own) try database.commit();\n        try appender.flush();\n",
+  ),
+  mutant(
+    "rows of a rollback are remembered as sound",
+    "core engine crash_faults lost_states",
+    "database",
+    "        transaction.forgetRows(&database.current);\n",
+    "",
+  ),
+  mutant(
+    "index pages are not checked",
+    "hostile core",
+    "page_cache",
+    "            if (found == ref.checksum) return;",
+    "            if (found | 1 != 0) return;",
+  ),
+  mutant(
+    "vectors are not checked",
+    "hostile core engine",
+    "rows",
+    "if (checksum.bytes(seed, content) != expected) {",
+    "if (checksum.bytes(seed, content) != expected and expected == 0) {",
+  ),
+  mutant(
+    "entries are not checked",
+    "hostile core engine",
+    "rows",
+    "        if (found.checksum == entryChecksum(seed, found)) return;\n",
+    "        if (found.checksum | 1 != 0 and seed | 1 != 0) return;\n",
+  ),
+  mutant(
+    "keys are not checked",
+    "hostile core engine",
+    "rows",
+    ") != header.checksum) return",
+    ") != header.checksum and header.checksum == 0) return",
+  ),
+  mutant(
+    "metadata is not checked",
+    "hostile core engine",
+    "rows",
+    "if (checksum.bytes(seed, out) != view.metadata_checksum) return",
+    "if (checksum.bytes(seed, out) != view.metadata_checksum and out.len == 0) return",
+  ),
+  mutant(
+    "a torn slot is a root",
+    `core hostile ${crash}`,
+    "roots",
+    '        &checksum.slot(bytes[0..@offsetOf(Root, "checksum")]),\n    )) return null;',
+    '        &checksum.slot(bytes[0..@offsetOf(Root, "checksum")]),\n    ) and root.magic == 0)' +
+      " return null;",
+  ),
+  mutant(
+    "the hash decides and the key is not compared",
+    "core engine hostile",
+    "collection",
+    "            if (std.mem.eql(u8, record.key, key)) {\n",
+    "            if (record.key.len > 0 and key.len > 0) {\n",
+  ),
+  mutant(
+    "a child's checksum is not filled in",
+    `core ${crash}`,
+    "key_index",
+    "                inner.checksums[index] = previous_checksum;\n",
+    "",
+  ),
+  mutant(
+    "a divided bucket keeps what it gave away",
+    "core engine",
+    "key_index",
+    "        low.header.count = middle;\n",
+    "        low.header.count = count;\n",
+  ),
+
+  // Files.
+  mutant(
+    "the header comes before the first root is durable",
+    crash,
+    "creation",
+    "    try file.sync();\n    try file.write(format.pageOffset(format.header_page)",
+    "    try file.write(format.pageOffset(format.header_page)",
+  ),
+  mutant(
+    "a file whose first page was lost is new",
+    syncs,
+    "creation",
+    "return if (copy == .header and try hasCommits(context)) copy else .unfinished;",
+    "return .unfinished;",
+  ),
+  mutant(
+    "a file that was replaced is written",
+    "engine crash_faults core",
+    "write_session",
+    "if (!stat.same_file) return",
+    "if (!stat.same_file and stat.length == 0) return",
+  ),
+  mutant(
+    "a backup leaves out a page of each run",
+    "engine",
+    "backup",
+    "        backup.next_page += count;\n",
+    "        backup.next_page += count + 1;\n",
+  ),
+  mutant(
+    "a backup has its header before its pages",
+    "engine crash",
+    "backup",
+    "        try target.sync();\n        try target.write(format.pageOffset(format.header_page)",
+    "        try target.write(format.pageOffset(format.header_page)",
+  ),
+];
