@@ -5,35 +5,15 @@
  *     OPENAI_API_KEY=… bun examples/openai-sdk.ts
  */
 
+import OpenAI from "openai";
 import { EmbedCache } from "vectorlite";
-
-/** The part of the SDK that is used here. */
-interface OpenAI {
-  embeddings: {
-    create(request: { model: string; input: string[]; dimensions: number }): Promise<{
-      data: { index: number; embedding: number[] }[];
-      usage: { total_tokens: number };
-    }>;
-  };
-}
 
 const model = "text-embedding-3-small";
 const dimension = 1536;
 const print = (line: string): void => void process.stdout.write(`${line}\n`);
 
-/** Loads the SDK, which is no dependency of VectorLite. */
-async function loadOpenAI(): Promise<OpenAI> {
-  const name = "openai";
-  try {
-    const sdk = (await import(name)) as { default: new () => OpenAI };
-    return new sdk.default();
-  } catch (cause) {
-    throw new Error("This example needs the SDK: npm install openai", { cause });
-  }
-}
-
 async function main(): Promise<void> {
-  const openai = await loadOpenAI();
+  const openai = new OpenAI();
   using cache = new EmbedCache({ path: process.argv[2] ?? ":memory:", dimension, model });
   let tokens = 0;
 

@@ -75,22 +75,41 @@ async function standInForOpenAI(onRequest: (input: string[]) => void): Promise<s
   const server = createServer(async (request, response) => {
     const chunks: Buffer[] = [];
     for await (const chunk of request) chunks.push(chunk as Buffer);
-    const { input, dimensions } = JSON.parse(Buffer.concat(chunks).toString()) as {
+    const body = JSON.parse(Buffer.concat(chunks).toString()) as {
       input: string[];
       dimensions: number;
+      encoding_format?: "float" | "base64";
     };
-    onRequest(input);
-    const data = input.map((text, index) => ({
-      index,
-      embedding: Array(dimensions).fill(text.length) as number[],
-    }));
-    response.end(JSON.stringify({ data: data.reverse(), usage: { total_tokens: input.length } }));
+    onRequest(body.input);
+    const data = body.input.map((text, index) => {
+      const vector = new Float32Array(body.dimensions).fill(text.length);
+      const inBase64 = body.encoding_format === "base64";
+      const embedding = inBase64 ? Buffer.from(vector.buffer).toString("base64") : [...vector];
+      return { index, embedding };
+    });
+    const usage = { total_tokens: body.input.length };
+    response.setHeader("content-type", "application/json");
+    response.end(JSON.stringify({ data: data.reverse(), usage }));
   });
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
   onTestFinished(() => void server.close());
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1`;
 }
+
+test("OpenAI's SDK is asked for each distinct text once", async () => {
+  const folder = temporaryFolder();
+  const asked: string[][] = [];
+  const base = await standInForOpenAI((input) => asked.push(input));
+  const environment = { OPENAI_API_KEY: "key", OPENAI_BASE_URL: base };
+  const command = [bun, example("openai-sdk.ts"), join(folder, "texts.cache")];
+  const first = await output(folder, command, environment);
+  expect(first).toMatch(/^first run: 2 tokens paid for 3 texts\nsecond run: 0 tokens paid\n/);
+  expect(first).toContain("1.000  The cat sat on the mat.");
+  const second = await output(folder, command, environment);
+  expect(second).toContain("first run: 0 tokens paid");
+  expect(asked).toEqual([["The cat sat on the mat.", "A dog slept on the rug."]]);
+});
 
 test("the serverless handler answers a question that it saw before from the cache", async () => {
   const folder = temporaryFolder();
