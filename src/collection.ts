@@ -12,7 +12,7 @@
  */
 
 import { invalidArgument } from "./errors.ts";
-import { checkArray } from "./options.ts";
+import { checkArray, type Known, unknownName } from "./options.ts";
 import { Records } from "./records.ts";
 import { iterateEntries, iterateKeys } from "./scan.ts";
 import { planSearch, search, searchOne } from "./search.ts";
@@ -101,7 +101,7 @@ export class Collection<Doc extends MetadataOf<Doc> = Metadata> {
 
   /**
    * Inserts or replaces many records as one atomic batch: all of them or, after an error, none.
-   * Of several records with one key the last wins.
+   * Of several records with one key the last wins. A field of another name is an error.
    *
    * @throws {@link VectorLiteError} as {@link upsert}
    * @example
@@ -279,9 +279,16 @@ export class Collection<Doc extends MetadataOf<Doc> = Metadata> {
   }
 }
 
+const knownFields: Known = { key: true, vector: true, metadata: true };
+
 function checkNewRecord(record: unknown, index: number): NewRecord<unknown> {
   if (typeof record !== "object" || record === null || !("key" in record)) {
     throw invalidArgument(`records[${index}]`, "an object of key, vector and metadata", record);
+  }
+  for (const field in record) {
+    if (field === "key" || field === "vector" || field === "metadata") continue;
+    if (record[field as keyof typeof record] === undefined) continue;
+    throw unknownName("field", field, knownFields, `records[${index}]`);
   }
   return record as NewRecord<unknown>;
 }

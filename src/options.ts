@@ -68,12 +68,18 @@ export function checkOptions<T extends object>(
     if (rule !== undefined) {
       throw new VectorLiteError("ERR_INVALID_ARGUMENT", `The option ${name} of ${where} ${rule}.`);
     }
-    throw unknownOption(name, known, where);
+    throw unknownName("option", name, known, where);
   }
   return options;
 }
 
-function unknownOption(name: string, known: Known, where: string): VectorLiteError {
+/** The error of a name that is not known; it guesses what was meant. */
+export function unknownName(
+  kind: "option" | "field",
+  name: string,
+  known: Known,
+  where: string,
+): VectorLiteError {
   const allowed = Object.keys(known).filter((candidate) => known[candidate] === true);
   const guess = nearest(name, allowed);
   const hint =
@@ -82,7 +88,7 @@ function unknownOption(name: string, known: Known, where: string): VectorLiteErr
       : `Did you mean ${guess}?`;
   return new VectorLiteError(
     "ERR_INVALID_ARGUMENT",
-    `There is no option ${JSON.stringify(name)} of ${where}. ${hint}`,
+    `There is no ${kind} ${JSON.stringify(name)} of ${where}. ${hint}`,
   );
 }
 

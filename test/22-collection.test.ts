@@ -64,6 +64,19 @@ describe("records", () => {
     expect(docs.getVector("e")).toEqual(Float32Array.of(5, 5));
   });
 
+  test.each([
+    ["metdata", /records\[1\]\. Did you mean metadata\?/],
+    ["vectors", /Did you mean vector\?/],
+    ["id", /It takes key, vector, metadata/],
+  ])("with a field that no record has, %j, are refused", (field, message) => {
+    const docs = newCollection();
+    const good = { key: "a", vector: [1, 1] };
+    const records = [good, { ...good, key: "b", [field]: { lang: "en" } }];
+    const error = expectCode(() => docs.upsertMany(records), "ERR_INVALID_ARGUMENT");
+    expect(error.message).toMatch(message);
+    expect(docs.size).toBe(0);
+  });
+
   test("of a batch with one key twice: the last wins", () => {
     const docs = newCollection();
     docs.upsertMany(
