@@ -107,12 +107,20 @@ export function describe(value: unknown): string {
 
 function describeObject(value: object): string {
   if (Array.isArray(value)) return `an array of length ${value.length}`;
-  const name = Object.prototype.toString.call(value).slice(8, -1);
+  const name = kindOf(value);
   const article = /^[AEIOU]/.test(name) ? "an" : "a";
   if (ArrayBuffer.isView(value) && "length" in value) {
     return `${article} ${name} of length ${String(value.length)}`;
   }
   return name === "Object" ? "an object" : `${article} ${name}`;
+}
+
+/** What is built in says what it is; an instance of a class has only its constructor's name. */
+function kindOf(value: object): string {
+  const kind = Object.prototype.toString.call(value).slice(8, -1);
+  if (kind !== "Object") return kind;
+  const name: unknown = Object.getPrototypeOf(value)?.constructor?.name;
+  return typeof name === "string" && name !== "" ? name : kind;
 }
 
 /** An ERR_INVALID_ARGUMENT that names what was expected and what was found. */

@@ -9,6 +9,7 @@
  */
 
 import { invalidArgument } from "./errors.ts";
+import { isPlainObject } from "./options.ts";
 
 /**
  * The JSON text of a metadata object; empty where there is nothing to store.
@@ -34,13 +35,6 @@ export function metadataToJson(metadata: unknown): string {
 /** The object that {@link metadataToJson} was given; `{}` for the empty text. */
 export function metadataFromJson(json: string): unknown {
   return json === "" ? {} : JSON.parse(json);
-}
-
-function isPlainObject(value: unknown): value is Record<string, unknown> {
-  if (typeof value !== "object" || value === null) return false;
-  if (Array.isArray(value) || ArrayBuffer.isView(value)) return false;
-  const prototype: unknown = Object.getPrototypeOf(value);
-  return prototype === null || Object.getPrototypeOf(prototype) === null;
 }
 
 function valueToJson(value: unknown, field: string): string {

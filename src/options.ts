@@ -47,7 +47,18 @@ const names = {
 const aliases: ReadonlyMap<string, string> = new Map(Object.entries(names));
 
 /**
- * Refuses what is no object, and any field that is not known.
+ * `{}` of any realm. A Map, a Date and the accessors of a class have no fields that could be found
+ * wrong, so what they say would be ignored silently.
+ */
+export function isPlainObject(value: unknown): value is Record<string, unknown> {
+  if (typeof value !== "object" || value === null) return false;
+  if (Array.isArray(value) || ArrayBuffer.isView(value)) return false;
+  const prototype: unknown = Object.getPrototypeOf(value);
+  return prototype === null || Object.getPrototypeOf(prototype) === null;
+}
+
+/**
+ * Refuses what is no plain object, and any field that is not known.
  *
  * @returns The object, or an empty one where none was given.
  * @throws {@link VectorLiteError} ERR_INVALID_ARGUMENT
@@ -58,8 +69,8 @@ export function checkOptions<T extends object>(
   where: string,
 ): T {
   if (options === undefined) return {} as T;
-  if (typeof options !== "object" || options === null || Array.isArray(options)) {
-    throw invalidArgument(`The options of ${where}`, "an object", options);
+  if (!isPlainObject(options)) {
+    throw invalidArgument(`The options of ${where}`, "a plain object", options);
   }
   for (const name in options) {
     if (options[name] === undefined) continue;

@@ -3,6 +3,7 @@
  * error with the right code, and nothing is changed by it.
  */
 
+import { runInNewContext } from "node:vm";
 import { Collection, Database, EmbedCache, type ErrorCode, Snapshot } from "vectorlite";
 import { describe, expect, test } from "vitest";
 import { closing, expectCode, expectRejection, temporaryPath } from "./helpers.ts";
@@ -201,8 +202,7 @@ describe("a vector that is unusual but right", () => {
     expect(cache.search(offset, { k: 1 })).toHaveLength(1);
   });
 
-  test("of another realm is a vector too", async () => {
-    const { runInNewContext } = await import("node:vm");
+  test("of another realm is a vector too", () => {
     const cache = newCache();
     cache.set("foreign", runInNewContext("Float32Array.of(1, 2)") as Float32Array);
     cache.set("foreign list", runInNewContext("[1, 2]") as number[]);
@@ -518,7 +518,16 @@ describe("names and options", () => {
     expectCode(() => new Database(path as never), "ERR_INVALID_ARGUMENT");
   });
 
-  test.each([null, 5, "text", []])("options that are %j", (value) => {
+  class Settings {
+    get path(): string {
+      return "elsewhere.cache";
+    }
+  }
+  const notPlain = [
+    ...[null, 5, "text", [], new Map([["path", "x"]]), new Set(["path"]), new Date()],
+    ...[Promise.resolve({}), new Settings(), Object.create({ path: "x" }), () => ({})],
+  ];
+  test.each(notPlain)("options that are %s", (value) => {
     const options = value as never;
     const cache = newCache();
     const docs = newCollection();
@@ -535,6 +544,20 @@ describe("names and options", () => {
       () => cache.findSimilar(good, options),
     ]) {
       expectCode(action, "ERR_INVALID_ARGUMENT");
+    }
+  });
+
+  test("options of a class are told by its name", () => {
+    const error = expectCode(() => new EmbedCache(new Settings() as never), "ERR_INVALID_ARGUMENT");
+    expect(error.message).toContain("found a Settings");
+  });
+
+  test("options without a prototype, or of another realm, are options", () => {
+    const bare = Object.assign(Object.create(null), { dimension: 3 });
+    const foreign = runInNewContext("({ dimension: 3 })");
+    for (const options of [bare, foreign]) {
+      const db = closing(new Database(":memory:"));
+      expect(db.collection("docs", options).dimension).toBe(3);
     }
   });
 
