@@ -3,12 +3,13 @@
  * handles that are forgotten, results that are handed to other threads, a collector under pressure.
  */
 
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { MessageChannel, receiveMessageOnPort, Worker } from "node:worker_threads";
 import { Database, EmbedCache } from "vectorlite";
 import { describe, expect, test } from "vitest";
 import { expectCode, root, run, runProgram, temporaryPath } from "./helpers.ts";
-import { scale } from "./processes.ts";
+import { runtimes, scale } from "./processes.ts";
 
 const durabilities = ["full", "normal", "none"] as const;
 
@@ -93,6 +94,35 @@ describe("a process that ends inside a transaction", () => {
     expect(ended).toMatchObject({ status: 0, stdout: "committed\n", stderr: "" });
     using db = new Database(path, { busyTimeout: 0 });
     expect(db.collection("docs").size).toBe(501);
+  });
+});
+
+describe("a process that ends", () => {
+  const program = `
+    import { rmSync } from "node:fs";
+    import { Database } from ${JSON.stringify(join(root, "dist/index.js"))};
+    const open = process.argv.slice(2).map((path) => {
+      const db = new Database(path, { durability: "normal" });
+      db.collection("docs", { dimension: 2 }).upsert("key", [1, 2]);
+      return db;
+    });
+    rmSync(process.argv[2]);
+    process.exitCode = 3;
+  `;
+
+  test("with a file that is gone warns, keeps its status, and closes the others", async () => {
+    const [gone, kept] = [temporaryPath(), temporaryPath()];
+    const script = temporaryPath("ends.mjs");
+    writeFileSync(script, program);
+    for (const runtime of runtimes()) {
+      const ended = await run(runtime, [script, gone, kept]);
+      expect(ended).toMatchObject({ status: 3, stdout: "" });
+      const warnings = ended.stderr.trim().split("\n");
+      expect(warnings).toEqual([expect.stringMatching(/^Warning: VectorLite could not close/)]);
+      expect(warnings[0]).toContain(JSON.stringify(gone));
+      using db = new Database(kept, { busyTimeout: 0 });
+      expect(db.collection("docs").size).toBe(1);
+    }
   });
 });
 
