@@ -8,7 +8,8 @@ import { join } from "node:path";
 import { Worker } from "node:worker_threads";
 import { Database, EmbedCache } from "vectorlite";
 import { describe, expect, test } from "vitest";
-import { closing, expectCode, root, runProgram, temporaryPath } from "./helpers.ts";
+import { closing, expectCode, root, runProgram, skipAloud, temporaryPath } from "./helpers.ts";
+import { startProgram } from "./processes.ts";
 
 describe("two handles in one process", () => {
   test("see each other's commits at once", () => {
@@ -131,6 +132,25 @@ describe("several processes", () => {
     expect(await ended).toBe(0);
     expect(docs.getVector("held")).toEqual(Float32Array.of(1, 2));
     expect(docs.getVector("mine")).toEqual(Float32Array.of(7, 8));
+  });
+
+  test("are named where they keep the write lock", async (context) => {
+    if (process.platform !== "linux") skipAloud(context, "only Linux tells who holds a lock");
+    const path = temporaryPath();
+    const db = closing(new Database(path, { busyTimeout: 50 }));
+    const docs = db.collection("docs", { dimension: 2 });
+    const holder = startProgram("holder.mjs", [path, 60_000]);
+    await holder.lines(1);
+    const error = expectCode(() => docs.upsert("mine", [5, 6]), "ERR_LOCKED");
+    expect(error.message).toMatch(new RegExp(`process ${holder.child.pid} \\([\\w.]+\\)`));
+    holder.child.kill("SIGKILL");
+    await holder.ended;
+    using own = new Database(path);
+    own.transaction(() => {
+      own.collection("docs").upsert("held", [1, 2]);
+      const { message } = expectCode(() => docs.upsert("mine", [5, 6]), "ERR_LOCKED");
+      expect(message).toContain("of this process");
+    });
   });
 
   test("that only read close at once while another one writes, and write nothing", async () => {

@@ -51,9 +51,9 @@ pub fn readOrCreate(context: Context) Error!format.Header {
         if (context.system.monotonicMs() -| start >= context.busy_timeout_ms) {
             return context.diagnostics.fail(
                 error.Locked,
-                "another connection has been creating the file for longer than the " ++
-                    "busy timeout of {d} ms; repeat the call",
-                .{context.busy_timeout_ms},
+                "{f} has been creating the file for longer than the busy timeout of {d} ms; " ++
+                    "repeat the call",
+                .{ context.file.holder(range), context.busy_timeout_ms },
             );
         }
         context.system.sleepMs(1);

@@ -244,9 +244,8 @@ pub const Database = struct {
     /// The same, but `Locked` where somebody else is writing, instead of waiting for them.
     pub fn flushAtOnce(database: *Database) Error!void {
         const session = try database.openSession();
-        const patience_ms = session.busy_timeout_ms;
-        session.busy_timeout_ms = 0;
-        defer session.busy_timeout_ms = patience_ms;
+        session.is_patient = false;
+        defer session.is_patient = true;
         return database.flush();
     }
 

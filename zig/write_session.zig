@@ -46,6 +46,8 @@ pub const WriteSession = struct {
     diagnostics: *errors.Diagnostics,
     durability: Durability,
     busy_timeout_ms: u32,
+    /// False where the write lock is taken at once or not at all.
+    is_patient: bool = true,
     boot_id: ?[16]u8,
     space: FreeSpace,
     writer: PageWriter,
@@ -244,23 +246,24 @@ pub const WriteSession = struct {
         );
         const range: os.LockRange = .{ .start = format.lock_writer, .len = 1 };
         const start = session.system.monotonicMs();
+        const patience_ms = if (session.is_patient) session.busy_timeout_ms else 0;
         var pause_ms: u32 = 1;
         while (true) {
             const got = session.file.lock(.writer, .exclusive, range) catch |err|
                 return session.diagnostics.failOs(err, "taking the write lock");
             if (got) break;
             const waited = session.system.monotonicMs() -| start;
-            if (waited >= session.busy_timeout_ms) {
+            if (waited >= patience_ms) {
+                // Who does not wait wants no search either.
+                const holder = if (session.is_patient) session.file.holder(range) else .unknown;
                 return session.diagnostics.fail(
                     error.Locked,
-                    "another connection (of this or another process) has been " ++
-                        "writing for {d} ms, longer than the busy timeout of {d} ms; repeat the " ++
-                        "call, raise busyTimeout, or " ++
-                        "end the other transaction",
-                    .{ waited, session.busy_timeout_ms },
+                    "{f} has been writing for {d} ms, longer than the busy timeout of {d} ms; " ++
+                        "repeat the call, raise busyTimeout, or end the other transaction",
+                    .{ holder, waited, patience_ms },
                 );
             }
-            session.system.sleepMs(@intCast(@min(pause_ms, session.busy_timeout_ms - waited)));
+            session.system.sleepMs(@intCast(@min(pause_ms, patience_ms - waited)));
             pause_ms = @min(pause_ms * 2, 10);
         }
     }

@@ -14,6 +14,7 @@
 const std = @import("std");
 const builtin = @import("builtin");
 const os = @import("os.zig");
+const lock_holder = @import("lock_holder_linux.zig");
 const Guard = @import("map_guard.zig").Guard;
 
 const sys = switch (builtin.os.tag) {
@@ -65,6 +66,7 @@ const Connection = struct {
         .lock = lock,
         .unlock = unlock,
         .probe = probe,
+        .holder = holder,
         .map = map,
         .releaseMaps = releaseMaps,
         .close = close,
@@ -226,6 +228,11 @@ const Connection = struct {
                 else => |errno| return lockError(errno),
             }
         }
+    }
+
+    fn holder(context: *anyopaque, range: os.LockRange) os.LockHolder {
+        if (builtin.os.tag != .linux) return .unknown;
+        return lock_holder.find(of(context).main, range);
     }
 
     fn map(context: *anyopaque, offset: u64, len: usize) ?os.Map {
@@ -701,6 +708,8 @@ test "a killed process leaves its writes and none of its locks" {
     }
     try testing.expectEqualStrings("ready", &buffer);
     try testing.expect(!try opened.lock(.writer, .exclusive, range));
+    try testing.expectEqual(forked, opened.holder(range).process.id);
+    try testing.expectEqual(.unknown, opened.holder(.{ .start = range.start + 1, .len = 1 }));
     const space: os.LockRange = .{ .start = range.start + 1, .len = 1 << 60 };
     try testing.expectEqual(snapshot.start, try opened.probe(space));
     _ = linux.kill(child, .KILL);
@@ -709,6 +718,25 @@ test "a killed process leaves its writes and none of its locks" {
     reaped = true;
     try testing.expect(try opened.lock(.writer, .exclusive, range));
     try testing.expectEqual(null, try opened.probe(snapshot));
+}
+
+test "a lock of another connection of this process is known as such" {
+    if (builtin.os.tag != .linux) return error.SkipZigTest;
+    var place: Place = .init();
+    defer place.directory.cleanup();
+    const holds = try place.open("db", .{ .create = true });
+    defer holds.close();
+    const asks = try place.open("db", .{});
+    defer asks.close();
+    const range: os.LockRange = .{ .start = 1 << 62, .len = 1 };
+    try testing.expectEqual(.unknown, asks.holder(range));
+    try testing.expect(try holds.lock(.writer, .exclusive, range));
+    try testing.expectEqual(.this_process, asks.holder(range));
+    var other_place: Place = .init();
+    defer other_place.directory.cleanup();
+    const other_file = try other_place.open("db", .{ .create = true });
+    defer other_file.close();
+    try testing.expectEqual(.unknown, other_file.holder(range));
 }
 
 test "every errno has an error" {

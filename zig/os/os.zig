@@ -48,6 +48,29 @@ pub const LockKind = enum { shared, exclusive };
 /// A half-open range of lock bytes. They lie far beyond the content (`format.lock_base`).
 pub const LockRange = struct { start: u64, len: u64 };
 
+/// Who holds a lock, as far as the system tells. `{f}` begins a sentence about it.
+pub const LockHolder = union(enum) {
+    unknown,
+    /// Another connection of this process.
+    this_process,
+    /// `name` is what the system calls the program, filled up with zeros.
+    process: struct { id: u64, name: [name_bytes_max]u8 },
+
+    pub const name_bytes_max = 16;
+
+    pub fn format(holder: LockHolder, writer: *std.Io.Writer) std.Io.Writer.Error!void {
+        switch (holder) {
+            .unknown => try writer.writeAll("another connection (of this or another process)"),
+            .this_process => try writer.writeAll("another connection of this process"),
+            .process => |process| {
+                try writer.print("process {d}", .{process.id});
+                const name = std.mem.sliceTo(&process.name, 0);
+                if (name.len > 0) try writer.print(" ({s})", .{name});
+            },
+        }
+    }
+};
+
 pub const FileStat = struct {
     /// Bytes in the file now.
     length: u64,
@@ -107,6 +130,9 @@ pub const File = struct {
         /// descriptor of this connection counts as another one), or null. It asks as the
         /// `writer` descriptor.
         probe: *const fn (context: *anyopaque, range: LockRange) Error!?u64,
+        /// Who holds the lock that made `lock` answer false. It may take a tenth of a second, and
+        /// the lock may be somebody else's by then: for messages only.
+        holder: *const fn (context: *anyopaque, range: LockRange) LockHolder = unknownHolder,
         /// A read-only view of the file, or null where maps are unsafe or the address space has
         /// no room. The view shows later writes, never moves, and is valid until `close`. Only
         /// bytes that the file had once may be touched.
@@ -140,6 +166,9 @@ pub const File = struct {
     pub fn probe(file: File, range: LockRange) Error!?u64 {
         return file.vtable.probe(file.context, range);
     }
+    pub fn holder(file: File, range: LockRange) LockHolder {
+        return file.vtable.holder(file.context, range);
+    }
     pub fn map(file: File, offset: u64, len: usize) ?Map {
         return file.vtable.map(file.context, offset, len);
     }
@@ -150,6 +179,10 @@ pub const File = struct {
         file.vtable.close(file.context);
     }
 };
+
+fn unknownHolder(_: *anyopaque, _: LockRange) LockHolder {
+    return .unknown;
+}
 
 /// The machine around the files.
 pub const System = struct {

@@ -62,6 +62,11 @@ pub fn writeVector(fd: Descriptor, offset: u64, vector: []const IoVector) Result
     return resultOf(linux.pwritev(fd, vector.ptr, vector.len, @intCast(offset)));
 }
 
+/// Entries of a directory, as many as fit (`linux.dirent64`); none at its end.
+pub fn readDirectory(fd: Descriptor, buffer: []u8) Result {
+    return resultOf(linux.getdents64(fd, buffer.ptr, buffer.len));
+}
+
 pub fn factsOf(fd: Descriptor, facts: *Facts) E {
     return statx(fd, "", linux.AT.EMPTY_PATH, facts);
 }
