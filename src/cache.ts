@@ -125,7 +125,7 @@ export class EmbedCache implements Disposable {
   static forServerless(name: string = "default", options?: ServerlessOptions): EmbedCache {
     const given = checkOptions(options, knownServerless, "forServerless()");
     return sharedInstance(name, given, (path) => {
-      const instance = new EmbedCache({ ...given, path });
+      const instance = newCache({ ...given, path });
       const isOpen = (): boolean => instance.#records.isOpen;
       return { instance, isOpen, checkSame: (later) => instance.#checkSame(later) };
     });
@@ -393,6 +393,11 @@ export class EmbedCache implements Disposable {
   [Symbol.dispose](): void {
     this.close();
   }
+}
+
+/** Not in the class: esbuild renames one that names itself, and it prints as `_EmbedCache` then. */
+function newCache(options: EmbedCacheOptions): EmbedCache {
+  return new EmbedCache(options);
 }
 
 function open(given: EmbedCacheOptions): Records {

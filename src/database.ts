@@ -94,8 +94,10 @@ export class Database implements Disposable {
    * ```
    */
   constructor(path: string, options?: DatabaseOptions);
-  constructor(path: string | Connection, options?: DatabaseOptions) {
-    this.#connection = path instanceof Connection ? path : open(path, options);
+  /** @internal */
+  constructor(connection: Connection);
+  constructor(source: string | Connection, options?: DatabaseOptions) {
+    this.#connection = source instanceof Connection ? source : open(source, options);
   }
 
   /**
@@ -110,18 +112,7 @@ export class Database implements Disposable {
    * ```
    */
   static fromBytes(bytes: Uint8Array | ArrayBuffer): Database {
-    const view = viewOf(bytes);
-    const length = lengthOf(view);
-    if (length === 0) {
-      throw new VectorLiteError(
-        "ERR_NOT_A_DATABASE",
-        "The image has no bytes; expected the content of a VectorLite file.",
-      );
-    }
-    if (length > uint32Max) {
-      throw invalidArgument("The bytes", `at most ${uint32Max} bytes`, view);
-    }
-    return new Database(openDatabaseBytes(view, length) as unknown as string);
+    return databaseOf(bytes);
   }
 
   /**
@@ -288,6 +279,22 @@ export class Database implements Disposable {
   [Symbol.dispose](): void {
     this.close();
   }
+}
+
+/** Not in the class: esbuild renames one that names itself, and it prints as `_Database` then. */
+function databaseOf(bytes: Uint8Array | ArrayBuffer): Database {
+  const view = viewOf(bytes);
+  const length = lengthOf(view);
+  if (length === 0) {
+    throw new VectorLiteError(
+      "ERR_NOT_A_DATABASE",
+      "The image has no bytes; expected the content of a VectorLite file.",
+    );
+  }
+  if (length > uint32Max) {
+    throw invalidArgument("The bytes", `at most ${uint32Max} bytes`, view);
+  }
+  return new Database(openDatabaseBytes(view, length));
 }
 
 function viewOf(bytes: unknown): Uint8Array {

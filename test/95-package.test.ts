@@ -99,6 +99,19 @@ describe("the package", () => {
     expect(output).toBe("1,2,2 a\n");
   });
 
+  test("has classes that are called what they are exported as", async () => {
+    writeFileSync(
+      join(project, "names.mjs"),
+      `import * as exported from "vectorlite";
+       for (const [name, value] of Object.entries(exported)) console.log(name, value.name);
+       console.log(new exported.Database(":memory:"));`,
+    );
+    const lines = (await expectSuccess(process.execPath, ["names.mjs"], {}, project)).split("\n");
+    const names = ["Collection", "Database", "EmbedCache", "Snapshot", "VectorLiteError"];
+    expect(lines.slice(0, 5).sort()).toEqual(names.map((name) => `${name} ${name}`));
+    expect(lines[5]).toMatch(/^Database /);
+  });
+
   test("goes into a single binary, which runs from an empty folder", async () => {
     const empty = join(folder, "empty");
     mkdirSync(empty);
