@@ -4,6 +4,7 @@
 //! below sees the engine by its module name, `vectorlite`, and so only what that publishes.
 
 const builtin = @import("builtin");
+const fill = @import("c_api/fill.zig");
 const functions = @import("c_api/functions.zig");
 const node_api = @import("c_api/node_api.zig");
 
@@ -12,6 +13,9 @@ comptime {
     if (!builtin.is_test) {
         for (functions.list) |entry| @export(entry[1], .{ .name = entry[0] });
         @export(&node_api.register, .{ .name = "napi_register_module_v1" });
+        if (builtin.os.tag == .linux and builtin.cpu.arch == .x86_64) {
+            @export(&fill.fill, .{ .name = "memset", .visibility = .hidden });
+        }
     }
 }
 

@@ -20,7 +20,12 @@ pub const PageCache = struct {
     diagnostics: *Diagnostics,
     sets: [set_count][ways]Slot = @splat(@splat(.{})),
     allocated: u32 = 0,
+    /// Buffers of pages that a commit left, for those that the next one writes: a fresh buffer
+    /// costs more than filling it, because the system has to find and clear the memory.
+    spare: [spare_max]*align(format.page_alignment) Buffer = undefined,
+    spare_count: u32 = 0,
 
+    const spare_max = 16;
     const ways = 4;
     const set_count = limits.cached_pages_max / ways;
     /// A write by another process can become visible page by page on some kernels; a mismatch is
@@ -36,10 +41,9 @@ pub const PageCache = struct {
 
     pub fn deinit(cache: *PageCache) void {
         for (&cache.sets) |*set| for (set) |slot| {
-            if (slot.buffer) |buffer| cache.gpa.free(
-                @as([]align(format.page_alignment) u8, buffer),
-            );
+            if (slot.buffer) |buffer| cache.free(buffer);
         };
+        for (cache.spare[0..cache.spare_count]) |buffer| cache.free(buffer);
         cache.* = undefined;
     }
 
@@ -74,17 +78,9 @@ pub const PageCache = struct {
             );
         }
         const slot = cache.victim(set);
-        const buffer = slot.buffer orelse allocate: {
-            const memory = cache.gpa.alignedAlloc(
-                u8,
-                .fromByteUnits(format.page_alignment),
-                format.page_bytes,
-            ) catch
-                return cache.diagnostics.failOs(error.OutOfMemory, "reading an index page");
-            cache.allocated += 1;
-            slot.buffer = memory[0..format.page_bytes];
-            break :allocate slot.buffer.?;
-        };
+        const buffer = slot.buffer orelse cache.allocate() catch
+            return cache.diagnostics.failOs(error.OutOfMemory, "reading an index page");
+        slot.buffer = buffer;
         slot.ref = .none;
         try cache.readVerified(ref, buffer);
         slot.ref = ref;
@@ -98,18 +94,39 @@ pub const PageCache = struct {
         const slot = for (set) |*slot| {
             if (slot.ref.page == ref.page) break slot;
         } else cache.victim(set);
-        if (slot.buffer == null) {
-            const memory = cache.gpa.alignedAlloc(
-                u8,
-                .fromByteUnits(format.page_alignment),
-                format.page_bytes,
-            ) catch return;
-            cache.allocated += 1;
-            slot.buffer = memory[0..format.page_bytes];
-        }
+        if (slot.buffer == null) slot.buffer = cache.allocate() catch return;
         kernels.active().copy(slot.buffer.?, content, format.page_bytes);
         slot.ref = ref;
         slot.used = true;
+    }
+
+    /// The newest state no longer has the page. Whoever reads an older one reads it again.
+    pub fn forget(cache: *PageCache, page: u32) void {
+        for (&cache.sets[page % set_count]) |*slot| {
+            if (slot.ref.page != page) continue;
+            slot.ref = .none;
+            slot.used = false;
+            if (cache.spare_count == spare_max) return;
+            cache.spare[cache.spare_count] = slot.buffer orelse return;
+            cache.spare_count += 1;
+            slot.buffer = null;
+            return;
+        }
+    }
+
+    fn allocate(cache: *PageCache) error{OutOfMemory}!*align(format.page_alignment) Buffer {
+        if (cache.spare_count > 0) {
+            cache.spare_count -= 1;
+            return cache.spare[cache.spare_count];
+        }
+        const alignment = comptime std.mem.Alignment.fromByteUnits(format.page_alignment);
+        const memory = try cache.gpa.alignedAlloc(u8, alignment, format.page_bytes);
+        cache.allocated += 1;
+        return memory[0..format.page_bytes];
+    }
+
+    fn free(cache: *PageCache, buffer: *align(format.page_alignment) Buffer) void {
+        cache.gpa.free(@as([]align(format.page_alignment) u8, buffer));
     }
 
     fn readVerified(cache: *PageCache, ref: format.PageRef, buffer: *Buffer) Error!void {

@@ -101,6 +101,7 @@ pub const PageWriter = struct {
     pub fn commit(writer: *PageWriter) void {
         std.debug.assert(writer.dirty.count() == 0);
         for (writer.left.items) |left| {
+            if (left.run.count == 1) writer.cache.forget(left.run.page);
             // Out of memory here only loses the space until the next session counts it again.
             writer.space.addPending(
                 .{ .run = left.run, .born = left.born, .freed = writer.transaction_id },
