@@ -29,6 +29,13 @@ export interface Absence {
   reason: string;
 }
 
+export interface MeasureOptions {
+  rounds: number;
+  /** In one run: times are told for one of them. */
+  operations: number;
+  rehearse?: boolean;
+}
+
 export interface Result {
   name: string;
   /** Of one operation, in microseconds. */
@@ -38,15 +45,20 @@ export interface Result {
   hash: number;
 }
 
-/** Runs every contestant once to warm up, then `rounds` times, in turn. */
+/**
+ * Runs every contestant once to warm up, then `rounds` times, in turn. With `rehearse` each turn
+ * begins with a run that is not measured: the processor's caches then hold what is left of its own
+ * data there, not of the contestant's before it.
+ */
 export async function measure(
   contestants: readonly Contestant[],
-  { rounds, operations }: { rounds: number; operations: number },
+  { rounds, operations, rehearse = false }: MeasureOptions,
 ): Promise<Result[]> {
   const samples = new Map<string, { times: number[]; hash: number }>();
   for (let round = -1; round < rounds; round++) {
     for (const { name, run, prepare, after } of contestants) {
       await prepare?.();
+      if (rehearse) await run();
       collectGarbage();
       const started = performance.now();
       const outcome = run();
