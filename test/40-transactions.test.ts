@@ -321,4 +321,15 @@ describe("a snapshot", () => {
     docs.delete("a");
     expect(snapshot.collection("docs").getVector("a")).toEqual(Float32Array.of(1, 2));
   });
+
+  test("of a database in memory keeps its pages however much is written later", () => {
+    const db = closing(new Database(":memory:"));
+    const docs = db.collection("docs", { dimension: 2 });
+    for (let n = 0; n < 1000; n++) docs.upsert(`${n}`, [n, 1]);
+    using snapshot = db.snapshot();
+    for (let n = 0; n < 1000; n++) docs.upsert(`${n}`, [n, 2]);
+    const before = snapshot.collection("docs");
+    for (let n = 0; n < 1000; n++) expect(before.getVector(`${n}`)?.[1]).toBe(1);
+    expect(before.size).toBe(1000);
+  });
 });

@@ -184,7 +184,7 @@ pub const Database = struct {
             }),
             .cache = .{ .gpa = gpa, .file = file, .diagnostics = diagnostics },
             .watch = .init(file),
-            .locks = .{ .gpa = gpa, .file = file, .disabled = is_private },
+            .locks = .{ .gpa = gpa, .file = file, .disabled = is_private and options.readonly },
             .scratch = &scratch[0],
             .other_scratch = &scratch[1],
             .current = .{ .gpa = gpa, .root = undefined },

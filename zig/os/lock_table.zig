@@ -1,4 +1,5 @@
-//! Byte-range locks as the operating systems keep them, for the simulated disk.
+//! Byte-range locks as the operating systems keep them, for what is no real file: the simulated
+//! disk, and memory.
 //!
 //! It is as strict as the strictest of them: Windows wants an unlock to name exactly the range of
 //! its lock, and lets a handle neither widen nor convert what it holds, so both are asserted here.

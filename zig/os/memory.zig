@@ -2,13 +2,14 @@
 //!
 //! The image lives in windows of claimed address space that never move, so a view stays valid while
 //! the image grows, and memory is used only where something was written. There is one connection
-//! per image, so its locks never conflict, and nothing outlives it, so its syncs have nothing to
-//! do.
+//! per image, whose writer must see the snapshots that it has open, and nothing outlives it, so its
+//! syncs have nothing to do.
 
 const std = @import("std");
 const os = @import("os.zig");
 const file = @import("file.zig");
 const address_space = @import("address_space.zig");
+const lock_table = @import("lock_table.zig");
 
 /// A view must lie inside one window. Where addresses are rationed (`ulimit -v`) the smaller size
 /// is used, and the engine reads with calls what no view can cover.
@@ -57,6 +58,7 @@ const Image = struct {
     length: u64 = 0,
     window_bytes: usize = window_bytes_preferred,
     windows: std.ArrayList(Window) = .empty,
+    locks: lock_table.LockTable = .{},
 
     const Window = struct { range: address_space.Range, committed: usize };
 
@@ -136,17 +138,24 @@ const Image = struct {
         context: *anyopaque,
         owner: os.LockOwner,
         kind: os.LockKind,
-        _: os.LockRange,
+        range: os.LockRange,
     ) os.Error!bool {
-        const writable = owner == .writer and !of(context).readonly;
+        const image = of(context);
+        const writable = owner == .writer and !image.readonly;
         if (kind == .exclusive and !writable) return error.ReadOnlyMedia;
-        return true;
+        return image.locks.acquire(image.gpa, holder(owner), kind, range);
     }
 
-    fn unlock(_: *anyopaque, _: os.LockOwner, _: os.LockRange) void {}
+    fn unlock(context: *anyopaque, owner: os.LockOwner, range: os.LockRange) void {
+        of(context).locks.release(holder(owner), range);
+    }
 
-    fn probe(_: *anyopaque, _: os.LockRange) os.Error!?u64 {
-        return null;
+    fn probe(context: *anyopaque, range: os.LockRange) os.Error!?u64 {
+        return of(context).locks.firstLocked(holder(.writer), range);
+    }
+
+    fn holder(owner: os.LockOwner) lock_table.Holder {
+        return .{ .process = 0, .connection = 0, .owner = owner };
     }
 
     fn map(context: *anyopaque, offset: u64, len: usize) ?os.Map {
@@ -169,6 +178,7 @@ const Image = struct {
         const gpa = image.gpa;
         for (image.windows.items) |window| address_space.release(window.range);
         image.windows.deinit(gpa);
+        image.locks.deinit(gpa);
         gpa.destroy(image);
     }
 
