@@ -287,11 +287,13 @@ fn addTestStep(context: Context) void {
         "crash-scale",
         "How many times as many crashes the crash tests try (default: 1)",
     ) orelse 1);
-    // Crash tests open some hundred thousand files, which takes too long without optimization.
+    // These tests open some hundred thousand files, which takes too long without optimization.
     const core_safe = createTestCore(context, .ReleaseSafe);
     for (zigFilesIn(b, "test/zig")) |path| {
         const name = std.fs.path.stem(path);
-        const imported = if (std.mem.startsWith(u8, name, "crash")) core_safe else core;
+        const is_long = std.mem.startsWith(u8, name, "crash") or
+            std.mem.startsWith(u8, name, "damage");
+        const imported = if (is_long) core_safe else core;
         const module = b.createModule(.{
             .root_source_file = b.path(path),
             .target = context.target,

@@ -428,6 +428,7 @@ function open(given: EmbedCacheOptions): Records {
     durability: wordOption(given.durability, "durability", durabilities, 1),
     busyTimeoutMs: busyTimeoutDefaultMs,
     memoryBudgetBytes,
+    olderRoot: 0,
   });
   try {
     const records = openRecords(connection, collection);

@@ -14,10 +14,10 @@
  * @module
  */
 
-import { backup } from "./backup.ts";
 import { Collection } from "./collection.ts";
 import { Connection } from "./connection.ts";
 import { invalidArgument, VectorLiteError } from "./errors.ts";
+import { backup, verify } from "./jobs.ts";
 import { native, Status } from "./native/native.ts";
 import { collectionNames } from "./names.ts";
 import { durabilities, metrics, openDatabase, openDatabaseBytes, openRecords } from "./open.ts";
@@ -47,6 +47,8 @@ import type {
   DatabaseStats,
   Metadata,
   MetadataOf,
+  VerifyOptions,
+  VerifyResult,
 } from "./types.ts";
 import { isDetached, isUint8Array, lengthOf } from "./typed-arrays.ts";
 import { encoder } from "./utf8.ts";
@@ -58,6 +60,7 @@ const knownDatabaseOptions: Known = {
   durability: true,
   busyTimeout: true,
   memoryBudget: true,
+  olderRoot: true,
 };
 
 const knownCollectionOptions: Known = {
@@ -266,6 +269,30 @@ export class Database implements Disposable {
   }
 
   /**
+   * Reads the whole file and says what is wrong with it: every checksum of the newest state, every
+   * row against the key index, the header, the root slots, and the older states that are kept.
+   *
+   * It sees the state of the call and reads from the file, never from a cache, in slices between
+   * which other work goes on; writers do not wait for it. Damage is a finding, not an exception.
+   *
+   * @param options - `onProgress` is called after every slice.
+   * @returns See {@link VerifyResult}.
+   * @throws {@link VectorLiteError} (as a rejection) ERR_INVALID_ARGUMENT, ERR_OUT_OF_MEMORY,
+   * ERR_CLOSED where the database is closed meanwhile; ERR_CORRUPT where not even a snapshot can
+   * be opened any more, because the file was cut off or lost all roots
+   * @example
+   * ```ts
+   * const { ok, errors, bytes } = await db.verify();
+   * if (!ok) for (const { offset, kind, message } of errors) console.error(offset, kind, message);
+   * ```
+   */
+  async verify(options?: VerifyOptions): Promise<VerifyResult> {
+    const { onProgress } = checkOptions(options, { onProgress: true }, "verify()");
+    if (onProgress !== undefined) checkFunction(onProgress, "onProgress");
+    return verify(this.#connection, onProgress);
+  }
+
+  /**
    * Flushes and closes the database with its collections and snapshots. Closing twice is fine.
    *
    * @throws {@link VectorLiteError} where the flush fails; it is closed all the same.
@@ -319,6 +346,17 @@ function open(path: string, options: DatabaseOptions | undefined): Connection {
       "readonly and create exclude each other; leave one of them out.",
     );
   }
+  const olderRoot = integerOption(given.olderRoot, "olderRoot", {
+    min: 0,
+    max: uint32Max,
+    fallback: 0,
+  });
+  if (olderRoot > 0 && !readonly) {
+    throw new VectorLiteError(
+      "ERR_INVALID_ARGUMENT",
+      "An older state can only be read; with olderRoot, pass readonly: true.",
+    );
+  }
   return openDatabase({
     path: checkedPath,
     readonly,
@@ -334,6 +372,7 @@ function open(path: string, options: DatabaseOptions | undefined): Connection {
       max: Number.MAX_SAFE_INTEGER,
       fallback: memoryBudgetDefaultBytes,
     }),
+    olderRoot,
   });
 }
 

@@ -26,6 +26,8 @@ export type {
   CollectionStats,
   Compute,
   ComputeMany,
+  Damage,
+  DamageKind,
   DatabaseOptions,
   DatabaseStats,
   Durability,
@@ -45,4 +47,6 @@ export type {
   VectorBatch,
   VectorLike,
   VectorsLike,
+  VerifyOptions,
+  VerifyResult,
 } from "./types.ts";

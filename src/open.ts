@@ -37,6 +37,8 @@ export interface OpenDatabase {
   readonly durability: number;
   readonly busyTimeoutMs: number;
   readonly memoryBudgetBytes: number;
+  /** Durable commits back; 0 is the newest state. */
+  readonly olderRoot: number;
 }
 
 /** Opens a file, or creates it. */
@@ -50,6 +52,7 @@ export function openDatabase(options: OpenDatabase): Connection {
   block.setUint32(DatabaseOptions.durability, options.durability, true);
   block.setUint32(DatabaseOptions.busy_timeout_ms, options.busyTimeoutMs, true);
   block.setFloat64(DatabaseOptions.memory_budget_bytes, options.memoryBudgetBytes, true);
+  block.setUint32(DatabaseOptions.older_root, options.olderRoot, true);
   const path = encoder.encode(options.path);
   const id = new Uint32Array(1);
   const bytes = new Uint8Array(block.buffer);

@@ -80,6 +80,13 @@ export interface DatabaseOptions {
   busyTimeout?: number | undefined;
   /** Bytes of memory the engine may keep for pages of the file. Default 67,108,864 (64 MiB). */
   memoryBudget?: number | undefined;
+  /**
+   * Opens the state of so many durable commits before the newest one: 1 is the last before. Needs
+   * `readonly`. A file keeps three to four of them, and what is open stays however much is written
+   * meanwhile; the space that was given up since then is used again once it is closed. Default 0,
+   * which is the newest state.
+   */
+  olderRoot?: number | undefined;
 }
 
 /** Options of `database.collection()`. */
@@ -220,6 +227,68 @@ export interface Progress {
   done: number;
   /** Bytes in all. */
   total: number;
+}
+
+/** Options of `database.verify()`. */
+export interface VerifyOptions {
+  /** Called after every slice. What it throws stops the verification. */
+  onProgress?: ((progress: Progress) => void) | undefined;
+}
+
+/**
+ * What is damaged: the `header` or its copy; a root `slot`; the file's `length`; bytes that are
+ * `unreadable` by the device; an index `page`; a place that is `shared` by two owners; a
+ * `structure` that contradicts what leads to it; the key `index` and the rows it names; a wrong
+ * `count`; a `row`'s entry, its `record`, `metadata` or `vector`; or `reserved` bytes that are not
+ * zero.
+ */
+export type DamageKind =
+  | "header"
+  | "slot"
+  | "length"
+  | "unreadable"
+  | "page"
+  | "shared"
+  | "structure"
+  | "index"
+  | "count"
+  | "row"
+  | "record"
+  | "metadata"
+  | "vector"
+  | "reserved";
+
+/** One damaged place. */
+export interface Damage {
+  /** Byte offset in the file. */
+  offset: number;
+  /** What is damaged there. */
+  kind: DamageKind;
+  /** One sentence for people. */
+  message: string;
+}
+
+/** What `database.verify()` found. */
+export interface VerifyResult {
+  /** Whether there are no errors. */
+  ok: boolean;
+  /** Damage to the newest state, the header or a root slot; the first 1,000. */
+  errors: Damage[];
+  /** How many errors there are in all. */
+  errorCount: number;
+  /** Damage to older states that nobody reads any more; the first 1,000. */
+  warnings: Damage[];
+  /** How many warnings there are in all. */
+  warningCount: number;
+  /** Every byte of the file is in one of three classes; together they are its size. */
+  bytes: {
+    /** Bytes that reading depends on. A checksum covers each: damage to one is found. */
+    used: number;
+    /** Pages that the newest state does not lead to. */
+    free: number;
+    /** The rest: room for more rows, deleted rows, padding. Damage there harms nothing. */
+    slack: number;
+  };
 }
 
 /** Options of `database.backup()`. */

@@ -32,6 +32,7 @@ fn writeFile(w: *Writer) !void {
     try writeEnum(w, Status, "Status", "What every function except `vl_abi_version` returns.");
     try writeEnum(w, vectorlite.Metric, "Metric", "How a collection compares vectors.");
     try writeEnum(w, vectorlite.Durability, "Durability", "What survives a power loss.");
+    try writeEnum(w, vectorlite.JobKind, "JobKind", "What `vl_job_open` starts.");
     try writeLayout(w, vectorlite.Hit, "Hit", "One search hit");
     try writeLayout(w, options.DatabaseOptions, "DatabaseOptions", "Options of `vl_database_open`");
     try writeFlags(w, options.DatabaseFlags, "DatabaseFlags");

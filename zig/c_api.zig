@@ -26,6 +26,7 @@ test {
     _ = @import("c_api/database.zig");
     _ = @import("c_api/functions.zig");
     _ = @import("c_api/handles.zig");
+    _ = @import("c_api/job.zig");
     _ = @import("c_api/lock.zig");
     _ = @import("c_api/node_api.zig");
     _ = @import("c_api/options.zig");

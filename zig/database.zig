@@ -36,6 +36,9 @@ pub const Options = struct {
     busy_timeout_ms: u32 = 5000,
     /// File pages kept mapped between operations; beyond it they are given back.
     memory_budget_bytes: u64 = 64 * 1024 * 1024,
+    /// Which durable commit before the newest state is read, 1 being the last one; 0 is the newest
+    /// state. Only with `readonly`.
+    older_root: u32 = 0,
 };
 
 /// All counts and bytes are measured.
@@ -411,7 +414,7 @@ pub const Database = struct {
 
     /// Called at the start of every read: afterwards `readView` is the newest state, pinned.
     pub fn enterRead(database: *Database) Error!void {
-        if (database.transaction != null or database.is_private) return;
+        if (database.transaction != null or database.isFixed()) return;
         const now = database.watch.words();
         const is_same = now != null and database.words != null and
             std.mem.eql(u64, &now.?, &database.words.?);
@@ -469,7 +472,7 @@ pub const Database = struct {
     /// its lock is held and it was still the newest after that: a writer publishes before it looks
     /// for locks.
     fn refresh(database: *Database) Error!void {
-        if (database.is_private) return;
+        if (database.isFixed()) return;
         const attempts_max = 3;
         for (0..attempts_max) |_| {
             if (try database.tryRefresh()) return;
@@ -539,17 +542,20 @@ pub const Database = struct {
     fn newestRoot(database: *Database) Error!format.Root {
         const slots = roots.Slots.read(database.file) catch |err|
             return database.diagnostics.failOs(err, "reading the root slots");
-        const choice = slots.newest(database.boot_id) orelse
-            return database.diagnostics.fail(
-                error.Corrupt,
-                "none of the six root slots (offsets {d} to {d}) is intact; the " ++
-                    "file is damaged, restore it from a backup",
-                .{
-                    roots.slotOffset(0),
-                    roots.slotOffset(format.slot_count - 1),
-                },
-            );
+        const choice = slots.newest(database.boot_id) orelse return database.noRoot();
         return choice.root;
+    }
+
+    fn noRoot(database: *Database) Error {
+        return database.diagnostics.fail(
+            error.Corrupt,
+            "none of the six root slots (offsets {d} to {d}) is intact; the " ++
+                "file is damaged, restore it from a backup",
+            .{
+                roots.slotOffset(0),
+                roots.slotOffset(format.slot_count - 1),
+            },
+        );
     }
 
     /// Makes `root` the current state. Where states were lost (after a failed sync elsewhere), the
@@ -572,11 +578,55 @@ pub const Database = struct {
         database.words = words;
     }
 
+    /// There is no newer state to look for.
+    fn isFixed(database: *const Database) bool {
+        return database.is_private or database.options.older_root > 0;
+    }
+
+    /// An older root is safe to read by the same argument as the newest: its lock is held, and its
+    /// slot still held it after that. Until a writer takes the slot, the slot protects the pages;
+    /// whoever takes it looks for locks afterwards, before it uses any of them again.
+    fn loadOlder(database: *Database) Error!void {
+        if (!database.options.readonly) return database.diagnostics.fail(
+            error.InvalidArgument,
+            "an older state can only be read; open it readonly",
+            .{},
+        );
+        while (true) {
+            const root = try database.olderRoot();
+            const words = database.watch.words();
+            try database.pinRoot(&root);
+            const again = try database.olderRoot();
+            if (!std.mem.eql(u8, &again.checksum, &root.checksum)) continue;
+            return database.adoptPinned(&root, words);
+        }
+    }
+
+    fn olderRoot(database: *Database) Error!format.Root {
+        const slots = roots.Slots.read(database.file) catch |err|
+            return database.diagnostics.failOs(err, "reading the root slots");
+        const choice = slots.newest(database.boot_id) orelse return database.noRoot();
+        var buffer: [format.slot_count]format.Root = undefined;
+        var count: u32 = 0;
+        for (slots.newestFirst(&buffer)) |root| {
+            const is_older = root.transaction_id < choice.root.transaction_id;
+            if (root.kind != .durable or !is_older) continue;
+            count += 1;
+            if (count == database.options.older_root) return root;
+        }
+        return database.diagnostics.fail(
+            error.InvalidArgument,
+            "the file keeps {d} durable states older than the newest, number {d} was asked for",
+            .{ count, database.options.older_root },
+        );
+    }
+
     fn loadFirst(database: *Database) Error!void {
         if (!database.is_private) {
             database.current.root.checksum = @splat(0);
             database.current.root.transaction_id = 0;
             database.current.root.loss_count = 0;
+            if (database.options.older_root > 0) return database.loadOlder();
             return database.refresh();
         }
         database.current.root = try database.newestRoot();

@@ -28,7 +28,7 @@ pub const Slots = struct {
         var slots: Slots = .{};
         for (&slots.roots, 0..) |*root, slot| {
             const bytes = buffer[slot * format.page_bytes ..][0..format.slot_bytes];
-            root.* = decode(bytes, kindOf(@intCast(slot)));
+            root.* = decodeSlot(bytes, @intCast(slot));
         }
         return slots;
     }
@@ -107,6 +107,11 @@ fn believable(root: *const Root, boot_id: ?[16]u8) bool {
 
 pub fn durableSlot(sequence: u64) u32 {
     return @intCast(sequence % format.durable_slot_count);
+}
+
+/// Null where the bytes of the slot are no valid root.
+pub fn decodeSlot(bytes: *const [format.slot_bytes]u8, slot: u32) ?Root {
+    return decode(bytes, kindOf(slot));
 }
 
 fn decode(bytes: *const [format.slot_bytes]u8, kind: format.RootKind) ?Root {

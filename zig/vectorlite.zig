@@ -31,6 +31,10 @@ pub const Scope = @import("collection.zig").Scope;
 pub const collectionNames = @import("collection.zig").collectionNames;
 
 pub const Backup = @import("backup.zig").Backup;
+pub const Job = @import("job.zig").Job;
+pub const JobKind = @import("job.zig").JobKind;
+pub const Verify = @import("verify.zig").Verify;
+pub const damage = @import("damage.zig");
 pub const Cursor = @import("entries.zig").Cursor;
 pub const EntryWriter = @import("entries.zig").EntryWriter;
 
@@ -40,20 +44,26 @@ test {
     _ = @import("backup.zig");
     _ = @import("checksum.zig");
     _ = @import("collection.zig");
+    _ = @import("collection_audit.zig");
     _ = @import("collection_state.zig");
     _ = @import("creation.zig");
+    _ = @import("damage.zig");
     _ = @import("database.zig");
     _ = @import("entries.zig");
     _ = @import("errors.zig");
     _ = @import("format.zig");
     _ = @import("free_space.zig");
     _ = @import("hash.zig");
+    _ = @import("head_audit.zig");
     _ = @import("hot_cache.zig");
     _ = @import("image.zig");
     _ = @import("kernels/kernels.zig");
+    _ = @import("job.zig");
     _ = @import("key_index.zig");
+    _ = @import("ledger.zig");
     _ = @import("limits.zig");
     _ = @import("metrics.zig");
+    _ = @import("older_root_audit.zig");
     _ = @import("os/conformance.zig");
     _ = @import("os/file.zig");
     _ = @import("os/memory.zig");
@@ -61,14 +71,19 @@ test {
     _ = @import("os/simulated.zig");
     _ = @import("page_array.zig");
     _ = @import("page_cache.zig");
+    _ = @import("page_reader.zig");
     _ = @import("page_writer.zig");
     _ = @import("reach.zig");
     _ = @import("roots.zig");
+    _ = @import("row_audit.zig");
     _ = @import("rows.zig");
     _ = @import("search.zig");
     _ = @import("snapshot_locks.zig");
+    _ = @import("soundness.zig");
     _ = @import("top_k.zig");
     _ = @import("transaction.zig");
+    _ = @import("tree_walk.zig");
+    _ = @import("verify.zig");
     _ = @import("view.zig");
     _ = @import("write_session.zig");
 }

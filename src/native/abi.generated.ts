@@ -40,6 +40,12 @@ export const Durability = {
   NONE: 2,
 } as const;
 
+/** What `vl_job_open` starts. */
+export const JobKind = {
+  BACKUP: 0,
+  VERIFY: 1,
+} as const;
+
 /** One search hit: byte offsets of the fields, and the size of all. */
 export const Hit = {
   segment: 0,
@@ -56,7 +62,9 @@ export const DatabaseOptions = {
   durability: 8,
   busy_timeout_ms: 12,
   memory_budget_bytes: 16,
-  byteLength: 24,
+  older_root: 24,
+  reserved: 28,
+  byteLength: 32,
 } as const;
 
 /** Bits of `flags`. */
@@ -145,13 +153,15 @@ export interface NativeLibrary {
   vl_transaction_commit(database: number): number;
   vl_transaction_rollback(database: number): number;
   vl_snapshot_open(database: number, handle_out: Uint32Array): number;
-  vl_backup_open(
+  vl_job_open(
     database: number,
+    kind: number,
     path: Uint8Array,
     path_len: number,
     handle_out: Uint32Array,
   ): number;
-  vl_backup_step(backup: number, bytes_max: number, progress_out: Float64Array): number;
+  vl_job_step(job: number, bytes_max: number, progress_out: Float64Array): number;
+  vl_job_result(job: number, out: Uint8Array, out_len: number, len_out: Uint32Array): number;
   vl_collection_open(
     scope: number,
     name: Uint8Array,
@@ -273,8 +283,9 @@ export const symbols = {
   vl_transaction_commit: { args: ["u32"], returns: "i32" },
   vl_transaction_rollback: { args: ["u32"], returns: "i32" },
   vl_snapshot_open: { args: ["u32", "buffer"], returns: "i32" },
-  vl_backup_open: { args: ["u32", "buffer", "u32", "buffer"], returns: "i32" },
-  vl_backup_step: { args: ["u32", "u32", "buffer"], returns: "i32" },
+  vl_job_open: { args: ["u32", "u32", "buffer", "u32", "buffer"], returns: "i32" },
+  vl_job_step: { args: ["u32", "u32", "buffer"], returns: "i32" },
+  vl_job_result: { args: ["u32", "buffer", "u32", "buffer"], returns: "i32" },
   vl_collection_open: {
     args: ["u32", "buffer", "u32", "buffer", "u32", "buffer", "u32", "buffer", "buffer"],
     returns: "i32",

@@ -24,6 +24,7 @@ export {
   Durability,
   databaseStatsFields,
   Hit,
+  JobKind,
   Metric,
   INCLUDE_VECTORS,
   METRIC_UNSPECIFIED,

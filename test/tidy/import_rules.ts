@@ -21,20 +21,25 @@ function layer(name: string, folder: string, files: string): Layer {
 
 /** From the bottom up. */
 const zigLayers: readonly Layer[] = [
-  layer("pure", "zig", "format limits checksum hash top_k hot_cache metrics kernels/*"),
+  layer("pure", "zig", "format limits checksum hash soundness top_k hot_cache metrics kernels/*"),
   layer("os", "zig", "os/*"),
   layer(
     "storage",
     "zig",
-    "errors pages page_cache page_writer roots image free_space creation snapshot_locks",
+    "errors damage ledger head_audit page_reader pages page_cache page_writer roots image " +
+      "free_space creation snapshot_locks",
   ),
   layer(
     "structures",
     "zig",
     "key_index page_array collection_state rows reach view adoption write_session transaction " +
-      "appender",
+      "appender tree_walk row_audit collection_audit older_root_audit",
   ),
-  layer("product", "zig", "search entries collection database snapshot backup vectorlite"),
+  layer(
+    "product",
+    "zig",
+    "search entries collection database snapshot backup verify job vectorlite",
+  ),
   layer("boundary", "zig", "c_api c_api/* abi_gen"),
 ];
 
@@ -46,11 +51,7 @@ const tsLayers: readonly Layer[] = [
     "src",
     "status options vectors keys metadata records entries lifetime connection",
   ),
-  layer(
-    "operations",
-    "src",
-    "open scan search write names backup flights serverless snapshot-scope",
-  ),
+  layer("operations", "src", "open scan search write names jobs flights serverless snapshot-scope"),
   layer("classes", "src", "cache database collection snapshot"),
   layer("index", "src", "index"),
 ];

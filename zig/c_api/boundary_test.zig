@@ -7,6 +7,7 @@ const collection = @import("collection.zig");
 const database = @import("database.zig");
 const functions = @import("functions.zig");
 const handles = @import("handles.zig");
+const job_functions = @import("job.zig");
 const options = @import("options.zig");
 const signatures = @import("signature.zig");
 const Status = @import("status.zig").Status;
@@ -26,7 +27,8 @@ fn openMemory() !u32 {
     };
     var handle: [1]u32 = .{0};
     const path = ":memory:";
-    try expectStatus(.ok, database.open(path, path.len, std.mem.asBytes(&block), 24, &handle));
+    const bytes = std.mem.asBytes(&block);
+    try expectStatus(.ok, database.open(path, path.len, bytes, bytes.len, &handle));
     return handle[0];
 }
 
@@ -60,6 +62,7 @@ const Family = struct {
     database: u32,
     snapshot: u32,
     collection: u32,
+    job: u32,
 
     fn open() !Family {
         const root = try openMemory();
@@ -67,7 +70,15 @@ const Family = struct {
         try putOne(records, "a", &.{ 3, 4 });
         var snapshot: [1]u32 = .{0};
         try expectStatus(.ok, database.openSnapshot(root, &snapshot));
-        return .{ .database = root, .snapshot = snapshot[0], .collection = records };
+        var verify: [1]u32 = .{0};
+        const kind = @intFromEnum(vectorlite.JobKind.verify);
+        try expectStatus(.ok, job_functions.open(root, kind, "", 0, &verify));
+        return .{
+            .database = root,
+            .snapshot = snapshot[0],
+            .collection = records,
+            .job = verify[0],
+        };
     }
 
     fn of(family: Family, kind: handles.Kind) ?u32 {
@@ -75,7 +86,7 @@ const Family = struct {
             .database => family.database,
             .snapshot => family.snapshot,
             .collection => family.collection,
-            .backup => null,
+            .job => family.job,
         };
     }
 };
@@ -256,7 +267,7 @@ fn callAtRandom(comptime entry: anytype, random: std.Random, live: []const u32) 
 test "arguments that nobody meant are a status, and nothing outside of a buffer is touched" {
     const makes_files = std.StaticStringMap(void).initComptime(.{
         .{"vl_database_open"},
-        .{"vl_backup_open"},
+        .{"vl_job_open"},
     });
     for (0..40) |seed| {
         var prng: std.Random.DefaultPrng = .init(seed);

@@ -9,7 +9,7 @@ const Status = @import("status.zig").Status;
 /// The engine's memory. It needs no libc and works on every thread.
 pub const gpa = std.heap.smp_allocator;
 
-/// Open databases, snapshots, collections and backups of one process. A program with more than
+/// Open databases, snapshots, collections and jobs of one process. A program with more than
 /// 65,535 at once leaks them.
 const Handles = handles.Table(1 << 16, std.math.maxInt(u16));
 pub var table: Handles = .{};
@@ -38,7 +38,7 @@ pub const Call = struct {
         const call = beginAny(handle) orelse return null;
         switch (call.kindOf()) {
             .database, .snapshot => return call,
-            .collection, .backup => {
+            .collection, .job => {
                 call.end();
                 return null;
             },
@@ -74,15 +74,15 @@ pub const Call = struct {
         return call.object(vectorlite.Collection);
     }
 
-    pub fn backup(call: Call) *vectorlite.Backup {
-        return call.object(vectorlite.Backup);
+    pub fn job(call: Call) *vectorlite.Job {
+        return call.object(vectorlite.Job);
     }
 
     pub fn scope(call: Call) vectorlite.Scope {
         return switch (call.kindOf()) {
             .database => .{ .database = call.database() },
             .snapshot => .{ .snapshot = call.object(vectorlite.Snapshot) },
-            .collection, .backup => unreachable,
+            .collection, .job => unreachable,
         };
     }
 
@@ -94,7 +94,7 @@ pub const Call = struct {
             switch (at.kindOf()) {
                 .snapshot => at.object(vectorlite.Snapshot).close(),
                 .collection => at.collection().close(),
-                .backup => at.backup().close(),
+                .job => at.job().close(),
                 .database => {
                     const owner = at.connection();
                     owner.database.close();

@@ -1,4 +1,4 @@
-//! The functions on databases, their transactions, snapshots and backups, and on any handle.
+//! The functions on databases, their transactions and snapshots, and on any handle.
 
 const std = @import("std");
 const vectorlite = @import("vectorlite");
@@ -190,36 +190,4 @@ pub fn openSnapshot(handle: u32, handle_out: [*]align(1) u32) callconv(.c) i32 {
     };
     handle_out[0] = boundary.table.publishChild(slot, .snapshot, snapshot, call.index);
     return boundary.done();
-}
-
-pub fn openBackup(
-    handle: u32,
-    path: [*]const u8,
-    path_len: u32,
-    handle_out: [*]align(1) u32,
-) callconv(.c) i32 {
-    const call = Call.begin(handle, .database) orelse return boundary.stale();
-    defer call.end();
-    const name = path[0..path_len];
-    if (name.len == 0 or std.mem.findScalar(u8, name, 0) != null) {
-        return boundary.refuse(.invalid_argument, "the path is empty or holds a NUL", .{});
-    }
-    const slot = boundary.table.reserve() orelse return tooManyHandles();
-    const backup = vectorlite.Backup.open(call.database(), name) catch |failure| {
-        boundary.table.cancel(slot);
-        return call.fail(failure);
-    };
-    handle_out[0] = boundary.table.publishChild(slot, .backup, backup, call.index);
-    return boundary.done();
-}
-
-pub fn stepBackup(handle: u32, bytes_max: u32, progress_out: [*]align(1) f64) callconv(.c) i32 {
-    const call = Call.begin(handle, .backup) orelse return boundary.stale();
-    defer call.end();
-    if (bytes_max == 0) return boundary.refuse(.invalid_argument, "bytes_max is 0", .{});
-    const progress = boundary.slice(f64, progress_out, 2) catch |failure| return call.fail(failure);
-    const more = call.backup().step(bytes_max, &progress[0], &progress[1]) catch |failure| {
-        return call.fail(failure);
-    };
-    return boundary.foundIf(more);
 }

@@ -6,6 +6,7 @@
 
 const collection = @import("collection.zig");
 const database = @import("database.zig");
+const job = @import("job.zig");
 
 pub const list = .{
     .{ "vl_abi_version", &database.abiVersion, "" },
@@ -33,8 +34,13 @@ pub const list = .{
 
     .{ "vl_snapshot_open", &database.openSnapshot, "database handle_out[1]" },
 
-    .{ "vl_backup_open", &database.openBackup, "database path[path_len] path_len handle_out[1]" },
-    .{ "vl_backup_step", &database.stepBackup, "backup bytes_max progress_out[2]" },
+    .{
+        "vl_job_open",
+        &job.open,
+        "database kind path[path_len] path_len handle_out[1]",
+    },
+    .{ "vl_job_step", &job.step, "job bytes_max progress_out[2]" },
+    .{ "vl_job_result", &job.result, "job out[out_len] out_len len_out[1]" },
 
     .{
         "vl_collection_open",

@@ -13,7 +13,7 @@ const Invalid = error{InvalidArgument};
 comptime {
     // Blocks, handles and encoded entries are little endian because every supported host is.
     std.debug.assert(builtin.cpu.arch.endian() == .little);
-    std.debug.assert(@sizeOf(DatabaseOptions) == 24);
+    std.debug.assert(@sizeOf(DatabaseOptions) == 32);
     std.debug.assert(@offsetOf(DatabaseOptions, "memory_budget_bytes") == 16);
     std.debug.assert(@sizeOf(CollectionOptions) == 20);
 }
@@ -30,16 +30,19 @@ pub const DatabaseOptions = extern struct {
     durability: u32,
     busy_timeout_ms: u32,
     memory_budget_bytes: f64,
+    older_root: u32 = 0,
+    reserved: u32 = 0,
 
     pub fn decode(bytes: []const u8) Invalid!vectorlite.Options {
         const block = try readBlock(DatabaseOptions, bytes);
-        if (block.flags.unknown != 0) return error.InvalidArgument;
+        if (block.flags.unknown != 0 or block.reserved != 0) return error.InvalidArgument;
         return .{
             .readonly = block.flags.readonly,
             .create = block.flags.create,
             .durability = try readEnum(vectorlite.Durability, block.durability),
             .busy_timeout_ms = block.busy_timeout_ms,
             .memory_budget_bytes = try readInteger(block.memory_budget_bytes),
+            .older_root = block.older_root,
         };
     }
 };
@@ -101,6 +104,7 @@ const example_database: DatabaseOptions = .{
     .durability = 2,
     .busy_timeout_ms = 7,
     .memory_budget_bytes = 1 << 33,
+    .older_root = 2,
 };
 
 test "a database block is read field by field" {
@@ -111,24 +115,26 @@ test "a database block is read field by field" {
         .durability = .none,
         .busy_timeout_ms = 7,
         .memory_budget_bytes = 1 << 33,
+        .older_root = 2,
     }, options);
 }
 
 test "a block of another size, an unknown flag and a value out of range are refused" {
     const good = std.mem.asBytes(&example_database);
-    try std.testing.expectError(error.InvalidArgument, DatabaseOptions.decode(good[0..23]));
+    try std.testing.expectError(error.InvalidArgument, DatabaseOptions.decode(good[0..31]));
     try std.testing.expectError(error.InvalidArgument, DatabaseOptions.decode(&.{}));
     const wrong = [_]struct { offset: usize, bytes: []const u8 }{
-        .{ .offset = 0, .bytes = &.{25} },
+        .{ .offset = 0, .bytes = &.{33} },
         .{ .offset = 4, .bytes = &.{4} },
         .{ .offset = 7, .bytes = &.{0x80} },
         .{ .offset = 8, .bytes = &.{3} },
         .{ .offset = 16, .bytes = std.mem.asBytes(&std.math.nan(f64)) },
         .{ .offset = 16, .bytes = std.mem.asBytes(&@as(f64, -1)) },
         .{ .offset = 16, .bytes = std.mem.asBytes(&std.math.inf(f64)) },
+        .{ .offset = 31, .bytes = &.{1} },
     };
     for (wrong) |change| {
-        var bytes = good[0..24].*;
+        var bytes = good[0..32].*;
         @memcpy(bytes[change.offset..][0..change.bytes.len], change.bytes);
         try std.testing.expectError(error.InvalidArgument, DatabaseOptions.decode(&bytes));
     }

@@ -6,7 +6,7 @@ const vectorlite = @import("vectorlite");
 
 pub const Status = enum(i32) {
     ok = 0,
-    /// A miss, or the end of a scan or backup. Not a failure.
+    /// A miss, or the end of a scan or job. Not a failure.
     not_found = 1,
     invalid_argument = -1,
     dimension = -2,

@@ -1,0 +1,51 @@
+//! Whether the fields of a page can be true. A checksum says that a page is what was written; who
+//! reads a file that may be hostile, or a page that nothing vouches for, asks here before use.
+
+const std = @import("std");
+const format = @import("format.zig");
+const limits = @import("limits.zig");
+
+pub fn isCollection(page: *const format.CollectionPage) bool {
+    return page.header.type == .collection and
+        page.dimension >= 1 and page.dimension <= limits.dimension_max and
+        page.metric <= 2 and page.has_growing <= 1 and
+        page.segment_count <= limits.segments_max and
+        page.segment_count >= page.has_growing and
+        page.name_bytes >= 1 and page.name_bytes <= limits.collection_name_bytes_max and
+        page.model_bytes <= limits.model_bytes_max;
+}
+
+/// Of vectors that are `stride` bytes apart, in a file of so many pages.
+pub fn isSegment(disk: *const format.Segment, stride: u64, file_pages: u32) bool {
+    const fixed_bytes = @as(u64, disk.capacity) * (stride + @sizeOf(format.RowEntry));
+    return isSegmentShape(disk, file_pages) and
+        @as(u64, disk.extent_page_count) * format.page_bytes >= fixed_bytes;
+}
+
+/// As far as it can be said without the dimension.
+pub fn isSegmentShape(disk: *const format.Segment, file_pages: u32) bool {
+    const is_sound = disk.id < limits.segments_max and
+        disk.capacity >= 1 and disk.capacity <= limits.segment_rows_max and
+        disk.rows <= disk.capacity and disk.dead_rows <= disk.rows and
+        disk.heap_count <= limits.heap_extents_max and
+        isExtent(disk.extent_page, disk.extent_page_count, file_pages);
+    if (!is_sound) return false;
+    for (disk.heap[0..disk.heap_count]) |heap| {
+        if (!isExtent(heap.page, heap.page_count, file_pages)) return false;
+        if (heap.used_bytes > format.pageOffset(heap.page_count)) return false;
+    }
+    return true;
+}
+
+fn isExtent(page: u32, count: u32, file_pages: u32) bool {
+    if (count == 0 or page < format.first_free_page) return false;
+    const end = @as(u64, page) + count;
+    if (end > file_pages) return false;
+    return page / format.window_pages == (end - 1) / format.window_pages;
+}
+
+/// Of the fixed part of a record.
+pub fn isRecord(record: *const format.Record) bool {
+    return record.key_bytes >= 1 and record.key_bytes <= limits.key_bytes_max and
+        record.metadata_bytes <= limits.metadata_bytes_max;
+}
