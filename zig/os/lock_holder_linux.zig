@@ -92,8 +92,8 @@ fn read(path: [*:0]const u8, buffer: []u8) []u8 {
     return if (result.errno == .SUCCESS) buffer[0..result.value] else buffer[0..0];
 }
 
-/// Two numbers and a few words always fit.
 fn print(buffer: *[64]u8, comptime format: []const u8, arguments: anytype) [*:0]const u8 {
+    // Two numbers and a few words always fit.
     return std.fmt.bufPrintZ(buffer, format, arguments) catch unreachable;
 }
 
