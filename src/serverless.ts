@@ -10,7 +10,11 @@
  * @module
  */
 
+import type { Stats } from "node:fs";
 import { invalidArgument, VectorLiteError } from "./errors.ts";
+
+/** The bits of a mode that let the group or everybody write. */
+const writableByOthers = 0o022;
 
 const instancesKey = Symbol.for("vectorlite.serverless");
 
@@ -64,15 +68,27 @@ function privateFolder(): string {
   const { join } = process.getBuiltinModule("node:path");
   const user = process.getuid?.();
   const folder = join(tmpdir(), user === undefined ? "vectorlite" : `vectorlite-${user}`);
+  let found: Stats;
   try {
     mkdirSync(folder, { recursive: true, mode: 0o700 });
-    const found = lstatSync(folder);
-    if (found.isDirectory() && (user === undefined || found.uid === user)) return folder;
+    found = lstatSync(folder);
   } catch (cause) {
     throw new VectorLiteError("ERR_IO", `The folder ${folder} cannot be made or read.`, { cause });
   }
-  throw new VectorLiteError(
-    "ERR_IO",
-    `${folder} is not a folder of this user; remove it, or set TMPDIR to a private folder.`,
-  );
+  if (!found.isDirectory() || (user !== undefined && found.uid !== user)) {
+    throw new VectorLiteError(
+      "ERR_IO",
+      `${folder} is not a folder of this user; remove it, or set TMPDIR to a private folder.`,
+    );
+  }
+  // Where there are no users (Windows), the mode says nothing either.
+  if (user !== undefined && (found.mode & writableByOthers) !== 0) {
+    const mode = (found.mode & 0o777).toString(8);
+    throw new VectorLiteError(
+      "ERR_IO",
+      `Other users may write to ${folder} (mode ${mode}), so its files cannot be trusted; remove ` +
+        `it, or make it private (chmod 700) where you know what it holds.`,
+    );
+  }
+  return folder;
 }

@@ -2,7 +2,7 @@
  * The options of a cache: defaults, what the file decides, and what is refused.
  */
 
-import { existsSync, mkdirSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { Database, EmbedCache, type EmbedCacheOptions, VectorLiteError } from "vectorlite";
 import { describe, expect, onTestFinished, test } from "vitest";
@@ -214,6 +214,20 @@ describe("forServerless", () => {
     expect(reloaded.EmbedCache).not.toBe(EmbedCache);
     expect(reloaded.EmbedCache.forServerless("reload")).toBe(cache);
   });
+
+  test.runIf(process.getuid).each([0o770, 0o707, 0o777])(
+    "refuses a folder of its own that others may write to, mode %o",
+    (mode) => {
+      const own = join(inTemporaryFolder(), `vectorlite-${process.getuid?.()}`);
+      mkdirSync(own);
+      chmodSync(own, mode);
+      const { message } = expectCode(() => EmbedCache.forServerless("mode"), "ERR_IO");
+      expect(message).toContain(`mode ${mode.toString(8)}`);
+      expect(readdirSync(own)).toEqual([]);
+      chmodSync(own, 0o755);
+      expect(closing(EmbedCache.forServerless("mode")).size).toBe(0);
+    },
+  );
 
   test("refuses a later call that contradicts the first", () => {
     inTemporaryFolder();
