@@ -74,6 +74,11 @@ const knownCollectionOptions: Known = {
 
 const uint32Max = 0xffffffff;
 
+interface OpenCollection {
+  readonly records: Records;
+  readonly cacheSize: number;
+}
+
 /**
  * An open database file. Every method throws {@link VectorLiteError} ERR_CLOSED after `close()`.
  *
@@ -82,7 +87,7 @@ const uint32Max = 0xffffffff;
  */
 export class Database implements Disposable {
   readonly #connection: Connection;
-  readonly #open = new Map<string, Records>();
+  readonly #open = new Map<string, OpenCollection>();
 
   /**
    * Opens a file, or creates it.
@@ -122,7 +127,8 @@ export class Database implements Disposable {
    * Opens a collection, or creates it where `dimension` is given.
    *
    * @param name - At most 255 bytes of UTF-8.
-   * @param options - See {@link CollectionOptions}. What is given must agree with what is stored.
+   * @param options - See {@link CollectionOptions}. What is given must agree with what is stored,
+   * and a collection that is open already stays as it was opened.
    * @throws {@link VectorLiteError} ERR_INVALID_ARGUMENT, ERR_DIMENSION, ERR_MODEL, ERR_READONLY,
    * ERR_LOCKED, ERR_NO_SPACE, ERR_CLOSED
    * @example
@@ -142,13 +148,14 @@ export class Database implements Disposable {
       create: checked.create && checked.dimension > 0 && connection.writable,
     });
     if (records === undefined) throw this.#noCollection(checked.subject, checked.create);
-    // One native collection per name: a second open has checked the options, no more is needed.
+    // One native collection per name: a second open has checked the options that are stored.
     const known = this.#open.get(name);
-    if (known?.isOpen === true) {
+    if (known?.records.isOpen === true) {
       native().vl_close(records.id);
-      return new Collection<Doc>(known);
+      if (options?.cacheSize !== undefined) checkCacheSize(known, checked.cacheSize);
+      return new Collection<Doc>(known.records);
     }
-    this.#open.set(name, records);
+    this.#open.set(name, { records, cacheSize: checked.cacheSize });
     return new Collection<Doc>(records);
   }
 
@@ -306,6 +313,15 @@ export class Database implements Disposable {
   [Symbol.dispose](): void {
     this.close();
   }
+}
+
+function checkCacheSize({ records, cacheSize }: OpenCollection, found: number): void {
+  if (found === cacheSize) return;
+  throw new VectorLiteError(
+    "ERR_INVALID_ARGUMENT",
+    `${records.info.subject} is open already with cacheSize ${cacheSize}; found ${found}. Pass ` +
+      "it where the collection is opened first, or close the database before.",
+  );
 }
 
 /** Not in the class: esbuild renames one that names itself, and it prints as `_Database` then. */

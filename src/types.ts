@@ -99,7 +99,7 @@ export interface CollectionOptions {
   model?: string | undefined;
   /** Creates the collection where there is none and `dimension` is given. Default `true`. */
   create?: boolean | undefined;
-  /** Hot vectors kept in private memory. Default 100. */
+  /** Hot vectors kept in private memory. Default 100; what opens the collection first decides. */
   cacheSize?: number | undefined;
 }
 

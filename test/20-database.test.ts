@@ -156,6 +156,19 @@ describe("collections", () => {
     expect(first.size).toBe(0);
   });
 
+  test("opened twice keep their cache, and another size for it is refused", () => {
+    const db = newDatabase();
+    const first = db.collection("docs", { dimension: 2, cacheSize: 7 });
+    const second = db.collection("docs", { cacheSize: 7 });
+    expect(db.collection("docs").stats().cacheCapacity).toBe(7);
+    const error = expectCode(() => db.collection("docs", { cacheSize: 8 }), "ERR_INVALID_ARGUMENT");
+    expect(error.message).toMatch(/cacheSize 7; found 8/);
+    first.upsert("a", [1, 2]);
+    expect(second.size).toBe(1);
+    db.dropCollection("docs");
+    expect(db.collection("docs", { dimension: 2, cacheSize: 8 }).stats().cacheCapacity).toBe(8);
+  });
+
   test("are dropped with all they hold", () => {
     const db = newDatabase();
     const docs = db.collection("docs", { dimension: 2 });
