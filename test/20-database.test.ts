@@ -370,6 +370,17 @@ describe("fromBytes", () => {
   });
 });
 
+describe("the advice about bytes that are no image", () => {
+  test.each([
+    ["unfinished", new Uint8Array(100)],
+    ["foreign", Buffer.from("something else entirely")],
+  ])("is about the bytes and not about a path or an option: %s", (_, bytes) => {
+    const { message } = expectCode(() => Database.fromBytes(bytes), "ERR_NOT_A_DATABASE");
+    expect(message).toMatch(/\bbytes\b.*;/);
+    expect(message).not.toMatch(/\bpath\b|\bcreate\b|\breadonly\b/);
+  });
+});
+
 describe("backup", () => {
   test("copies the state of the call while writes go on, and reports how far it is", async () => {
     const folder = temporaryFolder();

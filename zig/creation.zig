@@ -20,6 +20,8 @@ pub const Context = struct {
     diagnostics: *errors.Diagnostics,
     may_create: bool,
     may_write: bool,
+    /// There is no file, only a copy of the bytes of one.
+    is_copy: bool,
     busy_timeout_ms: u32,
 };
 
@@ -35,14 +37,7 @@ pub fn readOrCreate(context: Context) Error!format.Header {
         .foreign => return foreign(context),
         .unfinished => {},
     }
-    if (!context.may_create) {
-        return context.diagnostics.fail(
-            error.NotADatabase,
-            "the file is empty (or was never finished), a VectorLite file is " ++
-                "expected; open it with create, and not readonly, to make one",
-            .{},
-        );
-    }
+    if (!context.may_create) return unfinished(context);
     const range: os.LockRange = .{ .start = format.lock_writer, .len = 1 };
     const start = context.system.monotonicMs();
     while (!(context.file.lock(.writer, .exclusive, range) catch |err|
@@ -66,6 +61,21 @@ pub fn readOrCreate(context: Context) Error!format.Header {
         .foreign => return foreign(context),
         .unfinished => return create(context),
     }
+}
+
+fn unfinished(context: Context) Error {
+    if (context.is_copy) return context.diagnostics.fail(
+        error.NotADatabase,
+        "the bytes are of a file that was never finished, those of a whole VectorLite file are " ++
+            "expected; read them again where they come from",
+        .{},
+    );
+    return context.diagnostics.fail(
+        error.NotADatabase,
+        "the file is empty (or was never finished), a VectorLite file is expected; open it with " ++
+            "create, and not readonly, to make one",
+        .{},
+    );
 }
 
 fn look(context: Context) Error!Found {
@@ -164,6 +174,12 @@ fn writeFirst(file: os.File, header: *const format.Header, root: *const format.R
 }
 
 fn foreign(context: Context) Error {
+    if (context.is_copy) return context.diagnostics.fail(
+        error.NotADatabase,
+        "the bytes do not begin with a VectorLite header; pass those of a whole file, from its " ++
+            "first one on",
+        .{},
+    );
     return context.diagnostics.fail(
         error.NotADatabase,
         "the file does not begin with a VectorLite header; check the path, or " ++

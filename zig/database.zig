@@ -163,6 +163,7 @@ pub const Database = struct {
             .diagnostics = diagnostics,
             .may_create = options.create and !options.readonly,
             .may_write = !options.readonly,
+            .is_copy = is_private and options.readonly,
             .busy_timeout_ms = options.busy_timeout_ms,
         });
         const scratch = gpa.create([2]rows.RowReader.Scratch) catch
