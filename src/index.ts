@@ -19,6 +19,7 @@ export { EmbedCache } from "./cache.ts";
 export { Collection } from "./collection.ts";
 export { Database } from "./database.ts";
 export { type ErrorCode, VectorLiteError } from "./errors.ts";
+export { salvage } from "./salvage.ts";
 export { Snapshot } from "./snapshot.ts";
 export type {
   BackupOptions,
@@ -40,6 +41,9 @@ export type {
   Metric,
   NewRecord,
   Progress,
+  SalvagedCollection,
+  SalvageOptions,
+  SalvageResult,
   SearchOptions,
   ServerlessOptions,
   SimilarEntry,

@@ -1,5 +1,6 @@
 /**
- * Long work in slices, so that a server goes on answering meanwhile: backups and verification.
+ * Long work in slices, so that a server goes on answering meanwhile: backups, verification and
+ * salvage.
  *
  * @module
  */
@@ -8,7 +9,7 @@ import type { Connection } from "./connection.ts";
 import { Handle } from "./lifetime.ts";
 import { JobKind, Status } from "./native/native.ts";
 import { check, failure } from "./status.ts";
-import type { Progress, VerifyResult } from "./types.ts";
+import type { Progress, SalvageResult, VerifyResult } from "./types.ts";
 import { decoder, encoder } from "./utf8.ts";
 
 type OnProgress = ((progress: Progress) => void) | undefined;
@@ -47,6 +48,22 @@ export async function verify(
   try {
     await runJob(connection, job, subject, onProgress);
     return resultOf<VerifyResult>(connection, job, subject);
+  } finally {
+    job.close();
+  }
+}
+
+/** Copies what can be read of the file `from` into the database, which is empty. */
+export async function salvageInto(
+  connection: Connection,
+  from: string,
+  onProgress: OnProgress,
+): Promise<SalvageResult> {
+  const subject = `The salvage of ${JSON.stringify(from)}`;
+  const job = openJob(connection, JobKind.SALVAGE, from, subject);
+  try {
+    await runJob(connection, job, subject, onProgress);
+    return resultOf<SalvageResult>(connection, job, subject);
   } finally {
     job.close();
   }

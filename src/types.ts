@@ -291,6 +291,36 @@ export interface VerifyResult {
   };
 }
 
+/** Options of `salvage()`. */
+export interface SalvageOptions {
+  /** Called after every slice. What it throws stops the salvage. */
+  onProgress?: ((progress: Progress) => void) | undefined;
+}
+
+/** What `salvage()` found of one collection. */
+export interface SalvagedCollection {
+  /** Its name in the new file. */
+  name: string;
+  /** Numbers in a vector. */
+  dimension: number;
+  /** Records that are in the new file. */
+  recovered: number;
+  /** Records that are lost, as far as anything still says that they were there. */
+  damaged: number;
+  /** Of those recovered, the ones that nothing proves to be of the newest state. */
+  uncertain: number;
+}
+
+/** What `salvage()` recovered. */
+export interface SalvageResult {
+  /** The collections of the new file. */
+  collections: SalvagedCollection[];
+  /** Records recovered in all. */
+  recovered: number;
+  /** Records lost in all. */
+  damaged: number;
+}
+
 /** Options of `database.backup()`. */
 export interface BackupOptions {
   /** Called after every slice. What it throws stops the backup. */

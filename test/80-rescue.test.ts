@@ -1,9 +1,9 @@
 /**
- * Tools for the day it goes wrong: verification of whole files, also damaged ones.
+ * Tools for the day it goes wrong: verification of whole files, older states, and salvage.
  */
 
-import { readFileSync, writeFileSync } from "node:fs";
-import { Database, type VerifyResult } from "vectorlite";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { Database, salvage, type VerifyResult } from "vectorlite";
 import { describe, expect, test } from "vitest";
 import {
   closing,
@@ -249,5 +249,94 @@ describe("an older state", () => {
     }
     expectCode(() => new Database(path, { olderRoot: 1 }), "ERR_INVALID_ARGUMENT");
     expectCode(() => new Database(":memory:", { olderRoot: 1 }), "ERR_INVALID_ARGUMENT");
+  });
+});
+
+describe("salvage", () => {
+  function expectContent(path: string): void {
+    using db = new Database(path, { readonly: true });
+    const docs = db.collection<{ n: number; text: string }>("docs");
+    expect(docs.size).toBe(count);
+    for (let n = 0; n < count; n++) {
+      const record = docs.get(`key ${n}`);
+      expect(record?.vector).toEqual(vectors[n]);
+      expect(record?.metadata).toEqual({ n, text: `text ${n}` });
+    }
+    expect(db.collections()).toEqual(["docs", "other"]);
+    expect(db.collection("other", { metric: "l2" }).getVector("a")).toEqual(
+      Float32Array.of(1, 2, 3),
+    );
+  }
+
+  const whole = (uncertain: boolean): object => ({
+    collections: [
+      { name: "docs", dimension, recovered: count, damaged: 0, uncertain: uncertain ? count : 0 },
+      { name: "other", dimension: 3, recovered: 1, damaged: 0, uncertain: uncertain ? 1 : 0 },
+    ],
+    recovered: count + 1,
+    damaged: 0,
+  });
+
+  test("copies a sound file, and reports how far it is", async () => {
+    const [from, to] = [temporaryPath(), temporaryPath()];
+    writeFile(from);
+    const before = readFileSync(from);
+    const progress: number[] = [];
+    const result = await salvage(from, to, {
+      onProgress: ({ done, total }) => progress.push(done / total),
+    });
+    expect(result).toEqual(whole(false));
+    expect(progress).toEqual(progress.toSorted((a, b) => a - b));
+    expect(progress.at(-1)).toBe(1);
+    expect(readFileSync(from).equals(before)).toBe(true);
+    expectContent(to);
+    using db = new Database(to);
+    expect(await db.verify()).toMatchObject({ ok: true });
+  });
+
+  test("recovers a file without headers and roots, which nothing else can open", async () => {
+    const [from, to] = [temporaryPath(), temporaryPath()];
+    writeFile(from);
+    const bytes = readFileSync(from);
+    bytes.fill(0, 0, 8 * 4096);
+    writeFileSync(from, bytes);
+    expectCode(() => new Database(from, { readonly: true }), "ERR_NOT_A_DATABASE");
+    expect(await salvage(from, to)).toEqual(whole(true));
+    expectContent(to);
+  });
+
+  test("leaves a damaged row out, and says so", async () => {
+    const [from, to] = [temporaryPath(), temporaryPath()];
+    writeFile(from);
+    const bytes = readFileSync(from);
+    const place = bytes.indexOf(Buffer.from((vectors[7] as Float32Array).buffer));
+    bytes[place] = (bytes[place] ?? 0) ^ 1;
+    writeFileSync(from, bytes);
+    const { collections } = await salvage(from, to);
+    expect(collections[0]).toMatchObject({ recovered: count - 1, damaged: 1, uncertain: 0 });
+    using db = new Database(to);
+    expect(db.collection("docs").has("key 7")).toBe(false);
+  });
+
+  test("never overwrites, and leaves nothing behind when it fails or is stopped", async () => {
+    const [from, to] = [temporaryPath(), temporaryPath()];
+    writeFile(from);
+    await expectRejection(salvage(from, from), "ERR_INVALID_ARGUMENT");
+    await expectRejection(salvage(from, ":memory:"), "ERR_INVALID_ARGUMENT");
+    await expectRejection(salvage(`${from} missing`, to), "ERR_IO");
+    const stopped = salvage(from, to, {
+      onProgress: () => {
+        throw new Error("enough");
+      },
+    });
+    await expect(stopped).rejects.toThrow("enough");
+    const text = temporaryPath();
+    writeFileSync(text, "no database at all ".repeat(5000));
+    await expectRejection(salvage(text, to), "ERR_NOT_A_DATABASE");
+    expect(existsSync(to)).toBe(false);
+    await expectRejection(salvage("", to), "ERR_INVALID_ARGUMENT");
+    await expectRejection(salvage(from, 5 as never), "ERR_INVALID_ARGUMENT");
+    const wrong = { onprogress: () => undefined } as never;
+    await expectRejection(salvage(from, to, wrong), "ERR_INVALID_ARGUMENT");
   });
 });

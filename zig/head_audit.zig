@@ -63,7 +63,23 @@ pub fn checkSlots(file: os.File, findings: *Findings) error{OutOfMemory}!roots.S
             },
         }
     }
+    if (lostSlot(&slots)) |slot| try findings.add(
+        .slot,
+        roots.slotOffset(slot),
+        "a root slot is empty, but newer roots than its first one were written",
+        .{},
+    );
     return slots;
+}
+
+/// Once four durable roots were written, no durable slot is empty again.
+pub fn lostSlot(slots: *const roots.Slots) ?u32 {
+    const newest = slots.newestDurable() orelse return null;
+    const written = @min(newest.root.durable_sequence + 1, format.durable_slot_count);
+    for (slots.roots[0..@intCast(written)], 0..) |root, slot| if (root == null) {
+        return @intCast(slot);
+    };
+    return null;
 }
 
 const Found = union(enum) { empty, unreadable, damaged, root: format.Root };

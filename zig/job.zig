@@ -5,6 +5,7 @@ const std = @import("std");
 const errors = @import("errors.zig");
 const Backup = @import("backup.zig").Backup;
 const Database = @import("database.zig").Database;
+const Salvage = @import("salvage.zig").Salvage;
 const Verify = @import("verify.zig").Verify;
 
 const Error = errors.Error;
@@ -14,6 +15,8 @@ pub const JobKind = enum(u32) {
     backup = 0,
     /// Reads the whole file and says what is wrong with it. It takes no path.
     verify = 1,
+    /// Copies what can be read of the damaged file at the path into the database, an empty one.
+    salvage = 2,
 };
 
 pub const Job = struct {
@@ -21,7 +24,7 @@ pub const Job = struct {
     work: Work,
     is_done: bool = false,
 
-    const Work = union(JobKind) { backup: *Backup, verify: *Verify };
+    const Work = union(JobKind) { backup: *Backup, verify: *Verify, salvage: *Salvage };
 
     pub fn open(database: *Database, kind: JobKind, path: []const u8) Error!*Job {
         const has_path = path.len > 0 and std.mem.findScalar(u8, path, 0) == null;
@@ -35,6 +38,7 @@ pub const Job = struct {
         job.* = .{ .database = database, .work = switch (kind) {
             .backup => .{ .backup = try .open(database, path) },
             .verify => .{ .verify = try .open(database) },
+            .salvage => .{ .salvage = try .open(database, path) },
         } };
         return job;
     }
@@ -67,7 +71,7 @@ pub const Job = struct {
         var json: std.json.Stringify = .{ .writer = &out.writer };
         (switch (job.work) {
             .backup => json.write(null),
-            .verify => |verify| verify.result(&json),
+            inline .verify, .salvage => |work| work.result(&json),
         }) catch return job.database.outOfMemory();
         return out.toOwnedSlice() catch job.database.outOfMemory();
     }

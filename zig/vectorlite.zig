@@ -33,6 +33,7 @@ pub const collectionNames = @import("collection.zig").collectionNames;
 pub const Backup = @import("backup.zig").Backup;
 pub const Job = @import("job.zig").Job;
 pub const JobKind = @import("job.zig").JobKind;
+pub const Salvage = @import("salvage.zig").Salvage;
 pub const Verify = @import("verify.zig").Verify;
 pub const damage = @import("damage.zig");
 pub const Cursor = @import("entries.zig").Cursor;
@@ -57,8 +58,8 @@ test {
     _ = @import("head_audit.zig");
     _ = @import("hot_cache.zig");
     _ = @import("image.zig");
-    _ = @import("kernels/kernels.zig");
     _ = @import("job.zig");
+    _ = @import("kernels/kernels.zig");
     _ = @import("key_index.zig");
     _ = @import("ledger.zig");
     _ = @import("limits.zig");
@@ -77,6 +78,12 @@ test {
     _ = @import("roots.zig");
     _ = @import("row_audit.zig");
     _ = @import("rows.zig");
+    _ = @import("salvage.zig");
+    _ = @import("salvage_finds.zig");
+    _ = @import("salvage_roots.zig");
+    _ = @import("salvage_rows.zig");
+    _ = @import("salvage_scan.zig");
+    _ = @import("salvage_walk.zig");
     _ = @import("search.zig");
     _ = @import("snapshot_locks.zig");
     _ = @import("soundness.zig");
@@ -85,5 +92,6 @@ test {
     _ = @import("tree_walk.zig");
     _ = @import("verify.zig");
     _ = @import("view.zig");
+    _ = @import("wreck.zig");
     _ = @import("write_session.zig");
 }

@@ -44,6 +44,7 @@ export const Durability = {
 export const JobKind = {
   BACKUP: 0,
   VERIFY: 1,
+  SALVAGE: 2,
 } as const;
 
 /** One search hit: byte offsets of the fields, and the size of all. */

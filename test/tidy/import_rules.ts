@@ -33,12 +33,14 @@ const zigLayers: readonly Layer[] = [
     "structures",
     "zig",
     "key_index page_array collection_state rows reach view adoption write_session transaction " +
-      "appender tree_walk row_audit collection_audit older_root_audit",
+      "appender tree_walk row_audit collection_audit older_root_audit " +
+      "wreck salvage_finds salvage_walk salvage_roots salvage_scan",
   ),
   layer(
     "product",
     "zig",
-    "search entries collection database snapshot backup verify job vectorlite",
+    "search entries collection database snapshot backup verify salvage_rows salvage job " +
+      "vectorlite",
   ),
   layer("boundary", "zig", "c_api c_api/* abi_gen"),
 ];
@@ -51,7 +53,11 @@ const tsLayers: readonly Layer[] = [
     "src",
     "status options vectors keys metadata records entries lifetime connection",
   ),
-  layer("operations", "src", "open scan search write names jobs flights serverless snapshot-scope"),
+  layer(
+    "operations",
+    "src",
+    "open scan search write names jobs salvage flights serverless snapshot-scope",
+  ),
   layer("classes", "src", "cache database collection snapshot"),
   layer("index", "src", "index"),
 ];

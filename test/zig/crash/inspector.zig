@@ -13,6 +13,9 @@ const PageRef = format.PageRef;
 /// Bytes that a root needs.
 pub const Range = struct { start: u64, end: u64 };
 
+/// A live row: the bytes that it needs, and what they say.
+pub const Place = struct { entry: Range, vector: Range, record: Range, content: Digest };
+
 pub const Error = error{ Unsound, OutOfMemory };
 
 pub const slots_end = format.pageOffset(format.first_free_page);
@@ -85,6 +88,8 @@ pub const Inspector = struct {
     hash_key: [16]u8,
     /// Takes every range that a walked root needs; null where nobody asks.
     ranges: ?*std.ArrayList(Range) = null,
+    /// Takes every live row; null where nobody asks.
+    rows: ?*std.ArrayList(Place) = null,
     /// Of the root being walked.
     file_pages: u32 = 0,
     owned: std.DynamicBitSetUnmanaged = .{},
@@ -363,6 +368,19 @@ pub const Inspector = struct {
             return inspector.unsound("a record of another row", at);
         }
         inspector.digest.add(key, vector, metadata);
+        const rows = inspector.rows orelse return;
+        var content: Digest = .{};
+        content.add(key, vector, metadata);
+        const stride = std.mem.alignForward(u64, vector.len, 64);
+        const extent = format.pageOffset(disk.extent_page);
+        const entry_at = extent + disk.capacity * stride + @as(u64, location.row) * 32;
+        const vector_at = extent + location.row * stride;
+        try rows.append(inspector.gpa, .{
+            .entry = .{ .start = entry_at, .end = entry_at + 32 },
+            .vector = .{ .start = vector_at, .end = vector_at + vector.len },
+            .record = .{ .start = at, .end = metadata_end },
+            .content = content,
+        });
     }
 };
 
