@@ -3,10 +3,23 @@
 //! The symbols are those of `c_api/functions.zig`, and the one that Node looks for. Everything
 //! below sees the engine by its module name, `vectorlite`, and so only what that publishes.
 
+const std = @import("std");
 const builtin = @import("builtin");
 const fill = @import("c_api/fill.zig");
 const functions = @import("c_api/functions.zig");
 const node_api = @import("c_api/node_api.zig");
+
+/// A broken assertion says so and ends the program. The standard library's own way to do that
+/// brings along its whole I/O, a third of the published library.
+pub const panic = std.debug.FullPanic(crash);
+
+fn crash(message: []const u8, _: ?usize) noreturn {
+    const complain = @import("vectorlite").backends.file.complain;
+    complain("vectorlite: internal error: ");
+    complain(message);
+    complain("\n");
+    @trap();
+}
 
 comptime {
     // A test program calls the functions by name, and has no Node-API around it.

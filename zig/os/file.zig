@@ -11,6 +11,9 @@ const backend = switch (builtin.os.tag) {
 /// For backends that borrow its clocks and randomness. Its functions ignore their context.
 pub const vtable = backend.vtable;
 
+/// A few words to the program's standard error, for what ends the program.
+pub const complain = backend.complain;
+
 /// The machine itself. Stateless; safe on every thread.
 pub fn system() os.System {
     return .{ .context = &nothing, .vtable = &vtable };

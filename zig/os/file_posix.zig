@@ -33,6 +33,8 @@ pub const vtable: os.System.VTable = .{
     .processId = processId,
 };
 
+pub const complain = sys.complain;
+
 /// Offsets are signed on this side of the kernel.
 const offset_max = std.math.maxInt(i64);
 /// macOS refuses a transfer of 2 GiB, Linux shortens it; half of that is the same for both. Tests

@@ -22,6 +22,14 @@ pub const vtable: os.System.VTable = .{
     .processId = processId,
 };
 
+/// To the program's standard error, as much as it takes.
+pub fn complain(text: []const u8) void {
+    const standard_error = @as(u32, @bitCast(@as(i32, -12)));
+    const handle = GetStdHandle(standard_error) orelse return;
+    var put: u32 = 0;
+    _ = WriteFile(handle, text.ptr, @intCast(text.len), &put, null);
+}
+
 /// One call transfers at most this much; its length argument has 32 bits.
 const transfer_bytes_max = 1 << 30;
 const offset_max = std.math.maxInt(i64);
@@ -514,8 +522,9 @@ extern "kernel32" fn WriteFile(
     buffer: [*]const u8,
     len: u32,
     put: *u32,
-    position: *Overlapped,
+    position: ?*Overlapped,
 ) callconv(.winapi) c_int;
+extern "kernel32" fn GetStdHandle(which: u32) callconv(.winapi) ?Handle;
 extern "kernel32" fn FlushFileBuffers(handle: Handle) callconv(.winapi) c_int;
 extern "kernel32" fn LockFileEx(
     handle: Handle,

@@ -56,6 +56,11 @@ pub fn write(fd: Descriptor, offset: u64, bytes: []const u8) Result {
     return resultOf(c.pwrite(fd, bytes.ptr, bytes.len, @intCast(offset)));
 }
 
+/// To the program's standard error, as much as it takes.
+pub fn complain(text: []const u8) void {
+    _ = c.write(2, text.ptr, text.len);
+}
+
 pub fn writeVector(fd: Descriptor, offset: u64, vector: []const IoVector) Result {
     return resultOf(c.pwritev(fd, vector.ptr, @intCast(vector.len), @intCast(offset)));
 }

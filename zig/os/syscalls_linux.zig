@@ -58,6 +58,11 @@ pub fn write(fd: Descriptor, offset: u64, bytes: []const u8) Result {
     return resultOf(linux.pwrite(fd, bytes.ptr, bytes.len, @intCast(offset)));
 }
 
+/// To the program's standard error, as much as it takes.
+pub fn complain(text: []const u8) void {
+    _ = linux.write(2, text.ptr, text.len);
+}
+
 pub fn writeVector(fd: Descriptor, offset: u64, vector: []const IoVector) Result {
     return resultOf(linux.pwritev(fd, vector.ptr, vector.len, @intCast(offset)));
 }
