@@ -338,3 +338,39 @@ test "what is no database is refused" {
         try std.testing.expect(failed);
     }
 }
+
+test "random damage of every kind" {
+    for (0..60 * scale) |seed| {
+        var subject = try Subject.init(seed % 4);
+        defer subject.deinit();
+        errdefer std.debug.print("seed {d}\n", .{seed});
+        var prng: std.Random.DefaultPrng = .init(seed);
+        const random = prng.random();
+        const page_count: u32 = @intCast(subject.bytes.len / format.page_bytes);
+        for (0..1 + random.uintLessThan(usize, 12)) |_| {
+            const target = subject.page(random.uintLessThan(u32, page_count));
+            switch (random.uintLessThan(u8, 4)) {
+                0 => target[random.uintLessThan(usize, target.len)] ^= 1 << 3,
+                1 => @memset(target[0 .. target.len / 2], 0),
+                2 => {
+                    const other = subject.page(random.uintLessThan(u32, page_count)).*;
+                    target.* = other;
+                },
+                else => random.bytes(target[random.uintLessThan(usize, target.len)..]),
+            }
+        }
+        var diagnostics: vl.Diagnostics = .{};
+        const system = vl.backends.file.system();
+        if (vl.Database.openBytes(gpa, system, subject.bytes, .{}, &diagnostics)) |database| {
+            defer database.close();
+            const job = try vl.Verify.open(database);
+            defer job.close();
+            var progress: [2]f64 = undefined;
+            while (try job.step(1 << 16, &progress[0], &progress[1])) {}
+            const classes = job.ledger.bytes();
+            const total = classes.used + classes.free + classes.slack;
+            try std.testing.expectEqual(subject.bytes.len, total);
+        } else |_| {}
+        _ = try salvage(&subject, .with_old_rows);
+    }
+}
