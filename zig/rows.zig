@@ -190,14 +190,14 @@ pub const RowReader = struct {
         );
     }
 
-    /// A root promises the file's length, so a short read means that somebody cut the file. A device
-    /// that fails says nothing about the file: what it refuses now it may give later.
+    /// A root promises the file's length, so a short read means that somebody cut the file. A
+    /// device that fails says nothing about the file: what it refuses now it may give later.
     pub fn failRead(reader: RowReader, err: Image.CopyError, offset: u64) Error {
         const of_machine: os.Error = switch (err) {
             error.Truncated => return reader.diagnostics.fail(
                 error.Corrupt,
-                "the file ends before the bytes at offset {d}; it was truncated, restore it from " ++
-                    "a backup",
+                "the file ends before the bytes at offset {d}; it was truncated, " ++
+                    "restore it from a backup",
                 .{offset},
             ),
             else => |other| other,
