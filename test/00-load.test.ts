@@ -17,6 +17,7 @@ describe("the package", () => {
       "EmbedCache",
       "Snapshot",
       "VectorLiteError",
+      "salvage",
     ]);
   });
 
