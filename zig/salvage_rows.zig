@@ -130,7 +130,7 @@ pub const SalvageRows = struct {
         }
         const row = rows.row_at;
         rows.row_at += 1;
-        if (collection.isCertain() and !collection.isNamed(segment.disk.id, row)) return 1;
+        if (collection.isCertain() and !collection.isNamed(segment, row)) return 1;
         const audit = &rows.audit.?;
         const before = audit.bytesRead();
         const found = audit.read(&segment.disk, row) catch return rows.database.outOfMemory();
@@ -149,7 +149,7 @@ pub const SalvageRows = struct {
             if (collection.mayLive(segment, row)) collection.damaged += 1;
             return;
         };
-        const location: format.Location = .{ .segment = @intCast(segment.disk.id), .row = row };
+        const location: format.Location = .of(&segment.disk, row);
         if (record.header.location != location.toInt()) return;
         const transaction_id = record.header.transaction_id;
         const hash_key = rows.wreck.hashKey();
@@ -169,7 +169,7 @@ pub const SalvageRows = struct {
             collection.damaged += 1;
             return;
         }
-        collection.forgetRow(segment.disk.id, row);
+        collection.forgetRow(segment, row);
         rows.add(&record, found.vector.?) catch return rows.database.outOfMemory();
     }
 

@@ -207,8 +207,8 @@ pub const SalvageScan = struct {
         const page = scan.load(format.SegmentPage, candidate.page, &content) orelse return;
         const disk = &page.segment;
         for (scan.wreck.collections.values()) |collection| {
-            const is_wanted = collection.mayHave(disk.id) or
-                (!collection.is_exact and collection.has(disk.id, disk.extent_page));
+            const is_wanted = collection.mayHave(.of(disk, 0)) or
+                (!collection.is_exact and collection.has(disk));
             if (!is_wanted or !scan.belongs(collection, disk)) continue;
             try collection.addSegment(scan.wreck.gpa, scan.wreck.reader, .{
                 .disk = disk.*,
@@ -234,7 +234,7 @@ pub const SalvageScan = struct {
                 i * @sizeOf(format.RowEntry);
             var entry: format.RowEntry = undefined;
             const len = scan.wreck.file.read(offset, std.mem.asBytes(&entry)) catch continue;
-            const seed = format.rowSeed(collection.page.id, disk.id, row);
+            const seed = format.rowSeed(collection.page.id, .of(disk, row));
             const is_whole = len == @sizeOf(format.RowEntry);
             if (is_whole and rows.entryChecksum(seed, &entry) == entry.checksum) return true;
         }
@@ -292,12 +292,11 @@ pub const SalvageScan = struct {
         var record: format.Record = undefined;
         const len = scan.wreck.file.read(at, std.mem.asBytes(&record)) catch return;
         const location: format.Location = .fromInt(record.location);
-        const is_record = len == @sizeOf(format.Record) and soundness.isRecord(&record) and
-            location.flags == 0 and location.row < limits.segment_rows_max;
+        const is_record = len == @sizeOf(format.Record) and soundness.isRecord(&record);
         if (!is_record) return;
         for (scan.wreck.collections.values()) |collection| {
-            if (!collection.mayHave(location.segment)) continue;
-            const seed = format.rowSeed(collection.page.id, location.segment, location.row);
+            if (!collection.mayHave(location)) continue;
+            const seed = format.rowSeed(collection.page.id, location);
             if (rows.entryChecksum(seed, entry) != entry.checksum) continue;
             return scan.addOrphan(collection, location, entry, offset);
         }
@@ -315,7 +314,7 @@ pub const SalvageScan = struct {
         const ids_max = 256;
         for (1..ids_max) |number| {
             const id: u32 = @intCast(number);
-            const seed = format.rowSeed(id, location.segment, location.row);
+            const seed = format.rowSeed(id, location);
             if (rows.entryChecksum(seed, entry) != entry.checksum) continue;
             if (scan.wreck.collections.contains(id) or scan.hasFailed(id, location)) return;
             const dimension = try scan.findDimension(id, location, entry, offset) orelse
@@ -342,7 +341,7 @@ pub const SalvageScan = struct {
         const before = @as(u64, location.row) * @sizeOf(format.RowEntry);
         if (offset < before) return null;
         const entries = offset - before;
-        const seed = format.rowSeed(id, location.segment, location.row);
+        const seed = format.rowSeed(id, location);
         try scan.vector.resize(scan.wreck.gpa, limits.dimension_max * @sizeOf(f32));
         var page: u32 = @intCast(entries / format.page_bytes);
         while (page >= format.first_free_page) : (page -= 1) {
@@ -417,7 +416,7 @@ pub const SalvageScan = struct {
         const before = @as(u64, location.row) * @sizeOf(format.RowEntry);
         if (offset < before) return null;
         const entries = offset - before;
-        const seed = format.rowSeed(collection.page.id, location.segment, location.row);
+        const seed = format.rowSeed(collection.page.id, location);
         try scan.vector.resize(scan.wreck.gpa, collection.page.dimension * @sizeOf(f32));
         var page: u32 = @intCast(entries / format.page_bytes);
         while (page >= format.first_free_page) : (page -= 1) {
@@ -432,6 +431,7 @@ pub const SalvageScan = struct {
             if (checksum.bytes(seed, scan.vector.items) != entry.vector_checksum) continue;
             var disk = std.mem.zeroes(format.Segment);
             disk.id = location.segment;
+            disk.generation = location.generation;
             disk.capacity = @intCast(capacity);
             disk.rows = disk.capacity;
             disk.extent_page = page;
