@@ -246,6 +246,9 @@ pub const SalvageScan = struct {
         try scan.extents.resize(wreck.gpa, wreck.reader.file_pages, false);
         for (wreck.collections.values()) |collection| {
             for (collection.segments.values()) |*segment| {
+                // A page that nothing leads to may be of a segment that is gone, and another one
+                // may have rows in its place.
+                if (!segment.is_certain) continue;
                 const disk = &segment.disk;
                 scan.mark(disk.extent_page, disk.extent_page_count);
                 for (disk.heap[0..disk.heap_count]) |heap| scan.mark(heap.page, heap.page_count);
