@@ -181,7 +181,12 @@ pub const Appender = struct {
         const largest = @min(limits.segment_rows_max, fitting);
         const smallest = std.math.clamp(first_segment_bytes / stride, 4, limits.segment_rows_min);
         const content = appender.state.live_rows + appender.expected_rows;
-        const part = @max(content / segment_part, @min(content, small_segment_bytes / row_bytes));
+        const small = small_segment_bytes / row_bytes;
+        // What is small lies in one segment.
+        const part = if (content <= small)
+            std.math.ceilPowerOfTwoAssert(u64, @max(1, content))
+        else
+            @max(content / segment_part, small);
         const wanted = std.math.clamp(part, smallest, largest);
         return @intCast(std.math.floorPowerOfTwo(u64, wanted));
     }

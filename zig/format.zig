@@ -198,6 +198,11 @@ pub const Location = packed struct(u64) {
         return location.toInt() >> 16;
     }
 
+    /// Rows come to a collection in this order.
+    pub fn order(location: Location) u64 {
+        return @as(u64, location.generation) << 16 | location.row;
+    }
+
     pub fn toInt(location: Location) u64 {
         return @bitCast(location);
     }

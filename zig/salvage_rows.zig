@@ -30,13 +30,14 @@ pub const SalvageRows = struct {
 
     const Age = struct {
         transaction_id: u64,
-        location: u64,
+        /// One transaction may move a row and then replace it.
+        order: u64,
         /// It was written, and counted as uncertain.
         is_uncertain: bool = false,
 
         fn isNewer(a: Age, b: Age) bool {
             if (a.transaction_id != b.transaction_id) return a.transaction_id > b.transaction_id;
-            return a.location > b.location;
+            return a.order > b.order;
         }
     };
 
@@ -159,7 +160,7 @@ pub const SalvageRows = struct {
         if (!collection.isCertain()) {
             const age: Age = .{
                 .transaction_id = transaction_id,
-                .location = location.toInt(),
+                .order = location.order(),
                 .is_uncertain = is_good and life == .perhaps,
             };
             if (!try rows.isNewest(collection, record.key, age)) return;

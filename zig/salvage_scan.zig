@@ -31,7 +31,7 @@ pub const SalvageScan = struct {
     vector: std.ArrayList(u8) = .empty,
     /// Of the segment whose entries were found last and whose extent was not: it is not tried
     /// again for each of its rows.
-    failed: struct { collection: u32 = 0, segment: u32 = 0, times: u32 = 0 } = .{},
+    failed: struct { collection: u32 = 0, life: u64 = 0, times: u32 = 0 } = .{},
 
     const chunk_pages = 16;
     /// Older pages of one collection tell nothing more.
@@ -392,16 +392,16 @@ pub const SalvageScan = struct {
     fn hasFailed(scan: *const SalvageScan, id: u32, location: format.Location) bool {
         const attempts_max = 32;
         const failed = &scan.failed;
-        return failed.collection == id and failed.segment == location.segment and
+        return failed.collection == id and failed.life == location.life() and
             failed.times >= attempts_max;
     }
 
     fn noteFailure(scan: *SalvageScan, id: u32, location: format.Location) void {
         const failed = &scan.failed;
-        const is_same = failed.collection == id and failed.segment == location.segment;
+        const is_same = failed.collection == id and failed.life == location.life();
         failed.* = .{
             .collection = id,
-            .segment = location.segment,
+            .life = location.life(),
             .times = if (is_same) failed.times + 1 else 1,
         };
     }
