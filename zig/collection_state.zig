@@ -253,7 +253,9 @@ pub const CollectionState = struct {
         for (older.loaded.keys(), older.loaded.values()) |id, segment| {
             if (id >= state.segment_count) continue;
             if (state.loaded.get(id)) |grown| {
-                if (grown.disk.extent_page != segment.disk.extent_page) continue;
+                const is_same = grown.disk.extent_page == segment.disk.extent_page and
+                    grown.disk.capacity == segment.disk.capacity;
+                if (!is_same) continue;
                 segment.verified.references += 1;
                 grown.verified.release(gpa);
                 grown.verified = segment.verified;
@@ -287,6 +289,25 @@ pub const CollectionState = struct {
         return loaded;
     }
 
+    /// The segment with the lowest id that is at least `from`; null after the last. Most ids may
+    /// name nothing.
+    pub fn nextSegment(
+        state: *CollectionState,
+        gpa: std.mem.Allocator,
+        source: Source,
+        from: u32,
+    ) Error!?*SegmentState {
+        const sealed = state.segment_array_len;
+        if (try page_array.next(source, state.segments, sealed, from)) |id| {
+            return state.loadSegment(gpa, source, id);
+        }
+        var first: ?u32 = null;
+        for (state.loaded.keys()) |id| {
+            if (id >= @max(from, sealed)) first = @min(first orelse id, id);
+        }
+        return state.loaded.get(first orelse return null);
+    }
+
     fn keepSegment(
         state: *CollectionState,
         gpa: std.mem.Allocator,
@@ -312,7 +333,7 @@ fn validate(source: Source, ref: PageRef, page: *const format.CollectionPage) Er
         page.metric <= 2 and page.has_growing <= 1 and
         page.segment_count <= limits.segments_max and
         page.segment_count >= page.has_growing and
-        page.live_rows <= @as(u64, page.segment_count) * limits.segment_rows_max and
+        page.live_rows <= format.pageOffset(source.file_pages) / @sizeOf(format.RowEntry) and
         page.index_pages <= source.file_pages and
         page.name_bytes >= 1 and page.name_bytes <= limits.collection_name_bytes_max and
         page.model_bytes <= limits.model_bytes_max;

@@ -1,0 +1,33 @@
+//! The forged file as a program for AFL++: its input is the stream of decisions of `forged.zig`, so
+//! that what it mutates keeps its checksums, and the coverage of the engine tells it what is new.
+//! One process executes many inputs (`zig build afl`, test/README.md).
+
+const std = @import("std");
+const forged = @import("forged.zig");
+const Choices = @import("choices.zig").Choices;
+
+/// AFL++ looks for these texts in the file to learn what the program can.
+export const afl_persistent_signature = "##SIG_AFL_PERSISTENT##".*;
+export const afl_deferred_signature = "##SIG_AFL_DEFER_FORKSRV##".*;
+
+/// Inputs come by shared memory.
+export var __afl_sharedmem_fuzzing: c_int = 1;
+
+extern fn __afl_manual_init() void;
+extern fn __afl_persistent_loop(count: c_uint) c_int;
+extern var __afl_fuzz_ptr: ?[*]u8;
+extern var __afl_fuzz_len: *c_uint;
+
+const executions_max = 10_000;
+
+pub fn main() !void {
+    std.mem.doNotOptimizeAway(&afl_persistent_signature);
+    std.mem.doNotOptimizeAway(&afl_deferred_signature);
+    var target: forged.Target(.anything) = try .init();
+    __afl_manual_init();
+    while (__afl_persistent_loop(executions_max) != 0) {
+        const input = __afl_fuzz_ptr orelse return error.NoInput;
+        var choices: Choices = .{ .bytes = input[0..__afl_fuzz_len.*] };
+        target.execute(&choices) catch |err| std.debug.panic("{t}", .{err});
+    }
+}
