@@ -49,13 +49,18 @@ pub const Image = struct {
         image.* = undefined;
     }
 
-    /// Fills `out`, or `InputOutput` where the file has not all of it.
-    pub fn copy(image: *Image, offset: u64, out: []u8) os.Error!void {
+    pub const CopyError = os.Error || error{
+        /// The file ends before the last byte.
+        Truncated,
+    };
+
+    /// Fills `out`.
+    pub fn copy(image: *Image, offset: u64, out: []u8) CopyError!void {
         if (image.hotBytes(offset, out.len)) |bytes| {
             kernels.active().copy(out.ptr, bytes.ptr, out.len);
             if (image.isWhole(offset)) return;
         }
-        if (try image.file.read(offset, out) != out.len) return error.InputOutput;
+        if (try image.file.read(offset, out) != out.len) return error.Truncated;
     }
 
     /// The bytes through the map whatever their heat, for a scan that reads all of them; null where
@@ -187,5 +192,5 @@ test "chunks are mapped once they are hot, and given back beyond the budget" {
     try std.testing.expectEqual(@as(u8, 8), out[0]);
     try std.testing.expect(image.mappedBytes() <= 3 * Image.chunk_bytes);
     const end = chunk_count * Image.chunk_bytes;
-    try std.testing.expectError(error.InputOutput, image.copy(end, &out));
+    try std.testing.expectError(error.Truncated, image.copy(end, &out));
 }

@@ -11,6 +11,7 @@ const checksum = @import("checksum.zig");
 const errors = @import("errors.zig");
 const format = @import("format.zig");
 const limits = @import("limits.zig");
+const os = @import("os/os.zig");
 const collection_state = @import("collection_state.zig");
 const Image = @import("image.zig").Image;
 
@@ -189,15 +190,19 @@ pub const RowReader = struct {
         );
     }
 
-    /// A root promises the file's length, so a short read means that somebody cut the file.
-    pub fn failRead(reader: RowReader, err: @import("os/os.zig").Error, offset: u64) Error {
-        if (err != error.InputOutput) return reader.diagnostics.failOs(err, "reading a row");
-        return reader.diagnostics.fail(
-            error.Corrupt,
-            "the bytes at offset {d} cannot be read; the file was truncated or the " ++
-                "device fails, restore it from a backup",
-            .{offset},
-        );
+    /// A root promises the file's length, so a short read means that somebody cut the file. A device
+    /// that fails says nothing about the file: what it refuses now it may give later.
+    pub fn failRead(reader: RowReader, err: Image.CopyError, offset: u64) Error {
+        const of_machine: os.Error = switch (err) {
+            error.Truncated => return reader.diagnostics.fail(
+                error.Corrupt,
+                "the file ends before the bytes at offset {d}; it was truncated, restore it from " ++
+                    "a backup",
+                .{offset},
+            ),
+            else => |other| other,
+        };
+        return reader.diagnostics.failOs(of_machine, "reading a row");
     }
 };
 

@@ -139,7 +139,6 @@ const Scan = struct {
         const block_rows: u32 = @intCast(std.math.clamp(block_bytes_max / stride, 1, 1024));
         const scores = gpa.alloc(f32, block_rows) catch return outOfMemory(request);
         errdefer gpa.free(scores);
-        const block = gpa.alignedAlloc(u8, .@"64", 0) catch return outOfMemory(request);
         const entries = gpa.alloc(format.RowEntry, block_rows) catch return outOfMemory(request);
         errdefer gpa.free(entries);
         const vector = gpa.alloc(
@@ -151,7 +150,7 @@ const Scan = struct {
             .queries = queries,
             .block_rows = block_rows,
             .scores = scores,
-            .block = block,
+            .block = &.{},
             .entries = entries,
             .vector = vector,
         };
@@ -225,7 +224,7 @@ const Scan = struct {
     /// An error where the map showed bytes that the file has lost.
     fn confirm(scan: *Scan, offset: u64) Error!void {
         const reader = scan.request.reader;
-        if (!reader.image.isWhole(offset)) return reader.failRead(error.InputOutput, offset);
+        if (!reader.image.isWhole(offset)) return reader.failRead(error.Truncated, offset);
     }
 
     /// Scores what was kept in double precision, drops what is beyond the threshold after all, and

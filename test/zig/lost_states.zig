@@ -404,3 +404,36 @@ test "volatile roots that could not be taken back are not trusted while their wr
     try std.testing.expectEqual(rows.digest(), found);
     try std.testing.expectEqual(found, try afterPowerLoss(&machine));
 }
+
+test "a device that fails for a moment does not cost what a killed process committed" {
+    var number: u64 = 0;
+    var refusals: u64 = 0;
+    while (true) : (number += 1) {
+        var machine = try Machine.init();
+        defer machine.deinit();
+        var rows = try machine.base.rows.clone();
+        defer rows.deinit();
+        var killed: Client = undefined;
+        try machine.open(&killed, .{ .durability = .normal });
+        defer killed.close();
+        try machine.put(&killed, &rows, 40, 3);
+        killed.process.kill();
+        var next: Client = undefined;
+        try machine.open(&next, .{ .durability = .normal });
+        defer next.close();
+        // The next writer reads all that the killed one left, to make it durable.
+        try machine.disk.inject(.{ .call = .read, .after = number });
+        const value: Value = .{ .seed = 7777 };
+        if (next.put(50, value)) |_| {} else |err| {
+            refusals += 1;
+            try std.testing.expectEqual(error.InputOutput, err);
+        }
+        const was_reached = machine.disk.faults_fired > 0;
+        machine.disk.clearFaults();
+        try next.put(50, value);
+        try rows.put(50, value);
+        try std.testing.expectEqual(rows.digest(), try next.readAll());
+        if (!was_reached) break;
+    }
+    try std.testing.expect(refusals > 10);
+}
