@@ -9,6 +9,7 @@ const Base = @import("crash/workload.zig").Base;
 const Contents = @import("crash/contents.zig").Contents;
 const Digest = @import("crash/contents.zig").Digest;
 const Rig = @import("crash/rig.zig").Rig;
+const Scarce = @import("faults/scarce.zig").Scarce;
 const Step = @import("crash/workload.zig").Step;
 const simulated = vl.backends.simulated;
 
@@ -17,39 +18,6 @@ const workload = [_]Step{
     .snapshot_open, .delete,         .put_and_wait, .overwrite,
     .grow,          .snapshot_close, .checkpoint,   .put_new,
     .reopen,        .overwrite,      .delete,       .put_new,
-};
-
-/// Fails one allocation, or all from that one on.
-const Scarce = struct {
-    child: std.mem.Allocator,
-    left: u64,
-    forever: bool,
-    fired: bool = false,
-
-    fn allocator(scarce: *Scarce) std.mem.Allocator {
-        return .{ .ptr = scarce, .vtable = &.{
-            .alloc = alloc,
-            .resize = std.mem.Allocator.noResize,
-            .remap = std.mem.Allocator.noRemap,
-            .free = free,
-        } };
-    }
-
-    fn alloc(context: *anyopaque, len: usize, alignment: std.mem.Alignment, at: usize) ?[*]u8 {
-        const scarce: *Scarce = @ptrCast(@alignCast(context));
-        const fails = scarce.left == 0 and (scarce.forever or !scarce.fired);
-        if (fails) {
-            scarce.fired = true;
-            return null;
-        }
-        scarce.left -|= 1;
-        return scarce.child.rawAlloc(len, alignment, at);
-    }
-
-    fn free(context: *anyopaque, memory: []u8, alignment: std.mem.Alignment, at: usize) void {
-        const scarce: *Scarce = @ptrCast(@alignCast(context));
-        scarce.child.rawFree(memory, alignment, at);
-    }
 };
 
 const Run = struct {

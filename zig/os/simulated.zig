@@ -69,6 +69,8 @@ pub const Survivors = union(enum) {
 /// Called on the disk's behalf, before the thing happens. They must not use this disk's files.
 pub const Hooks = struct {
     context: ?*anyopaque = null,
+    /// Of those that can fail: a test learns from the stack who makes them.
+    onCall: ?*const fn (context: ?*anyopaque, call: Call) void = null,
     onWrite: ?*const fn (context: ?*anyopaque, offset: u64, len: u64) void = null,
     /// Every state that a power loss can produce since the last sync is among the crashes here.
     onSync: ?*const fn (context: ?*anyopaque) void = null,
@@ -423,6 +425,11 @@ pub const Disk = struct {
         disk.log.clear();
     }
 
+    fn noteCall(disk: *Disk, call: Call) void {
+        disk.calls.getPtr(call).* += 1;
+        if (disk.hooks.onCall) |hook| hook(disk.hooks.context, call);
+    }
+
     fn takeFault(disk: *Disk, call: Call) ?Fault {
         for (disk.faults.items, 0..) |*fault, index| {
             if (fault.call != null and fault.call != call) continue;
@@ -508,7 +515,7 @@ pub const Process = struct {
         const process = of(context);
         if (!process.alive) return error.InputOutput;
         const disk = process.disk.others.get(path) orelse process.disk;
-        disk.calls.getPtr(.open).* += 1;
+        disk.noteCall(.open);
         if (disk.takeFault(.open)) |fault| return fault.err;
         if (disk == process.disk) {
             const name = disk.path orelse path;
@@ -585,7 +592,7 @@ const Connection = struct {
     /// Counts the call; null where it goes through.
     fn enter(connection: *Connection, call: Call) os.Error!?Fault {
         if (!connection.process.alive) return error.InputOutput;
-        connection.disk.calls.getPtr(call).* += 1;
+        connection.disk.noteCall(call);
         return connection.disk.takeFault(call);
     }
 
