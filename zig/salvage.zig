@@ -116,9 +116,14 @@ pub const Salvage = struct {
             },
             .roots => |*found| {
                 if (try found.step()) return;
-                found.deinit();
-                if (wreck.isWhole()) return salvage.beginRows();
-                salvage.phase = .{ .scan = try .create(wreck) };
+                if (wreck.isWhole()) {
+                    salvage.leavePhase();
+                    return salvage.beginRows();
+                }
+                // Before the phase is left: a failure leaves it as it is.
+                const scan: *SalvageScan = try .create(wreck);
+                salvage.leavePhase();
+                salvage.phase = .{ .scan = scan };
             },
             .scan => |scan| {
                 if (try scan.step()) return;

@@ -64,6 +64,11 @@ pub const Base = struct {
         return build(252, 252);
     }
 
+    /// Several buckets of the index, several segments, and dead rows in all of them.
+    pub fn divided() !Base {
+        return build(450, 900);
+    }
+
     fn build(keys: u32, puts: u32) !Base {
         const disk = try simulated.Disk.create(gpa, .{ .seed = 77 });
         defer disk.destroy();

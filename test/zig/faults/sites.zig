@@ -47,8 +47,11 @@ pub const Engine = struct {
     files: std.StringArrayHashMapUnmanaged([]const u8) = .empty,
     lines: std.AutoHashMapUnmanaged(usize, []const Line) = .empty,
 
+    /// Which files have the places, by how their names begin.
+    pub const Choice = union(enum) { only: []const []const u8, except: []const []const u8 };
+
     /// `folder` has the engine's source.
-    pub fn read(folder: []const u8) !Engine {
+    pub fn read(folder: []const u8, choice: Choice) !Engine {
         // The debugging allocator looks at stacks too, which it cannot while one is looked up.
         var engine: Engine = .{ .arena = .init(std.heap.page_allocator) };
         errdefer engine.deinit();
@@ -61,7 +64,11 @@ pub const Engine = struct {
             const text = try dir.readFileAlloc(io, entry.name, scratch, .limited(1 << 20));
             const name = try scratch.dupe(u8, entry.name);
             try engine.files.put(scratch, name, text);
-            try engine.readFile(name, text);
+            const is_chosen = switch (choice) {
+                .only => |beginnings| startsWithAny(name, beginnings),
+                .except => |beginnings| !startsWithAny(name, beginnings),
+            };
+            if (is_chosen) try engine.readFile(name, text);
         }
         return engine;
     }
@@ -165,6 +172,11 @@ pub const Engine = struct {
 fn calls(text: []const u8, function: []const u8) bool {
     const at = std.mem.indexOf(u8, text, function) orelse return false;
     return std.mem.startsWith(u8, text[at + function.len ..], "(");
+}
+
+fn startsWithAny(name: []const u8, beginnings: []const []const u8) bool {
+    for (beginnings) |beginning| if (std.mem.startsWith(u8, name, beginning)) return true;
+    return false;
 }
 
 fn functionAt(code: []const u8) ?[]const u8 {
