@@ -2,6 +2,7 @@
 //! apart by anything but the reasons in their own descriptions.
 
 const std = @import("std");
+const builtin = @import("builtin");
 const os = @import("os.zig");
 const file = @import("file.zig");
 const memory = @import("memory.zig");
@@ -425,4 +426,8 @@ test "a simulated disk conforms" {
             .context = disk,
         });
     }
+}
+
+test {
+    if (builtin.os.tag != .windows) _ = @import("file_posix_faults.zig");
 }

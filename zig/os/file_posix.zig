@@ -17,7 +17,7 @@ const os = @import("os.zig");
 const lock_holder = @import("lock_holder_linux.zig");
 const Guard = @import("map_guard.zig").Guard;
 
-const sys = switch (builtin.os.tag) {
+const sys = if (builtin.is_test) @import("syscalls_faulty.zig") else switch (builtin.os.tag) {
     .linux => @import("syscalls_linux.zig"),
     .macos => @import("syscalls_darwin.zig"),
     else => @compileError("no POSIX backend for this operating system"),
@@ -135,7 +135,7 @@ const Connection = struct {
         const connection = of(context);
         if (connection.readonly) return error.ReadOnlyMedia;
         if (length > offset_max) return error.NoSpace;
-        const before = try connection.facts();
+        const before = try factsOf(connection.main);
         if (length <= before.length) return;
         if (length > sys.fileLengthMax()) return error.NoSpace;
         switch (allocate(connection.main, before.length, length)) {
@@ -143,7 +143,7 @@ const Connection = struct {
             .OPNOTSUPP, .NOSYS, .INVAL, .INTR => try setLength(connection.main, length),
             else => |errno| {
                 // A partial success holds on to space that a full disk needs elsewhere.
-                _ = sys.setLength(connection.main, before.length);
+                setLength(connection.main, before.length) catch {};
                 return transferError(errno);
             },
         }
@@ -161,17 +161,8 @@ const Connection = struct {
 
     fn stat(context: *anyopaque) os.Error!os.FileStat {
         const connection = of(context);
-        const own = try connection.facts();
+        const own = try factsOf(connection.main);
         return .{ .length = own.length, .same_file = try connection.pathNames(own) };
-    }
-
-    fn facts(connection: *Connection) os.Error!sys.Facts {
-        var own: sys.Facts = .{};
-        while (true) switch (sys.factsOf(connection.main, &own)) {
-            .SUCCESS => return own,
-            .INTR => {},
-            else => |errno| return transferError(errno),
-        };
     }
 
     fn pathNames(connection: *Connection, own: sys.Facts) os.Error!bool {
@@ -325,9 +316,7 @@ fn openPair(path: [:0]const u8, options: os.OpenOptions) os.Error!Pair {
             else => return err,
         };
         errdefer sys.close(snapshots);
-        var facts: sys.Facts = .{};
-        const errno = sys.factsOf(snapshots, &facts);
-        if (errno != .SUCCESS) return openError(errno);
+        const facts = try factsOf(snapshots);
         if (facts.sameFile(main.facts)) return .{ .main = main.fd, .snapshots = snapshots };
         sys.close(snapshots);
         sys.close(main.fd);
@@ -347,9 +336,7 @@ fn openMain(path: [:0]const u8, options: os.OpenOptions) os.Error!Opened {
         else => return err,
     };
     errdefer sys.close(fd);
-    var facts: sys.Facts = .{};
-    const errno = sys.factsOf(fd, &facts);
-    if (errno != .SUCCESS) return openError(errno);
+    const facts = try factsOf(fd);
     switch (facts.kind) {
         .file => {},
         .directory => return error.IsDirectory,
@@ -358,6 +345,15 @@ fn openMain(path: [:0]const u8, options: os.OpenOptions) os.Error!Opened {
     // An empty file may be one that another process has only just created.
     if (facts.length == 0 and access == .read_write) try syncParent(path);
     return .{ .fd = fd, .facts = facts };
+}
+
+fn factsOf(fd: sys.Descriptor) os.Error!sys.Facts {
+    var facts: sys.Facts = .{};
+    while (true) switch (sys.factsOf(fd, &facts)) {
+        .SUCCESS => return facts,
+        .INTR => {},
+        else => |errno| return transferError(errno),
+    };
 }
 
 fn openDescriptor(path: [:0]const u8, access: sys.Access) os.Error!sys.Descriptor {
@@ -371,7 +367,7 @@ fn openDescriptor(path: [:0]const u8, access: sys.Access) os.Error!sys.Descripto
     }
 }
 
-fn aboveStandardStreams(fd: sys.Descriptor) os.Error!sys.Descriptor {
+pub fn aboveStandardStreams(fd: sys.Descriptor) os.Error!sys.Descriptor {
     if (fd >= descriptor_min) return fd;
     const result = sys.duplicateAbove(fd, descriptor_min);
     sys.close(fd);
@@ -385,15 +381,17 @@ fn syncParent(path: [:0]const u8) os.Error!void {
     var buffer: [4096]u8 = undefined;
     const parent = std.fs.path.dirname(path) orelse ".";
     const parent_z = std.fmt.bufPrintZ(&buffer, "{s}", .{parent}) catch return;
-    const opened = sys.open(parent_z, .directory);
+    var opened = sys.open(parent_z, .directory);
+    while (opened.errno == .INTR) opened = sys.open(parent_z, .directory);
     if (opened.errno != .SUCCESS) return;
     const fd: sys.Descriptor = @intCast(opened.value);
     defer sys.close(fd);
-    switch (sys.syncDirectory(fd)) {
+    while (true) switch (sys.syncDirectory(fd)) {
+        .INTR => {},
         .IO => return error.InputOutput,
         .NOSPC, .DQUOT => return error.NoSpace,
-        else => {},
-    }
+        else => return,
+    };
 }
 
 /// A signal makes the kernel give up its work, so a profiler's timer could keep this from ever
@@ -406,7 +404,7 @@ fn allocate(fd: sys.Descriptor, from: u64, to: u64) sys.E {
     return .INTR;
 }
 
-fn setLength(fd: sys.Descriptor, length: u64) os.Error!void {
+pub fn setLength(fd: sys.Descriptor, length: u64) os.Error!void {
     while (true) switch (sys.setLength(fd, length)) {
         .SUCCESS => return,
         .INTR => {},
