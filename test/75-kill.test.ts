@@ -1,45 +1,28 @@
 /**
- * kill -9 of a real writer, beside real readers: whatever was committed is there, whole, and nobody
- * ever sees half of a batch. VECTORLITE_KILLS raises the number of kills.
+ * kill -9 of a real writer at random, beside real readers of both runtimes: whatever was committed
+ * is there, whole, and nobody ever sees half of a batch. VECTORLITE_KILLS sets the number of kills.
  */
 
-import { type ChildProcess, spawn } from "node:child_process";
-import { join } from "node:path";
 import { Database } from "vectorlite";
 import { describe, expect, test } from "vitest";
-import { root, seededRandom, temporaryPath } from "./helpers.ts";
+import { seededRandom, temporaryPath } from "./helpers.ts";
+import { runtimes, scale, startProgram } from "./processes.ts";
 
-const kills = Number(process.env["VECTORLITE_KILLS"] ?? 7);
-
-function start(program: string, args: readonly string[]): ChildProcess {
-  return spawn(process.execPath, [join(root, "test/programs", program), ...args], {
-    stdio: ["pipe", "pipe", "pipe"],
-  });
-}
-
-/** Everything a program printed, when it has ended. */
-function output(child: ChildProcess): Promise<{ stdout: string; stderr: string }> {
-  let stdout = "";
-  let stderr = "";
-  child.stdout?.on("data", (chunk: Buffer) => {
-    stdout += chunk.toString();
-  });
-  child.stderr?.on("data", (chunk: Buffer) => {
-    stderr += chunk.toString();
-  });
-  return new Promise((resolve) => child.on("close", () => resolve({ stdout, stderr })));
-}
+const kills = Number(process.env["VECTORLITE_KILLS"] ?? 17 * scale);
 
 /** Lets a writer commit for a while, kills it, and returns the last batch that it reported. */
-async function writeAndKill(path: string, durability: string, first: number, ms: number) {
-  const writer = start("writer.mjs", [path, durability, String(first)]);
-  const ended = output(writer);
-  await Promise.race([new Promise((resolve) => writer.stdout?.once("data", resolve)), ended]);
+async function writeAndKill(
+  runtime: string | undefined,
+  args: readonly [path: string, durability: string, first: number],
+  ms: number,
+): Promise<number> {
+  const writer = startProgram("writer.mjs", args, runtime);
+  await writer.lines(1);
   await new Promise((resolve) => setTimeout(resolve, ms));
-  writer.kill("SIGKILL");
-  const { stdout, stderr } = await ended;
+  writer.child.kill("SIGKILL");
+  const { stdout, stderr } = await writer.ended;
   expect(stderr).toBe("");
-  return Number(stdout.trim().split("\n").at(-1) || first - 1);
+  return Number(stdout.trim().split("\n").at(-1) || args[2] - 1);
 }
 
 /** The one batch that the file holds; a mixture fails the test. */
@@ -73,17 +56,22 @@ describe.each(["full", "normal", "none"])("durability %s", (durability) => {
         db.collection("left", { dimension: 64 });
         db.collection("right", { dimension: 8 });
       }
-      const readers = [1, 2].map(() => start("reader.mjs", [path]));
-      const looks = readers.map(output);
+      const all = runtimes();
+      const readers = [...all, ...all].map((runtime) => {
+        return startProgram("reader.mjs", [path], runtime);
+      });
       let batch = 0;
       for (let kill = 0; kill < kills; kill++) {
-        const reported = await writeAndKill(path, durability, batch + 1, random() * 120);
+        const runtime = all[kill % all.length];
+        const args = [path, durability, batch + 1] as const;
+        const reported = await writeAndKill(runtime, args, random() * 60);
         batch = batchOf(path);
         // The kill may come between the commit and the report of it.
         expect([reported, reported + 1]).toContain(batch);
       }
-      for (const reader of readers) reader.stdin?.end();
-      for (const { stdout, stderr } of await Promise.all(looks)) {
+      for (const { child } of readers) child.stdin?.end();
+      for (const { ended } of readers) {
+        const { stdout, stderr } = await ended;
         expect(stderr).toBe("");
         expect(Number(stdout)).toBeGreaterThan(0);
       }

@@ -5,7 +5,7 @@
 
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { existsSync } from "node:fs";
-import { join } from "node:path";
+import { delimiter, join } from "node:path";
 import { onTestFinished } from "vitest";
 import { type Finished, root } from "./helpers.ts";
 
@@ -75,13 +75,18 @@ function findBun(): string | undefined {
   return existsSync(path) ? path : undefined;
 }
 
-/** Where Node is not installed, `bun run` stands in for it; that is not a Node to test on. */
+/** `bun --bun` puts a "node" into PATH that is Bun; that is not a Node to test on. */
 function findNode(): string | undefined {
-  try {
-    const probe = "process.exit(process.versions.bun ? 3 : 0)";
-    execFileSync("node", ["-e", probe], { stdio: "ignore" });
-    return "node";
-  } catch {
-    return undefined;
+  const probe = "process.exit(process.versions.bun ? 3 : 0)";
+  for (const folder of (process.env["PATH"] ?? "").split(delimiter)) {
+    const path = join(folder, "node");
+    if (!existsSync(path)) continue;
+    try {
+      execFileSync(path, ["-e", probe], { stdio: "ignore" });
+      return path;
+    } catch {
+      // Not this one.
+    }
   }
+  return undefined;
 }

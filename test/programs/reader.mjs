@@ -1,6 +1,7 @@
 /**
  * Reads what writer.mjs writes, until it is told to stop by the end of its input. Every look must
- * see one batch whole, and never an older one than before. Prints how many looks it took.
+ * see one batch whole, and never an older one than before, nor an older transaction. Prints how
+ * many looks it took.
  *
  *     reader.mjs <file>
  */
@@ -10,6 +11,7 @@ const [path] = process.argv.slice(2);
 const db = new Database(path, { readonly: true });
 let looks = 0;
 let last = 0;
+let transaction = 0;
 let stopped = false;
 process.stdin.on("end", () => {
   stopped = true;
@@ -17,6 +19,9 @@ process.stdin.on("end", () => {
 process.stdin.resume();
 
 function look() {
+  const { transactionId } = db.stats();
+  if (transactionId < transaction) throw new Error(`${transaction} went back to ${transactionId}`);
+  transaction = transactionId;
   const snapshot = db.snapshot();
   try {
     lookAt(snapshot);

@@ -30,7 +30,7 @@ fn learn(engine: *Engine, setting: Setting, seen_before: ?*Seen) ![]Call {
     const story = try Story.create(setting.durability, scarce.allocator(), &.{});
     defer story.destroy();
     story.is_long = setting.is_long;
-    if (!setting.has_maps) try story.disk.inject(.{ .call = .map, .forever = true });
+    story.disk.has_maps = setting.has_maps;
     var witness: Witness = .{ .engine = engine, .seen = seen_before orelse &seen };
     scarce.hook = Witness.hearAllocation;
     scarce.context = &witness;
@@ -57,7 +57,7 @@ fn runWith(engine: *Engine, setting: Setting, call: Call, fault: Fault) anyerror
     const disk = if (call.on_copy) story.copy else story.disk;
     if (call.kind != null) try disk.inject(fault);
     story.is_long = setting.is_long;
-    if (!setting.has_maps) try story.disk.inject(.{ .call = .map, .forever = true });
+    story.disk.has_maps = setting.has_maps;
     var victims: Victims = .{
         .engine = engine,
         .fault = call.kind,
@@ -159,7 +159,6 @@ fn isExempt(site: Site) bool {
 fn failEverything(engine: *Engine, setting: Setting, calls: []const Call) !u64 {
     var runs: u64 = 0;
     for (calls) |call| {
-        if (call.kind == .map and !setting.has_maps) continue;
         for (waysToFail(call.kind), 0..) |way, number| for ([_]bool{ false, true }) |forever| {
             if (forever and number > 0 and scale == 1) continue;
             var fault = way;

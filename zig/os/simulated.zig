@@ -107,6 +107,8 @@ pub const Disk = struct {
     now_ms: u64 = 1_000,
     wall_offset_ms: i64 = 1_750_000_000_000,
     boot_id: ?[16]u8,
+    /// False where no map is to be had.
+    has_maps: bool = true,
     /// The path names another file now: `stat` answers so.
     replaced: bool = false,
 
@@ -683,6 +685,7 @@ const Connection = struct {
     fn map(context: *anyopaque, offset: u64, len: usize) ?os.Map {
         const connection = of(context);
         const fault = connection.enter(.map) catch return null;
+        if (!connection.disk.has_maps) return null;
         if (fault != null or len == 0 or offset +| len > address_bytes) return null;
         return .ofMemory(connection.disk.cache[@intCast(offset)..][0..len]);
     }
