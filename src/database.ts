@@ -15,6 +15,7 @@
  */
 
 import { Collection } from "./collection.ts";
+import { compact } from "./compact.ts";
 import { Connection } from "./connection.ts";
 import { invalidArgument, VectorLiteError } from "./errors.ts";
 import { backup, verify } from "./jobs.ts";
@@ -42,6 +43,7 @@ import { SnapshotScope } from "./snapshot-scope.ts";
 import { failure } from "./status.ts";
 import type {
   BackupOptions,
+  CompactOptions,
   CollectionOptions,
   DatabaseOptions,
   DatabaseStats,
@@ -297,6 +299,26 @@ export class Database implements Disposable {
     const { onProgress } = checkOptions(options, { onProgress: true }, "verify()");
     if (onProgress !== undefined) checkFunction(onProgress, "onProgress");
     return verify(this.#connection, onProgress);
+  }
+
+  /**
+   * Gives space that is no longer needed back to the file system, in slices between which other
+   * work goes on. Space of replaced and deleted records is used again without it; this makes the
+   * file smaller, after much was deleted. What a snapshot or another reader of an older state
+   * still needs stays for a later call.
+   *
+   * @param options - `onProgress` is called after every slice.
+   * @throws {@link VectorLiteError} (as a rejection) ERR_INVALID_ARGUMENT, ERR_READONLY, ERR_IO,
+   * ERR_NO_SPACE, ERR_LOCKED, ERR_POISONED, ERR_CLOSED
+   * @example
+   * ```ts
+   * await db.compact({ onProgress: ({ done, total }) => bar.update(done / total) });
+   * ```
+   */
+  async compact(options?: CompactOptions): Promise<void> {
+    const { onProgress } = checkOptions(options, { onProgress: true }, "compact()");
+    if (onProgress !== undefined) checkFunction(onProgress, "onProgress");
+    await compact(this.#connection, onProgress);
   }
 
   /**

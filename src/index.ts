@@ -23,6 +23,7 @@ export { salvage } from "./salvage.ts";
 export { Snapshot } from "./snapshot.ts";
 export type {
   BackupOptions,
+  CompactOptions,
   CollectionOptions,
   CollectionStats,
   Compute,

@@ -321,6 +321,12 @@ export interface SalvageResult {
   damaged: number;
 }
 
+/** Options of `database.compact()`. */
+export interface CompactOptions {
+  /** Called after every slice. What it throws stops the work; what was done stays done. */
+  onProgress?: ((progress: Progress) => void) | undefined;
+}
+
 /** Options of `database.backup()`. */
 export interface BackupOptions {
   /** Called after every slice. What it throws stops the backup. */

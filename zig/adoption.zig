@@ -71,7 +71,7 @@ pub fn rewrite(
     while (index < orphan.catalogue_len) : (index += 1) {
         const state = try new.collection(after, index) orelse continue;
         const earlier = try old.collection(before, index);
-        for (0..state.segment_count) |id| {
+        for (0..state.segment_end) |id| {
             const segment = try state.loadSegment(gpa, after, @intCast(id)) orelse continue;
             const base = if (earlier) |k| try k.loadSegment(gpa, before, @intCast(id)) else null;
             try rewriteSegment(context, reader, state, segment, base);
@@ -87,7 +87,7 @@ fn rewriteSegment(
     segment: *SegmentState,
     base: ?*SegmentState,
 ) Error!void {
-    const same = if (base) |b| b.disk.extent_page == segment.disk.extent_page else false;
+    const same = if (base) |b| b.isSame(segment) else false;
     const first: u32 = if (same) base.?.disk.rows else 0;
     if (first > segment.disk.rows) return error.Corrupt;
     const vector = context.gpa.alloc(

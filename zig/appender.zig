@@ -12,6 +12,7 @@ const format = @import("format.zig");
 const limits = @import("limits.zig");
 const rows = @import("rows.zig");
 const collection_state = @import("collection_state.zig");
+const Run = @import("free_space.zig").Run;
 const Transaction = @import("transaction.zig").Transaction;
 
 const Error = errors.Error;
@@ -25,6 +26,7 @@ pub const Row = struct {
     vector: []const f32,
     /// 1 / Euclidean norm, 0 for the zero vector.
     inverse_norm: f32,
+    expiry_ms: i64 = 0,
 };
 
 pub const Appender = struct {
@@ -58,11 +60,8 @@ pub const Appender = struct {
     pub fn append(appender: *Appender, row: Row) Error!format.Location {
         const record_bytes = recordBytes(row);
         const segment = try appender.roomFor(record_bytes);
-        const location: format.Location = .{
-            .segment = @intCast(segment.disk.id),
-            .row = segment.disk.rows,
-        };
-        const seed = format.rowSeed(appender.state.identity.id, segment.disk.id, location.row);
+        const location: format.Location = .of(&segment.disk, segment.disk.rows);
+        const seed = appender.state.seedOf(segment, location.row);
         if (appender.entries.items.len == 0) appender.first_row = location.row;
         const record_offset = try appender.addRecord(segment, seed, location, row, record_bytes);
         var entry: format.RowEntry = .{
@@ -82,8 +81,7 @@ pub const Appender = struct {
     /// True where the row is only in memory and cannot be read from the file.
     pub fn isUnwritten(appender: *const Appender, location: format.Location) bool {
         if (appender.entries.items.len == 0) return false;
-        const is_growing = location.segment == appender.state.segment_count - 1;
-        return is_growing and location.row >= appender.first_row;
+        return location.segment == appender.state.growing_id and location.row >= appender.first_row;
     }
 
     /// Writes the run. The rows are then readable within the transaction.
@@ -112,65 +110,89 @@ pub const Appender = struct {
     fn roomFor(appender: *Appender, record_bytes: u32) Error!*SegmentState {
         const state = appender.state;
         if (state.has_growing) {
-            const segment = try appender.transaction.editableSegment(
-                state,
-                state.segment_count - 1,
-            );
+            const segment = try appender.transaction.editableSegment(state, state.growing_id);
             const has_row = segment.disk.rows < segment.disk.capacity;
             if (has_row and try appender.heapRoom(segment, record_bytes)) return segment;
             try appender.flush();
-            state.has_growing = false;
+            try appender.transaction.sealSegmentOf(state);
         }
         const segment = try appender.addSegment();
         if (!try appender.heapRoom(segment, record_bytes)) return appender.outOfMemory();
         return segment;
     }
 
+    /// The growing segment takes at least one more row.
+    pub fn hasRoom(appender: *const Appender) bool {
+        if (!appender.state.has_growing) return false;
+        const disk = &appender.state.growing().disk;
+        return disk.rows < disk.capacity;
+    }
+
+    /// The longest run of pages that the next segment needs.
+    pub fn pagesOfSegment(appender: *const Appender) u32 {
+        const state = appender.state;
+        const capacity: u64 = appender.nextCapacity();
+        const bytes = capacity * (state.vectorStride() + @sizeOf(format.RowEntry));
+        return @intCast(format.pagesFor(@max(bytes, roundUp(capacity * state.record_bytes))));
+    }
+
     fn addSegment(appender: *Appender) Error!*SegmentState {
         const state = appender.state;
         const gpa = appender.gpa;
-        if (state.segment_count == limits.segments_max) {
-            return appender.transaction.diagnostics.fail(
-                error.NoSpace,
-                "the collection has had {d} segments, which is the " ++
-                    "maximum; copy it into a new file",
-                .{limits.segments_max},
-            );
-        }
+        const id = try state.freeId(appender.transaction.source());
+        if (id >= limits.segments_max) return appender.transaction.diagnostics.fail(
+            error.NoSpace,
+            "the collection has {d} segments, which is the maximum; start another one",
+            .{limits.segments_max},
+        );
+        const row_bytes = state.vectorStride() + @sizeOf(format.RowEntry);
         const capacity = appender.nextCapacity();
-        const bytes = capacity * (state.vectorStride() + @sizeOf(format.RowEntry));
-        const page_count: u32 = @intCast(format.pagesFor(bytes));
+        const run = try appender.takeRun(
+            @intCast(format.pagesFor(row_bytes)),
+            @intCast(format.pagesFor(capacity * row_bytes)),
+        );
         var disk = std.mem.zeroes(format.Segment);
-        disk.id = state.segment_count;
-        disk.capacity = capacity;
-        disk.extent_page_count = page_count;
-        disk.extent_page = try appender.transaction.writer.takePages(page_count);
+        disk.id = id;
+        disk.capacity = @intCast(@min(capacity, format.pageOffset(run.count) / row_bytes));
+        disk.generation = @as(u24, @truncate(state.segments_made));
+        disk.born = appender.transaction.writer.transaction_id;
+        disk.extent_page_count = run.count;
+        disk.extent_page = run.page;
         const segment = SegmentState.create(gpa, &disk) catch return appender.outOfMemory();
         segment.changed = true;
         state.loaded.put(gpa, disk.id, segment) catch {
             segment.release(gpa);
             return appender.outOfMemory();
         };
-        state.segment_count += 1;
+        state.segment_end = @max(state.segment_end, id + 1);
+        state.growing_id = id;
         state.has_growing = true;
+        state.segments_made +%= 1;
         return segment;
     }
 
-    /// A quarter of what is there, or all that is still to come, within the limits: the file is
-    /// never much larger than its content, and a large batch makes few segments.
+    /// A part of what will be there: room that is not used yet, and dead rows that wait until their
+    /// segment is compacted, are then a small part of the file. A power of two, so that the extent
+    /// of a segment that is gone fits the next one.
     fn nextCapacity(appender: *const Appender) u32 {
         const stride = appender.state.vectorStride();
+        const row_bytes = stride + @sizeOf(format.RowEntry);
         const fitting = @max(1, limits.segment_vector_bytes_max / stride);
         const largest = @min(limits.segment_rows_max, fitting);
         const smallest = std.math.clamp(first_segment_bytes / stride, 4, limits.segment_rows_min);
-        const wanted = @max(appender.state.live_rows / 4, appender.expected_rows);
-        return @intCast(@min(largest, @max(smallest, std.mem.alignForward(
-            u64,
-            wanted,
-            limits.segment_rows_min,
-        ))));
+        const content = appender.state.live_rows + appender.expected_rows;
+        const small = small_segment_bytes / row_bytes;
+        // What is small lies in one segment.
+        const part = if (content <= small)
+            std.math.ceilPowerOfTwoAssert(u64, @max(1, content))
+        else
+            @max(content / segment_part, small);
+        const wanted = std.math.clamp(part, smallest, largest);
+        return @intCast(std.math.floorPowerOfTwo(u64, wanted));
     }
     const first_segment_bytes = 512 * 1024;
+    const small_segment_bytes = 128 * 1024;
+    const segment_part = 12;
 
     /// Makes sure that the last heap extent has room for the record; false where the segment cannot
     /// have another one.
@@ -185,19 +207,46 @@ pub const Appender = struct {
         }
         // Records of one run lie in one extent.
         try appender.flush();
-        const guess = @min(@as(u64, disk.capacity) * heap_bytes_per_row, heap_first_bytes_max);
-        const wanted = @min(@max(previous_bytes * 2, guess), limits.heap_extent_bytes_max);
-        const page_count: u32 = @intCast(format.pagesFor(@max(wanted, record_bytes)));
+        const rows_left: u64 = disk.capacity - disk.rows;
+        const expected = rows_left * appender.recordBytesExpected(segment, record_bytes);
+        const wanted = @min(@max(expected, previous_bytes / 4), limits.heap_extent_bytes_max);
+        const least: u32 = @intCast(format.pagesFor(record_bytes));
+        const most: u32 = @intCast(format.pagesFor(@max(roundUp(wanted), record_bytes)));
+        const run = try appender.takeRun(least, most);
         disk.heap[disk.heap_count] = .{
-            .page = try appender.transaction.writer.takePages(page_count),
-            .page_count = page_count,
+            .page = run.page,
+            .page_count = run.count,
             .used_bytes = 0,
         };
         disk.heap_count += 1;
         return true;
     }
-    const heap_bytes_per_row = 96;
-    const heap_first_bytes_max = 1024 * 1024;
+
+    /// As many pages as are good, or on a full disk as few as do.
+    fn takeRun(appender: *Appender, least: u32, most: u32) Error!Run {
+        const writer = appender.transaction.writer;
+        const page = writer.takePages(most) catch |err| {
+            if (err != error.NoSpace or least == most) return err;
+            return .{ .page = try writer.takePages(least), .count = least };
+        };
+        return .{ .page = page, .count = most };
+    }
+
+    /// What the records so far had on average, or in a new segment those of the one before it.
+    fn recordBytesExpected(
+        appender: *Appender,
+        segment: *const SegmentState,
+        record_bytes: u32,
+    ) u64 {
+        if (segment.disk.rows > 0) {
+            appender.state.record_bytes = heapBytes(&segment.disk) / segment.disk.rows;
+        } else if (appender.state.record_bytes == 0) {
+            appender.state.record_bytes = @min(record_bytes, heap_bytes_per_row_max);
+        }
+        return @max(appender.state.record_bytes, @sizeOf(format.Record));
+    }
+    /// Of the first record of a collection: one does not tell much.
+    const heap_bytes_per_row_max = 256;
 
     fn addRecord(
         appender: *Appender,
@@ -219,6 +268,7 @@ pub const Appender = struct {
         const bytes = appender.records.items[start..];
         var header: format.Record = .{
             .metadata_checksum = checksum.bytes(seed, row.metadata),
+            .expiry_ms = row.expiry_ms,
             .transaction_id = appender.transaction.writer.transaction_id,
             .location = location.toInt(),
             .key_bytes = @intCast(row.key.len),
@@ -270,6 +320,18 @@ pub const Appender = struct {
         return appender.transaction.diagnostics.failOs(error.OutOfMemory, "adding rows");
     }
 };
+
+fn heapBytes(disk: *const format.Segment) u64 {
+    var bytes: u64 = 0;
+    for (disk.heap[0..disk.heap_count]) |extent| bytes += extent.used_bytes;
+    return bytes;
+}
+
+/// To one of eight sizes between two powers of two: an extent that is left then fits another.
+fn roundUp(bytes: u64) u64 {
+    if (bytes < 8 * format.page_bytes) return bytes;
+    return std.mem.alignForward(u64, bytes, std.math.floorPowerOfTwo(u64, bytes) / 8);
+}
 
 fn recordBytes(row: Row) u32 {
     const bytes = @sizeOf(format.Record) + row.key.len + row.metadata.len;

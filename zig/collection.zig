@@ -16,6 +16,7 @@ const metrics = @import("metrics.zig");
 const search_module = @import("search.zig");
 const Appender = @import("appender.zig").Appender;
 const HotCache = hot_cache.HotCache;
+const Mover = @import("compaction.zig").Mover;
 const Transaction = @import("transaction.zig").Transaction;
 const View = @import("view.zig").View;
 const database_module = @import("database.zig");
@@ -146,6 +147,15 @@ pub const Collection = struct {
         const database = try collection.writable();
         try collection.checkBatch(batch);
         if (batch.key_lens.len == 0) return;
+        const was_full = database.isDiskFull();
+        collection.putAll(database, batch) catch |err| {
+            if (!database.mayRetry(err, was_full)) return err;
+            try collection.putAll(database, batch);
+        };
+        collection.sets += batch.key_lens.len;
+    }
+
+    fn putAll(collection: *Collection, database: *Database, batch: Batch) Error!void {
         const own = try database.beginImplicit();
         errdefer |err| database.failWrite(own, err);
         const transaction = database.transaction.?;
@@ -157,11 +167,13 @@ pub const Collection = struct {
             .expected_rows = batch.key_lens.len,
         };
         defer appender.deinit();
+        var mover = collection.moverFor(&appender);
+        defer mover.deinit();
         var key_start: usize = 0;
         var metadata_start: usize = 0;
         for (batch.key_lens, 0..) |key_len, i| {
             const metadata_len = if (batch.metadata_lens.len > 0) batch.metadata_lens[i] else 0;
-            try collection.putRow(transaction, &appender, .{
+            try collection.putRow(transaction, &mover, .{
                 .key = batch.keys[key_start..][0..key_len],
                 .metadata = batch.metadata[metadata_start..][0..metadata_len],
                 .vector = batch.vectors[i * collection.dimension ..][0..collection.dimension],
@@ -172,15 +184,20 @@ pub const Collection = struct {
         }
         try appender.flush();
         if (own) try database.commit();
-        collection.sets += batch.key_lens.len;
+    }
+
+    fn moverFor(collection: *Collection, appender: *Appender) Mover {
+        const database = collection.scope.parent();
+        return .init(appender, database.reader(database.scratch), &database.header.hash_key);
     }
 
     fn putRow(
         collection: *Collection,
         transaction: *Transaction,
-        appender: *Appender,
+        mover: *Mover,
         unmeasured: @import("appender.zig").Row,
     ) Error!void {
+        const appender = mover.appender;
         var row = unmeasured;
         row.inverse_norm = metrics.inverseNorm(row.vector);
         const key_hash = collection.keyHash(row.key);
@@ -195,6 +212,7 @@ pub const Collection = struct {
         if (old) |location| {
             try editor.replace(key_hash, location, new);
             try transaction.buryRow(state, .fromInt(location));
+            try mover.pay();
         } else try editor.insert(key_hash, new);
         if (appender.isFull()) try appender.flush();
         if (transaction.writer.dirty.count() >= limits.dirty_pages_max) {
@@ -323,29 +341,73 @@ pub const Collection = struct {
         try collection.checkKeys(keys, key_lens);
         deleted.* = 0;
         if (key_lens.len == 0) return;
+        const was_full = database.isDiskFull();
+        deleted.* = collection.deleteAll(database, keys, key_lens) catch |err| again: {
+            if (!database.mayRetry(err, was_full)) return err;
+            break :again try collection.deleteAll(database, keys, key_lens);
+        };
+    }
+
+    fn deleteAll(
+        collection: *Collection,
+        database: *Database,
+        keys: []const u8,
+        key_lens: []const u32,
+    ) Error!u32 {
         const own = try database.beginImplicit();
         errdefer |err| database.failWrite(own, err);
         const transaction = database.transaction.?;
+        var appender: Appender = .{
+            .gpa = collection.gpa,
+            .transaction = transaction,
+            .state = try collection.currentState(),
+            .expected_rows = 0,
+        };
+        defer appender.deinit();
+        var mover = collection.moverFor(&appender);
+        defer mover.deinit();
         var count: u32 = 0;
         var start: usize = 0;
         for (key_lens) |len| {
             const key = keys[start..][0..len];
             start += len;
-            const key_hash = collection.keyHash(key);
-            const place = try collection.locate(key_hash, key) orelse continue;
-            const state = try collection.editable(transaction);
-            const editor: key_index.Editor = .{
-                .writer = transaction.writer,
-                .root = &state.index,
-                .page_count = &state.index_pages,
-            };
-            try editor.remove(key_hash, place.location);
-            try transaction.buryRow(state, .fromInt(place.location));
-            count += 1;
+            if (try collection.deleteRow(transaction, &mover, key)) count += 1;
+        }
+        try appender.flush();
+        if (own) try database.commit();
+        return count;
+    }
+
+    fn deleteRow(
+        collection: *Collection,
+        transaction: *Transaction,
+        mover: *Mover,
+        key: []const u8,
+    ) Error!bool {
+        const appender = mover.appender;
+        const key_hash = collection.keyHash(key);
+        const location = try collection.locateForWrite(
+            transaction,
+            appender,
+            key_hash,
+            key,
+        ) orelse return false;
+        // The first row that is found makes the state private to the transaction.
+        const state = try collection.editable(transaction);
+        appender.state = state;
+        const editor: key_index.Editor = .{
+            .writer = transaction.writer,
+            .root = &state.index,
+            .page_count = &state.index_pages,
+        };
+        try editor.remove(key_hash, location);
+        try transaction.buryRow(state, .fromInt(location));
+        try mover.pay();
+        if (transaction.writer.dirty.count() >= limits.dirty_pages_max) {
+            try appender.flush();
             try transaction.spill();
         }
-        if (own) try database.commit();
-        deleted.* = count;
+        return true;
     }
 
     pub fn clear(collection: *Collection) Error!void {
@@ -572,7 +634,10 @@ pub const Collection = struct {
             collection.source(),
             location.segment,
         );
-        if (segment) |found| if (location.row < found.disk.rows) return found;
+        if (segment) |found| {
+            const is_own = location.generation == found.disk.generation;
+            if (is_own and location.row < found.disk.rows) return found;
+        }
         return collection.fail(
             error.Corrupt,
             "the index names row {d} of segment {d}, which does not exist; the file is " ++

@@ -79,7 +79,6 @@ pub const CollectionAudit = struct {
         page: *const format.CollectionPage,
     ) OutOfMemory!*CollectionAudit {
         const audit = try gpa.create(CollectionAudit);
-        const sealed = page.segment_count - page.has_growing;
         audit.* = .{
             .gpa = gpa,
             .ledger = ledger,
@@ -87,7 +86,7 @@ pub const CollectionAudit = struct {
             .context = context,
             .offset = format.pageOffset(ref.page),
             .page = page.*,
-            .array = .init(reader, page.segments, sealed),
+            .array = .init(reader, page.segments, page.segment_array_len),
             .index = .init(reader, page.index),
             .rows = .{
                 .gpa = gpa,
@@ -197,7 +196,7 @@ pub const CollectionAudit = struct {
         const page = &audit.page;
         const start = audit.offset + @offsetOf(format.CollectionPage, "growing");
         if (page.has_growing == 1) {
-            try audit.addSegment(&page.growing, page.segment_count - 1, start);
+            try audit.addSegment(&page.growing, page.growing.id, start);
         }
         audit.phase = .index;
     }
@@ -209,16 +208,17 @@ pub const CollectionAudit = struct {
         offset: u64,
     ) OutOfMemory!void {
         const stride = audit.rows.stride();
-        if (disk.id != id or !soundness.isSegment(disk, stride, audit.reader.file_pages)) {
+        const is_own = disk.id == id and !audit.by_id.contains(id);
+        if (!is_own or !soundness.isSegment(disk, stride, audit.reader.file_pages)) {
             audit.segments_are_whole = false;
             return audit.report(.structure, offset, "segment {d} cannot be as it says", .{id});
         }
         try audit.expectZeros(std.mem.asBytes(&disk.reserved_a), offset + 28);
-        try audit.expectZeros(&disk.reserved_b, offset + 80);
+        try audit.expectZeros(&disk.reserved_b, offset + @offsetOf(format.Segment, "reserved_b"));
         var has_extents = try audit.ledger.claim(disk.extent_page, disk.extent_page_count);
         for (disk.heap[0..disk.heap_count]) |heap| {
-            const is_own = try audit.ledger.claim(heap.page, heap.page_count);
-            has_extents = has_extents and is_own;
+            const is_free = try audit.ledger.claim(heap.page, heap.page_count);
+            has_extents = has_extents and is_free;
         }
         const index: u32 = @intCast(audit.segments.items.len);
         const added = try audit.segments.addOne(audit.gpa);
@@ -354,7 +354,7 @@ pub const CollectionAudit = struct {
         };
         const segment = &audit.segments.items[index];
         const place = .{ location.row, segment.disk.id };
-        if (location.flags != 0) {
+        if (location.generation != segment.disk.generation) {
             try audit.report(.index, at, "an entry has unknown flags", .{});
         }
         if (location.row >= segment.disk.rows) {
@@ -460,7 +460,7 @@ pub const CollectionAudit = struct {
         found: *const row_audit.Row,
     ) OutOfMemory!void {
         const record = found.record orelse return;
-        const location: format.Location = .{ .row = row, .segment = @intCast(segment.disk.id) };
+        const location: format.Location = .of(&segment.disk, row);
         const key_hash = hash.keyHash(audit.context.hash_key, record.key);
         const root = audit.page.index;
         if (try tree_walk.names(audit.reader, root, key_hash, location.toInt()) != false) return;
@@ -496,7 +496,7 @@ pub const CollectionAudit = struct {
         }
         const record = found.record orelse return;
         audit.ledger.used += record.bytes();
-        const location: format.Location = .{ .row = row, .segment = @intCast(segment.disk.id) };
+        const location: format.Location = .of(&segment.disk, row);
         segment.row_sum +%= mix(hash.keyHash(audit.context.hash_key, record.key), location.toInt());
         if (record.header.location != location.toInt()) {
             try audit.report(.record, record.offset, "a record says that it is another row's", .{});

@@ -12,11 +12,14 @@ const Source = @import("key_index.zig").Source;
 const Error = errors.Error;
 const PageRef = format.PageRef;
 
-/// Which rows of one segment have been checked against their checksums in this process. Shared by
-/// all states of the segment: a committed row never changes.
+/// What this process knows of one segment's rows, shared by all states of the segment: a committed
+/// row never changes.
 pub const Verified = struct {
     references: u32 = 1,
+    /// The rows that have been checked against their checksums.
     rows: std.DynamicBitSetUnmanaged,
+    /// A row could not be read, so the segment is not compacted.
+    is_unreadable: bool = false,
 
     fn create(gpa: std.mem.Allocator, capacity: u32) error{OutOfMemory}!*Verified {
         const verified = try gpa.create(Verified);
@@ -70,6 +73,14 @@ pub const SegmentState = struct {
         if (segment.references > 0) return;
         segment.verified.release(gpa);
         gpa.destroy(segment);
+    }
+
+    /// Whether both are states of one segment, and not of two that had one id after the other.
+    pub fn isSame(segment: *const SegmentState, other: *const SegmentState) bool {
+        return segment.disk.id == other.disk.id and
+            segment.disk.generation == other.disk.generation and
+            segment.disk.extent_page == other.disk.extent_page and
+            segment.disk.capacity == other.disk.capacity;
     }
 
     pub fn vectorOffset(segment: *const SegmentState, row: u32, stride: u64) u64 {
@@ -131,14 +142,21 @@ pub const CollectionState = struct {
     index: PageRef = .none,
     index_pages: u32 = 0,
     live_rows: u64 = 0,
-    segment_count: u32 = 0,
+    dead_rows: u64 = 0,
+    segments_made: u64 = 0,
+    /// Every segment's id lies below.
+    segment_end: u32 = 0,
     has_growing: bool = false,
+    growing_id: u32 = 0,
     segments: PageRef = .none,
-    /// Elements of the segment array on disk: the segments that are sealed.
+    /// Elements of the segment array: the segments that were sealed, and places of dropped ones.
     segment_array_len: u32 = 0,
-    /// By id, those that were needed so far; the growing one always is. Ids are never given out
-    /// twice, so after many times of `clear` most of them name nothing.
+    /// By id, those that were needed so far; the growing one always is.
     loaded: std.AutoArrayHashMapUnmanaged(u32, *SegmentState) = .empty,
+    /// What a record takes, as far as this process has seen; 0 where it has seen none.
+    record_bytes: u64 = 0,
+    /// The segment that is being compacted, if there still is one with this id.
+    victim: ?u32 = null,
 
     pub fn createNew(
         gpa: std.mem.Allocator,
@@ -180,7 +198,7 @@ pub const CollectionState = struct {
 
     /// The segment that takes new rows; there is one.
     pub fn growing(state: *const CollectionState) *SegmentState {
-        return state.loaded.get(state.segment_count - 1).?;
+        return state.loaded.get(state.growing_id).?;
     }
 
     pub fn vectorStride(state: *const CollectionState) u64 {
@@ -224,16 +242,22 @@ pub const CollectionState = struct {
             .index = page.index,
             .index_pages = page.index_pages,
             .live_rows = page.live_rows,
-            .segment_count = page.segment_count,
+            .dead_rows = page.dead_rows,
+            .segments_made = page.segments_made,
+            .segment_end = page.segment_array_len,
             .has_growing = page.has_growing != 0,
             .segments = page.segments,
-            .segment_array_len = page.segment_count - page.has_growing,
+            .segment_array_len = page.segment_array_len,
         };
         errdefer state.release(gpa);
         if (state.has_growing) {
             const disk = page.growing;
-            try validateSegment(source, ref, &disk, state, state.segment_count - 1);
+            const is_sound = disk.id <= page.segment_array_len and disk.id < limits.segments_max;
+            if (!is_sound) return source.corrupt(ref, "grows no segment");
+            try validateSegment(source, ref, &disk, state, disk.id);
             _ = try state.keepSegment(gpa, source, &disk);
+            state.growing_id = disk.id;
+            state.segment_end = @max(state.segment_end, disk.id + 1);
         }
         if (previous) |older| try state.keepFrom(gpa, source, older);
         return state;
@@ -250,15 +274,17 @@ pub const CollectionState = struct {
         if (!older.identity.eql(state.identity)) return;
         state.identity.release(gpa);
         state.identity = older.identity.retain();
+        state.record_bytes = older.record_bytes;
+        state.victim = older.victim;
         for (older.loaded.keys(), older.loaded.values()) |id, segment| {
-            if (id >= state.segment_count) continue;
             if (state.loaded.get(id)) |grown| {
-                if (grown.disk.extent_page != segment.disk.extent_page) continue;
+                if (!grown.isSame(segment)) continue;
                 segment.verified.references += 1;
                 grown.verified.release(gpa);
                 grown.verified = segment.verified;
                 continue;
             }
+            if (id >= state.segment_array_len) continue;
             const ref = try page_array.get(source, state.segments, state.segment_array_len, id);
             if (ref.isNone() or !ref.eql(segment.page)) continue;
             state.loaded.put(gpa, id, segment) catch
@@ -274,8 +300,8 @@ pub const CollectionState = struct {
         source: Source,
         id: u32,
     ) Error!?*SegmentState {
-        if (id >= state.segment_count) return null;
         if (state.loaded.get(id)) |loaded| return loaded;
+        if (id >= state.segment_array_len) return null;
         const ref = try page_array.get(source, state.segments, state.segment_array_len, id);
         if (ref.isNone()) return null;
         const page: *const format.SegmentPage = @ptrCast(try source.load(ref));
@@ -285,6 +311,23 @@ pub const CollectionState = struct {
         loaded.page = ref;
         loaded.page_born = page.header.transaction_id;
         return loaded;
+    }
+
+    /// Of the checksums of one row.
+    pub fn seedOf(state: *const CollectionState, segment: *const SegmentState, row: u32) u64 {
+        return format.rowSeed(state.identity.id, .of(&segment.disk, row));
+    }
+
+    /// An id that no segment has.
+    pub fn freeId(state: *CollectionState, source: Source) Error!u32 {
+        for (0..state.segment_end) |index| {
+            const id: u32 = @intCast(index);
+            if (state.loaded.contains(id)) continue;
+            if (id >= state.segment_array_len) return id;
+            const ref = try page_array.get(source, state.segments, state.segment_array_len, id);
+            if (ref.isNone()) return id;
+        }
+        return state.segment_end;
     }
 
     fn keepSegment(
@@ -307,12 +350,13 @@ pub const CollectionState = struct {
 /// Everything that later code relies on is checked here, before it is used: the file may be
 /// hostile.
 fn validate(source: Source, ref: PageRef, page: *const format.CollectionPage) Error!void {
+    const segments_max = @as(u64, page.segment_array_len) + page.has_growing;
+    const rows_max = segments_max * limits.segment_rows_max;
     const is_sound = page.header.type == .collection and
         page.dimension >= 1 and page.dimension <= limits.dimension_max and
         page.metric <= 2 and page.has_growing <= 1 and
-        page.segment_count <= limits.segments_max and
-        page.segment_count >= page.has_growing and
-        page.live_rows <= @as(u64, page.segment_count) * limits.segment_rows_max and
+        page.segment_array_len <= limits.segments_max and
+        page.live_rows <= rows_max and page.dead_rows <= rows_max and
         page.index_pages <= source.file_pages and
         page.name_bytes >= 1 and page.name_bytes <= limits.collection_name_bytes_max and
         page.model_bytes <= limits.model_bytes_max;

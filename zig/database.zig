@@ -8,6 +8,7 @@
 
 const std = @import("std");
 const os = @import("os/os.zig");
+const compaction = @import("compaction.zig");
 const creation = @import("creation.zig");
 const errors = @import("errors.zig");
 const format = @import("format.zig");
@@ -96,6 +97,8 @@ pub const Database = struct {
     snapshot_count: u32 = 0,
     /// How often everything known was forgotten, because states that it came from were lost.
     forgotten_count: u32 = 0,
+    /// How far `compact` has come; none while it does not run.
+    compacting: ?compaction.Progress = null,
 
     pub fn open(
         gpa: std.mem.Allocator,
@@ -405,6 +408,20 @@ pub const Database = struct {
         return true;
     }
 
+    /// Whether moving rows, which takes room before it gives any, would be left out now.
+    pub fn isDiskFull(database: *const Database) bool {
+        const session = database.session orelse return false;
+        return session.writer.is_disk_full;
+    }
+
+    /// Whether a write of its own that found the disk full is worth another try, without moving.
+    pub fn mayRetry(database: *const Database, cause: Error, was_full: bool) bool {
+        const session = database.session orelse return false;
+        const is_new = session.writer.is_disk_full and !was_full;
+        return cause == error.NoSpace and is_new and database.transaction == null and
+            !session.poisoned;
+    }
+
     /// Ends a write that failed: an implicit transaction is gone, an explicit one can only roll
     /// back.
     pub fn failWrite(database: *Database, own: bool, cause: Error) void {
@@ -488,16 +505,18 @@ pub const Database = struct {
         const words = database.watch.words();
         const root = try database.newestRoot();
         try database.pinRoot(&root);
-        return database.adoptPinned(&root, words);
+        return database.adoptPinned(&root, words, try database.fileLength());
     }
 
     fn tryRefresh(database: *Database) Error!bool {
         const words = database.watch.words();
         const root = try database.newestRoot();
         try database.pinRoot(&root);
+        // Asked for before: whoever makes the file smaller publishes a newer root first.
+        const length = try database.fileLength();
         const again = try database.newestRoot();
         if (!std.mem.eql(u8, &again.checksum, &root.checksum)) return false;
-        try database.adoptPinned(&root, words);
+        try database.adoptPinned(&root, words, length);
         return true;
     }
 
@@ -520,24 +539,29 @@ pub const Database = struct {
         database: *Database,
         root: *const format.Root,
         words: ?roots.Watch.Words,
+        length: u64,
     ) Error!void {
         errdefer database.unpin();
-        const stat = database.file.stat() catch |err| return database.diagnostics.failOs(
-            err,
-            "looking at the file",
-        );
-        if (stat.length < format.pageOffset(root.file_pages)) {
+        if (length < format.pageOffset(root.file_pages)) {
             return database.diagnostics.fail(
                 error.Corrupt,
                 "the file has {d} bytes, its newest root says at least {d}; it " ++
                     "was truncated, restore it from a backup",
                 .{
-                    stat.length,
+                    length,
                     format.pageOffset(root.file_pages),
                 },
             );
         }
         try database.adopt(root, words);
+    }
+
+    fn fileLength(database: *Database) Error!u64 {
+        const stat = database.file.stat() catch |err| {
+            database.unpin();
+            return database.diagnostics.failOs(err, "looking at the file");
+        };
+        return stat.length;
     }
 
     fn newestRoot(database: *Database) Error!format.Root {
@@ -597,9 +621,10 @@ pub const Database = struct {
             const root = try database.olderRoot();
             const words = database.watch.words();
             try database.pinRoot(&root);
+            const length = try database.fileLength();
             const again = try database.olderRoot();
             if (!std.mem.eql(u8, &again.checksum, &root.checksum)) continue;
-            return database.adoptPinned(&root, words);
+            return database.adoptPinned(&root, words, length);
         }
     }
 
@@ -648,7 +673,7 @@ pub const Database = struct {
         }
     }
 
-    fn openSession(database: *Database) Error!*WriteSession {
+    pub fn openSession(database: *Database) Error!*WriteSession {
         if (database.session) |session| return session;
         const session = database.gpa.create(WriteSession) catch return database.outOfMemory();
         session.* = .{

@@ -39,7 +39,7 @@ pub const Entries = struct {
     /// appended.
     pub fn scan(entries: Entries, cursor: *Cursor, out: *EntryWriter) Error!bool {
         const start_count = out.count;
-        while (cursor.a < entries.state.segment_count) {
+        while (cursor.a < entries.state.segment_end) {
             const segment = try entries.state.loadSegment(entries.gpa, entries.source, cursor.a);
             const row_count = if (segment) |found| found.disk.rows else 0;
             if (cursor.b >= row_count) {

@@ -177,11 +177,31 @@ pub const BucketPage = extern struct {
     locations: [bucket_capacity]u64,
 };
 
-/// Where a row is: segment in bits 40..63, row in bits 8..39, flags (none yet) in bits 0..7.
+/// Where a row is, and of which of the segments that have had this id: segment in bits 40..63, its
+/// generation in bits 16..39, row in bits 0..15. So no two rows have one location, until a
+/// collection has had 2^24 more segments.
 pub const Location = packed struct(u64) {
-    flags: u8 = 0,
-    row: u32,
+    row: u16,
+    generation: u24,
     segment: u24,
+
+    pub fn of(segment: *const Segment, row: u32) Location {
+        return .{
+            .row = @intCast(row),
+            .generation = @truncate(segment.generation),
+            .segment = @intCast(segment.id),
+        };
+    }
+
+    /// Names the segment among all that the collection has had.
+    pub fn life(location: Location) u64 {
+        return location.toInt() >> 16;
+    }
+
+    /// Rows come to a collection in this order.
+    pub fn order(location: Location) u64 {
+        return @as(u64, location.generation) << 16 | location.row;
+    }
 
     pub fn toInt(location: Location) u64 {
         return @bitCast(location);
@@ -221,7 +241,11 @@ pub const Segment = extern struct {
     heap_count: u32,
     reserved_a: u32 = 0,
     tombstones: [tombstone_pages_max]PageRef,
-    reserved_b: [128]u8 = @splat(0),
+    /// The transaction that made the segment.
+    born: u64,
+    /// Tells the segment from earlier ones with its id; 24 bits.
+    generation: u32,
+    reserved_b: [116]u8 = @splat(0),
     heap: [64]HeapExtent,
 };
 
@@ -241,8 +265,9 @@ pub const CollectionPage = extern struct {
     metric: u32,
     index_pages: u32,
     live_rows: u64,
-    segment_count: u32,
-    /// 1 where `growing` is in use; it is then segment `segment_count - 1`.
+    /// Elements of the segment array, removed ones too.
+    segment_array_len: u32,
+    /// 1 where `growing` is in use. It is not in the array; its id may lie behind it.
     has_growing: u32,
     index: PageRef,
     segments: PageRef,
@@ -250,7 +275,11 @@ pub const CollectionPage = extern struct {
     model_bytes: u32,
     name: [256]u8,
     model: [1024]u8,
-    reserved_a: [256]u8 = @splat(0),
+    /// Rows with a tombstone, in all segments.
+    dead_rows: u64,
+    /// Segments there have been: the generation of the next one, modulo 2^24.
+    segments_made: u64,
+    reserved_a: [240]u8 = @splat(0),
     growing: Segment,
     reserved_b: [page_bytes - 32 - 72 - 256 - 1024 - 256 - @sizeOf(Segment)]u8 = @splat(0),
 };
@@ -291,9 +320,9 @@ pub fn vectorStride(dimension: u32) u64 {
 
 /// The seed that binds checksums to a row's place: a row that was written somewhere else, or left
 /// over from a dropped segment, does not verify.
-pub fn rowSeed(collection_id: u32, segment_id: u32, row: u32) u64 {
-    const place = (@as(u64, segment_id) << 32) | row;
-    return (place +% (@as(u64, collection_id) *% 0x9E37_79B9_7F4A_7C15)) *% 0xD6E8_FEB8_6659_FD93;
+pub fn rowSeed(collection_id: u32, location: Location) u64 {
+    const collection = @as(u64, collection_id) *% 0x9E37_79B9_7F4A_7C15;
+    return (location.toInt() +% collection) *% 0xD6E8_FEB8_6659_FD93;
 }
 
 pub fn pageOffset(page: u32) u64 {
@@ -324,7 +353,7 @@ comptime {
 }
 
 test "a location keeps its parts" {
-    const location: Location = .{ .segment = 0xABCDEF, .row = 0xFFFF_FFFE };
+    const location: Location = .{ .segment = 0xABCDEF, .generation = 7, .row = 0xFFFE };
     const back = Location.fromInt(location.toInt());
     try std.testing.expectEqual(location, back);
     try std.testing.expectEqual(@as(u64, 0xABCDEF), location.toInt() >> 40);

@@ -23,8 +23,10 @@ pub const FreeSpace = struct {
     file_pages: u32,
     pending: std.ArrayList(Pending) = .empty,
     pending_pages: u64 = 0,
-    /// Where the next single page is looked for.
-    next_page: u32 = 0,
+    /// No page below is free.
+    lowest_free: u32 = 0,
+    /// No word below has both free and used pages.
+    lowest_mixed: u32 = 0,
 
     pub const Error = error{OutOfMemory};
 
@@ -74,37 +76,35 @@ pub const FreeSpace = struct {
         return space.words.items[page / 64] >> @intCast(page % 64) & 1 != 0;
     }
 
-    /// A free page, or null: then the caller grows the file.
-    pub fn takePage(space: *FreeSpace) ?u32 {
-        if (space.free_count == 0) return null;
-        const word_count = space.words.items.len;
-        var index = space.next_page / 64;
-        // The word where the search starts is looked at again at the end, from its beginning.
-        var mask: u64 = @as(u64, std.math.maxInt(u64)) << @intCast(space.next_page % 64);
-        for (0..word_count + 1) |_| {
-            if (index >= word_count) {
-                index = 0;
-                mask = std.math.maxInt(u64);
-            }
-            const candidates = space.words.items[index] & mask;
-            if (candidates != 0) {
-                const page: u32 = @intCast(index * 64 + @ctz(candidates));
-                space.setUsed(page, 1);
-                space.next_page = page + 1;
-                return page;
-            }
-            index += 1;
-            mask = std.math.maxInt(u64);
+    /// The lowest free run of `count` pages that crosses no window boundary, or null: then the
+    /// caller grows the file. Low pages first leaves long runs above them whole.
+    pub fn take(space: *FreeSpace, count: u32) ?u32 {
+        if (count > space.free_count) return null;
+        return if (count == 1) space.takePage() else space.takeRun(count);
+    }
+
+    /// Where there are used pages nearby, so that long runs stay whole for rows.
+    fn takePage(space: *FreeSpace) ?u32 {
+        const words = space.words.items;
+        while (space.lowest_mixed < words.len) : (space.lowest_mixed += 1) {
+            const word = words[space.lowest_mixed];
+            if (word == 0 or word == std.math.maxInt(u64)) continue;
+            const page = space.lowest_mixed * 64 + @ctz(word);
+            space.setUsed(page, 1);
+            return page;
+        }
+        while (space.lowest_free < space.file_pages) : (space.lowest_free += 1) {
+            if (!space.isFree(space.lowest_free)) continue;
+            space.setUsed(space.lowest_free, 1);
+            return space.lowest_free;
         }
         return null;
     }
 
-    /// A run of `count` free pages that crosses no window boundary, or null.
-    pub fn takeRun(space: *FreeSpace, count: u32) ?u32 {
-        if (count > space.free_count) return null;
+    fn takeRun(space: *FreeSpace, count: u32) ?u32 {
         var start: u32 = 0;
         var len: u32 = 0;
-        var page: u32 = 0;
+        var page: u32 = space.lowest_free / 64 * 64;
         while (page < space.file_pages) {
             const word = space.words.items[page / 64];
             if (page % 64 == 0 and word == 0) {
@@ -161,6 +161,33 @@ pub const FreeSpace = struct {
             space.words.items[page / 64] |= bit;
         }
         space.free_count += run.count;
+        space.lowest_free = @min(space.lowest_free, run.page);
+        space.lowest_mixed = @min(space.lowest_mixed, run.page / 64);
+    }
+
+    /// The first page that no used one follows.
+    pub fn usedEnd(space: *const FreeSpace) u32 {
+        var end = space.file_pages;
+        while (end > format.initial_pages and space.isFree(end - 1)) end -= 1;
+        return end;
+    }
+
+    /// Pages in use from `first` on.
+    pub fn usedFrom(space: *const FreeSpace, first: u32) u64 {
+        var count: u64 = 0;
+        for (first..space.file_pages) |page| count += @intFromBool(!space.isFree(@intCast(page)));
+        return count;
+    }
+
+    /// True where a run of `count` free pages begins and ends below `end`.
+    pub fn hasRunBelow(space: *const FreeSpace, count: u32, end: u32) bool {
+        var len: u32 = 0;
+        for (space.lowest_free..@min(end, space.file_pages)) |page| {
+            if (page % format.window_pages == 0) len = 0;
+            len = if (space.isFree(@intCast(page))) len + 1 else 0;
+            if (len == count) return true;
+        }
+        return false;
     }
 
     /// Takes back a growth: the pages from `file_pages` on, all of them free, do not exist.
@@ -193,6 +220,15 @@ pub const FreeSpace = struct {
         space.pending.shrinkRetainingCapacity(kept);
     }
 
+    /// Pages that wait, but not for a snapshot at or above `oldest_snapshot`.
+    pub fn leftBefore(space: *const FreeSpace, oldest_snapshot: u64) u64 {
+        var count: u64 = 0;
+        for (space.pending.items) |item| {
+            if (item.freed <= oldest_snapshot) count += item.run.count;
+        }
+        return count;
+    }
+
     fn isReachable(item: Pending, retained: []const u64, oldest_snapshot: u64) bool {
         if (oldest_snapshot < item.freed) return true;
         for (retained) |transaction_id| {
@@ -208,6 +244,7 @@ pub const FreeSpace = struct {
             space.words.items[p / 64] &= ~bit;
         }
         space.free_count -= count;
+        space.lowest_mixed = @min(space.lowest_mixed, page / 64);
     }
 };
 
@@ -215,13 +252,13 @@ test "runs are found, never cross a window, and grow the file where there is non
     const gpa = std.testing.allocator;
     var space = try FreeSpace.init(gpa, format.window_pages - 2);
     defer space.deinit();
-    try std.testing.expectEqual(@as(?u32, null), space.takePage());
+    try std.testing.expectEqual(@as(?u32, null), space.take(1));
     space.release(.{ .page = 100, .count = 10 });
     space.release(.{ .page = 200, .count = 20 });
-    try std.testing.expectEqual(@as(?u32, 200), space.takeRun(11));
-    try std.testing.expectEqual(@as(?u32, 100), space.takeRun(10));
-    try std.testing.expectEqual(@as(?u32, 211), space.takePage());
-    try std.testing.expectEqual(@as(?u32, 212), space.takePage());
+    try std.testing.expectEqual(@as(?u32, 200), space.take(11));
+    try std.testing.expectEqual(@as(?u32, 100), space.take(10));
+    try std.testing.expectEqual(@as(?u32, 211), space.take(1));
+    try std.testing.expectEqual(@as(?u32, 212), space.take(1));
     const grown = (try space.growBy(5)).?;
     try std.testing.expectEqual(format.window_pages, grown);
     try std.testing.expect(space.isFree(format.window_pages - 1));
@@ -268,7 +305,7 @@ test "random takes and releases never hand out a page twice" {
     for (0..4000) |_| {
         if (random.boolean()) {
             const count = random.intRangeAtMost(u32, 1, 9);
-            const taken = if (count == 1) space.takePage() else space.takeRun(count);
+            const taken = space.take(count);
             const page = taken orelse (try space.growBy(count)).?;
             for (page..page + count) |p| try owned.putNoClobber(gpa, @intCast(p), {});
         } else if (owned.count() > 0) {

@@ -158,6 +158,151 @@ pub const Editor = struct {
         bucket.header.count = count - 1;
     }
 
+    /// Joins buckets that are mostly empty, and takes inner pages out that tell nothing apart any
+    /// more, until `budget` buckets are joined, which is counted down.
+    pub fn merge(editor: Editor, budget: *u64) Error!void {
+        if (editor.root.isNone()) return;
+        const root = try editor.mergeBelow(editor.root.*, 0, budget);
+        if (root.page != editor.root.page) editor.root.* = .{ .page = root.page };
+    }
+
+    /// The page that stands for the subtree afterwards.
+    fn mergeBelow(editor: Editor, ref: PageRef, level: u16, budget: *u64) Error!PageRef {
+        const header: *const format.PageHeader = @ptrCast(try editor.source().load(ref));
+        if (header.type == .bucket) return ref;
+        if (header.type != .inner or header.depth != level or level == levels_max) {
+            return editor.source().corrupt(ref, "is at the wrong level");
+        }
+        // Copied: loading the children may take the page out of the cache.
+        var before = @as(*const format.InnerPage, @ptrCast(header)).*;
+        var number = ref.page;
+        for (0..format.fanout) |child| {
+            if (!before.isInner(child)) continue;
+            const above = before.ref(child);
+            const below = try editor.mergeBelow(above, level + 1, budget);
+            if (below.page == above.page) continue;
+            const page = try editor.writer.edit(.{ .page = number, .checksum = ref.checksum });
+            number = page.number;
+            const inner = page.as(format.InnerPage);
+            inner.pages[child] = below.page;
+            page.stale_children.set(child);
+            const kind = (try editor.writer.load(below));
+            const is_bucket = @as(*const format.PageHeader, @ptrCast(kind)).type == .bucket;
+            if (is_bucket) inner.inner_children[child / 8] &= ~(@as(u8, 1) << @intCast(child % 8));
+            before = inner.*;
+        }
+        var local_depth: u4 = 8;
+        while (local_depth > 0) : (local_depth -= 1) {
+            const span = @as(usize, format.fanout) >> local_depth;
+            var first: usize = 0;
+            while (first < format.fanout) : (first += 2 * span) {
+                if (budget.* == 0) break;
+                const low = before.ref(first);
+                const high = before.ref(first + span);
+                if (before.isInner(first) or before.isInner(first + span)) continue;
+                const joined = try editor.join(low, high, level * 8 + local_depth) orelse continue;
+                const page = try editor.writer.edit(.{ .page = number, .checksum = ref.checksum });
+                number = page.number;
+                const inner = page.as(format.InnerPage);
+                for (first..first + 2 * span) |child| {
+                    inner.pages[child] = joined;
+                    page.stale_children.set(child);
+                }
+                before = inner.*;
+                budget.* -= 1;
+            }
+        }
+        const all_one = std.mem.allEqual(u32, &before.pages, before.pages[0]);
+        if (!all_one or before.isInner(0)) return .{ .page = number, .checksum = ref.checksum };
+        editor.page_count.* -= 1;
+        try editor.writer.discard(.{ .page = number }, before.header.transaction_id);
+        return before.ref(0);
+    }
+
+    /// Puts the entries of `high` behind those of `low` where both share exactly `depth` bits and
+    /// fill half a page together. The number of the page that has all of them.
+    fn join(editor: Editor, low: PageRef, high: PageRef, depth: u16) Error!?u32 {
+        if (low.page == high.page) return null;
+        const upper = @as(*const format.BucketPage, @ptrCast(try editor.source().load(high))).*;
+        const lower: *const format.BucketPage = @ptrCast(try editor.source().load(low));
+        const is_sound = upper.header.type == .bucket and lower.header.type == .bucket and
+            upper.header.count <= format.bucket_capacity and
+            lower.header.count <= format.bucket_capacity;
+        if (!is_sound) return editor.source().corrupt(low, "is not a sound bucket");
+        if (upper.header.depth != depth or lower.header.depth != depth) return null;
+        const count = upper.header.count;
+        if (lower.header.count + count > format.bucket_capacity / 2) return null;
+        const page = try editor.writer.edit(low);
+        const bucket = page.as(format.BucketPage);
+        const start = bucket.header.count;
+        @memcpy(bucket.hashes[start..][0..count], upper.hashes[0..count]);
+        @memcpy(bucket.locations[start..][0..count], upper.locations[0..count]);
+        bucket.header.count = start + count;
+        bucket.header.depth = depth - 1;
+        const is_own = editor.writer.isDirty(high.page);
+        const born = if (is_own) editor.writer.transaction_id else upper.header.transaction_id;
+        try editor.writer.discard(high, born);
+        editor.page_count.* -= 1;
+        return page.number;
+    }
+
+    fn source(editor: Editor) Source {
+        return .{
+            .cache = editor.writer.cache,
+            .writer = editor.writer,
+            .file_pages = editor.writer.space.file_pages,
+        };
+    }
+
+    /// Gives pages from `first` on new numbers, as many as `budget` has, which is counted down.
+    pub fn relocate(editor: Editor, first: u32, budget: *u64) Error!void {
+        if (editor.root.isNone()) return;
+        if (try editor.relocateBelow(editor.root.*, 0, true, first, budget)) |page| {
+            editor.root.* = .{ .page = page.number };
+        }
+    }
+
+    fn relocateBelow(
+        editor: Editor,
+        ref: PageRef,
+        level: u16,
+        may_be_inner: bool,
+        first: u32,
+        budget: *u64,
+    ) Error!?*DirtyPage {
+        const from = editor.source();
+        const header: *const format.PageHeader = @ptrCast(try from.load(ref));
+        var page: ?*DirtyPage = null;
+        if (header.type == .inner) {
+            const is_sound = header.depth == level and level < levels_max and may_be_inner;
+            if (!is_sound) return from.corrupt(ref, "is at the wrong level");
+            // Copied: loading the children may take the page out of the cache.
+            const inner = @as(*const format.InnerPage, @ptrCast(header)).*;
+            for (0..format.fanout) |child| {
+                if (budget.* == 0) return page;
+                const below = inner.ref(child);
+                if (child > 0 and below.page == inner.pages[child - 1]) continue;
+                if (!inner.isInner(child) and below.page < first) continue;
+                const is_inner = inner.isInner(child);
+                const page_moved = try editor.relocateBelow(
+                    below,
+                    level + 1,
+                    is_inner,
+                    first,
+                    budget,
+                );
+                const moved = page_moved orelse continue;
+                if (page == null) page = try editor.writer.edit(ref);
+                setChildren(page.?, @intCast(child), below.page, moved.number);
+            }
+        }
+        if (ref.page >= first and page == null and budget.* > 0) {
+            page = try editor.writer.edit(ref);
+        }
+        if (page != null) budget.* -|= 1;
+        return page;
+    }
+
     /// Fills in the checksums of everything that changed, bottom-up, so that the pages can be
     /// written.
     pub fn seal(editor: Editor) void {
@@ -190,11 +335,7 @@ pub const Editor = struct {
 
     /// Makes the way to the bucket of `hash` writable.
     fn descend(editor: Editor, hash: u64) Error!Path {
-        const source: Source = .{
-            .cache = editor.writer.cache,
-            .writer = editor.writer,
-            .file_pages = editor.writer.space.file_pages,
-        };
+        const from = editor.source();
         var ref = editor.root.*;
         var parent: ?*DirtyPage = null;
         var level: u16 = 0;
@@ -212,7 +353,7 @@ pub const Editor = struct {
                 .inner => {
                     const is_sound = page.header().depth == level and level < levels_max and
                         may_be_inner;
-                    if (!is_sound) return source.corrupt(ref, "is at the wrong level");
+                    if (!is_sound) return from.corrupt(ref, "is at the wrong level");
                     index = childIndex(hash, level);
                     ref = page.as(format.InnerPage).ref(index);
                     may_be_inner = page.as(format.InnerPage).isInner(index);
@@ -225,10 +366,10 @@ pub const Editor = struct {
                     const depth_max = @as(u32, level) * 8;
                     const is_sound = bucket.header.count <= format.bucket_capacity and
                         depth <= depth_max and depth + 8 >= depth_max;
-                    if (!is_sound) return source.corrupt(ref, "is not a sound bucket");
+                    if (!is_sound) return from.corrupt(ref, "is not a sound bucket");
                     return .{ .leaf = page, .parent = parent, .level = level, .index = index };
                 },
-                else => return source.corrupt(ref, "is not a page of a key index"),
+                else => return from.corrupt(ref, "is not a page of a key index"),
             }
         }
     }

@@ -25,8 +25,11 @@ pub const collections_max: u32 = 65_536;
 /// nothing that is counted with them comes near the end of its integer. Honest files never do.
 pub const transaction_max: u64 = 1 << 60;
 
-/// 24 bits of a location.
+/// At one time: 24 bits of a location.
 pub const segments_max: u32 = 1 << 24;
+
+/// Segments that one id can have before a location may come again: 24 bits of a location.
+pub const generations_max: u32 = 1 << 24;
 
 /// Rows of one segment: its tombstones then fit three pages.
 pub const segment_rows_max: u32 = 64 * 1024;
@@ -52,8 +55,29 @@ pub const cached_pages_max: u32 = 512;
 pub const checkpoint_interval_ms: u64 = 1000;
 pub const checkpoint_bytes: u64 = 16 * 1024 * 1024;
 
+/// Dead rows may be one for so many live ones, and a few more, before writers move rows.
+pub const dead_rows_part: u64 = 5;
+pub const dead_rows_min: u64 = 64;
+
+/// A writer that buries a row moves at most so many. From segments that are a fifth dead, four
+/// moves make room for one row, so this keeps up.
+pub const moves_per_buried_row: u32 = 4;
+
 /// Results of one search.
 pub const k_max: u32 = 1 << 20;
 
 /// Pages that wait before a writer asks which readers still hold them: asking costs system calls.
 pub const reclaim_pages_min: u64 = 64;
+
+/// Old durable roots are let go before the file grows, where the pages that wait for them are so
+/// many (512 KiB), and one for so many that are in use: it costs up to four syncs.
+pub const relief_pages_min: u64 = 128;
+pub const relief_part: u64 = 16;
+
+/// Below this size, in hundredths of what was in use when the transaction began, the file grows
+/// first: a larger file needs relief less often.
+pub const relief_file_percent: u64 = 120;
+
+/// One transaction moves at most one row for so many live ones: the room that moving makes is there
+/// only after the commit.
+pub const moved_rows_part: u64 = 4;

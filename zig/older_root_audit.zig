@@ -120,8 +120,7 @@ pub const OlderRootAudit = struct {
         const page: *const format.CollectionPage = @ptrCast(&content);
         if (!soundness.isCollection(page)) return audit.lose(ref, .misplaced);
         audit.stride = format.vectorStride(page.dimension);
-        const sealed = page.segment_count - page.has_growing;
-        audit.segments = .init(audit.reader, page.segments, sealed);
+        audit.segments = .init(audit.reader, page.segments, page.segment_array_len);
         audit.index = .init(audit.reader, page.index);
         if (page.has_growing == 1) try audit.segment(ref, &page.growing);
     }

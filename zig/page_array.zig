@@ -2,7 +2,7 @@
 //! collections and a collection's segments. An array of one element is that element: small
 //! databases write one page less in every commit.
 //!
-//! A removed element stays as "none", so an index is never used for something else.
+//! A removed element is "none", and so is a page of the tree without elements.
 
 const std = @import("std");
 const errors = @import("errors.zig");
@@ -42,7 +42,7 @@ pub fn load(source: Source, ref: PageRef, level: u16) Error!*const format.InnerP
     return inner;
 }
 
-/// Sets element `index`, at most one past the end; `element` has its final checksum.
+/// Sets element `index`; the array reaches up to it afterwards. `element` has its final checksum.
 pub fn set(
     writer: *PageWriter,
     root: *PageRef,
@@ -50,15 +50,15 @@ pub fn set(
     index: u32,
     element: PageRef,
 ) Error!void {
-    std.debug.assert(index <= len.*);
-    if (index == len.*) {
-        const levels = height(len.*);
-        if (height(len.* + 1) > levels and len.* > 0) {
+    if (index >= len.*) {
+        var levels = height(len.*);
+        while (levels < height(index + 1)) : (levels += 1) {
+            if (root.isNone()) continue;
             const page = try writer.create(.array, levels + 1);
             setChild(page.as(format.InnerPage), 0, root.*);
             root.* = page.seal();
         }
-        len.* += 1;
+        len.* = index + 1;
     }
     root.* = try setBelow(writer, root.*, height(len.*), index, element);
 }
@@ -71,6 +71,7 @@ fn setBelow(
     element: PageRef,
 ) Error!PageRef {
     if (level == 0) return element;
+    if (ref.isNone() and element.isNone()) return .none;
     const page = if (ref.isNone()) try writer.create(.array, level) else try writer.edit(ref);
     const inner = page.as(format.InnerPage);
     if (inner.header.type != .array or inner.header.depth != level) {
@@ -84,8 +85,41 @@ fn setBelow(
         );
     }
     const child = childIndex(index, level);
-    setChild(inner, child, try setBelow(writer, inner.ref(child), level - 1, index, element));
+    const below = try setBelow(writer, inner.ref(child), level - 1, index, element);
+    setChild(inner, child, below);
+    if (below.isNone() and std.mem.allEqual(u32, &inner.pages, 0)) {
+        try writer.discard(.{ .page = page.number }, writer.transaction_id);
+        return .none;
+    }
     return page.seal();
+}
+
+/// Gives the array's own pages from `first` on new numbers; the elements stay as they are. False
+/// where there was none.
+pub fn relocate(writer: *PageWriter, root: *PageRef, len: u32, first: u32) Error!bool {
+    const before = root.*;
+    root.* = try relocateBelow(writer, before, height(len), first);
+    return before.page != root.page;
+}
+
+fn relocateBelow(writer: *PageWriter, ref: PageRef, level: u16, first: u32) Error!PageRef {
+    if (level == 0 or ref.isNone()) return ref;
+    const source: Source = .{
+        .cache = writer.cache,
+        .writer = writer,
+        .file_pages = writer.space.file_pages,
+    };
+    // Copied: loading the children may take the page out of the cache.
+    const inner = (try load(source, ref, level)).*;
+    var page = if (ref.page >= first) try writer.edit(ref) else null;
+    for (0..format.fanout) |child| {
+        const before = inner.ref(child);
+        const after = try relocateBelow(writer, before, level - 1, first);
+        if (after.eql(before)) continue;
+        if (page == null) page = try writer.edit(ref);
+        setChild(page.?.as(format.InnerPage), child, after);
+    }
+    return if (page) |own| own.seal() else ref;
 }
 
 fn setChild(inner: *format.InnerPage, index: usize, ref: PageRef) void {

@@ -55,6 +55,8 @@ pub const PageWriter = struct {
     cache: *PageCache,
     space: *FreeSpace,
     diagnostics: *errors.Diagnostics,
+    /// Asked for free pages before the file grows.
+    relief: ?Relief = null,
     /// Pages that the file really has, at least `space.file_pages` of them before anything is
     /// written.
     physical_pages: u32,
@@ -66,10 +68,17 @@ pub const PageWriter = struct {
     spare: std.ArrayList(*DirtyPage) = .empty,
     taken: std.ArrayList(Run) = .empty,
     left: std.ArrayList(Left) = .empty,
+    /// The last time that the file had to grow, there was no room for that.
+    is_disk_full: bool = false,
     /// Bytes written since the session's last checkpoint.
     written_bytes: u64 = 0,
 
     const Left = struct { run: Run, born: u64 };
+
+    pub const Relief = struct {
+        context: *anyopaque,
+        run: *const fn (context: *anyopaque) Error!void,
+    };
 
     pub fn deinit(writer: *PageWriter) void {
         writer.forgetDirty();
@@ -161,7 +170,12 @@ pub const PageWriter = struct {
 
     /// Pages for an extent, unwritten.
     pub fn takePages(writer: *PageWriter, count: u32) Error!u32 {
-        const found = if (count == 1) writer.space.takePage() else writer.space.takeRun(count);
+        var found = writer.space.take(count);
+        if (found == null) if (writer.relief) |relief| {
+            try relief.run(relief.context);
+            found = writer.space.take(count);
+        };
+        const file_pages = writer.space.file_pages;
         const page = found orelse grown: {
             const grown = writer.space.growBy(count) catch return writer.outOfMemory();
             break :grown grown orelse return writer.diagnostics.fail(
@@ -175,7 +189,14 @@ pub const PageWriter = struct {
             writer.space.release(.{ .page = page, .count = count });
             return writer.outOfMemory();
         };
-        try writer.ensurePhysical();
+        writer.ensurePhysical() catch |err| {
+            if (err == error.NoSpace) writer.is_disk_full = true;
+            // The pages are not there; the transaction may go on without them.
+            _ = writer.taken.pop();
+            writer.space.release(.{ .page = page, .count = count });
+            writer.space.shrink(file_pages);
+            return err;
+        };
         return page;
     }
 
@@ -225,6 +246,8 @@ pub const PageWriter = struct {
     /// through the cache, and `edit` takes them up again under the same number.
     pub fn writeOut(writer: *PageWriter) Error!void {
         const gpa = writer.gpa;
+        // Somebody may have cut the file since its pages were counted.
+        try writer.ensurePhysical();
         const pages = gpa.alloc(*DirtyPage, writer.dirty.count()) catch return writer.outOfMemory();
         defer gpa.free(pages);
         var iterator = writer.dirty.valueIterator();
@@ -304,7 +327,7 @@ pub const PageWriter = struct {
     fn ensurePhysical(writer: *PageWriter) Error!void {
         const needed = writer.space.file_pages;
         if (needed <= writer.physical_pages) return;
-        const step = std.math.clamp(writer.physical_pages / 8, step_pages_min, step_pages_max);
+        const step = std.math.clamp(writer.physical_pages / 32, step_pages_min, step_pages_max);
         const target: u32 = @max(needed, writer.physical_pages +| step);
         writer.file.extend(format.pageOffset(target)) catch |err| {
             if (err != error.NoSpace or target == needed) {
@@ -313,9 +336,11 @@ pub const PageWriter = struct {
             writer.file.extend(format.pageOffset(needed)) catch |again|
                 return writer.diagnostics.failOs(again, "growing the file");
             writer.physical_pages = needed;
+            writer.is_disk_full = false;
             return;
         };
         writer.physical_pages = target;
+        writer.is_disk_full = false;
     }
 
     const step_pages_min = 64 * 1024 / format.page_bytes;

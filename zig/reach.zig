@@ -100,7 +100,7 @@ pub const Walker = struct {
     pub fn content(walker: Walker, state: *CollectionState) Error!void {
         try walker.index(state.index, 0, true);
         try walker.array(state.segments, page_array.height(state.segment_array_len), .segments);
-        for (0..state.segment_count) |id| {
+        for (0..state.segment_end) |id| {
             const segment = try state.loadSegment(
                 walker.gpa,
                 walker.source,

@@ -40,10 +40,18 @@ pub const Slots = struct {
         for (slots.roots, 0..) |maybe, slot| {
             const root = maybe orelse continue;
             if (!believable(&root, boot_id)) continue;
-            if (best) |b| if (root.transaction_id <= b.root.transaction_id) continue;
+            if (best) |b| if (!supersedes(&root, &b.root)) continue;
             best = .{ .slot = @intCast(slot), .root = root };
         }
         return best;
+    }
+
+    /// A durable root may be written again, to let the states before it go.
+    fn supersedes(root: *const Root, known: *const Root) bool {
+        if (root.transaction_id != known.transaction_id) {
+            return root.transaction_id > known.transaction_id;
+        }
+        return root.kind == .durable and root.durable_sequence > known.durable_sequence;
     }
 
     /// The valid roots, believed or not, the newest first.
@@ -79,6 +87,15 @@ pub const Slots = struct {
         var highest: u32 = 0;
         for (slots.roots) |maybe| if (maybe) |root| {
             highest = @max(highest, root.loss_count);
+        };
+        return highest;
+    }
+
+    /// Whatever any valid root reaches lies below.
+    pub fn highestFilePages(slots: *const Slots) u32 {
+        var highest: u32 = 0;
+        for (slots.roots) |maybe| if (maybe) |root| {
+            highest = @max(highest, root.file_pages);
         };
         return highest;
     }

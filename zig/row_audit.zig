@@ -78,7 +78,7 @@ pub const RowAudit = struct {
 
     pub fn read(audit: *RowAudit, disk: *const format.Segment, row: u32) error{OutOfMemory}!Row {
         var out: Row = .{};
-        const seed = format.rowSeed(audit.collection_id, disk.id, row);
+        const seed = format.rowSeed(audit.collection_id, .of(disk, row));
         const entry_offset = audit.entryOffset(disk, row);
         const entry = try audit.readEntry(&out, seed, entry_offset) orelse return out;
         out.entry = entry;

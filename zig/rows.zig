@@ -59,7 +59,7 @@ pub const RowReader = struct {
         row: u32,
         found: *const format.RowEntry,
     ) Error!void {
-        const seed = format.rowSeed(state.identity.id, segment.disk.id, row);
+        const seed = state.seedOf(segment, row);
         if (found.checksum == entryChecksum(seed, found)) return;
         return reader.corrupt("row entry", segment.entryOffset(row, state.vectorStride()));
     }
@@ -100,7 +100,7 @@ pub const RowReader = struct {
         expected: u64,
         content: []const u8,
     ) Error!void {
-        const seed = format.rowSeed(state.identity.id, segment.disk.id, row);
+        const seed = state.seedOf(segment, row);
         if (checksum.bytes(seed, content) != expected) {
             return reader.corrupt("vector", segment.vectorOffset(row, state.vectorStride()));
         }
@@ -145,7 +145,7 @@ pub const RowReader = struct {
                 return reader.failRead(err, offset);
         }
         const found = reader.scratch[0..needed];
-        const seed = format.rowSeed(state.identity.id, segment.disk.id, row);
+        const seed = state.seedOf(segment, row);
         if (checksum.bytes(
             seed,
             found[@sizeOf(u64)..],
@@ -174,7 +174,7 @@ pub const RowReader = struct {
             view.metadata_offset,
             out,
         ) catch |err| return reader.failRead(err, view.metadata_offset);
-        const seed = format.rowSeed(state.identity.id, segment.disk.id, row);
+        const seed = state.seedOf(segment, row);
         if (checksum.bytes(seed, out) != view.metadata_checksum) return reader.corrupt(
             "metadata",
             view.metadata_offset,

@@ -39,7 +39,15 @@ pub const Segment = struct {
     }
 };
 
-const Place = struct { id: u32, extent_page: u32 };
+const Place = struct {
+    life: u64,
+    extent_page: u32,
+
+    fn of(disk: *const format.Segment) Place {
+        const location: format.Location = .of(disk, 0);
+        return .{ .life = location.life(), .extent_page = disk.extent_page };
+    }
+};
 
 /// Segment ids or positions in the catalogue that cannot be read.
 pub const Ranges = struct {
@@ -70,7 +78,7 @@ pub const Collection = struct {
     segments: std.AutoArrayHashMapUnmanaged(Place, Segment) = .empty,
     lost_segments: Ranges = .{},
     /// Rows that the index names, by segment.
-    named: std.AutoHashMapUnmanaged(u32, std.DynamicBitSetUnmanaged) = .empty,
+    named: std.AutoHashMapUnmanaged(u64, std.DynamicBitSetUnmanaged) = .empty,
     named_count: u64 = 0,
     /// Hashes whose bucket is lost.
     lost_hashes: std.ArrayList(tree_walk.IndexWalk.Range) = .empty,
@@ -110,15 +118,17 @@ pub const Collection = struct {
     }
 
     /// Whether a segment that the authority does not lead to may be one of its own.
-    pub fn mayHave(collection: *const Collection, id: u32) bool {
+    pub fn mayHave(collection: *const Collection, location: format.Location) bool {
         // No page describes it.
         if (collection.page.header.transaction_id == 0) return true;
-        if (collection.lost_segments.contains(id)) return true;
-        return !collection.is_exact and id >= collection.page.segment_count;
+        if (collection.lost_segments.contains(location.segment)) return true;
+        const made: u24 = @truncate(collection.page.segments_made);
+        const is_later = location.generation -% made < limits.generations_max / 2;
+        return !collection.is_exact and is_later;
     }
 
-    pub fn has(collection: *const Collection, id: u32, extent_page: u32) bool {
-        return collection.segments.contains(.{ .id = id, .extent_page = extent_page });
+    pub fn has(collection: *const Collection, disk: *const format.Segment) bool {
+        return collection.segments.contains(.of(disk));
     }
 
     /// The newest description of a segment wins; tombstones of all of them count.
@@ -128,8 +138,7 @@ pub const Collection = struct {
         reader: PageReader,
         found: Segment,
     ) OutOfMemory!void {
-        const place: Place = .{ .id = found.disk.id, .extent_page = found.disk.extent_page };
-        const entry = try collection.segments.getOrPut(gpa, place);
+        const entry = try collection.segments.getOrPut(gpa, .of(&found.disk));
         const known = entry.value_ptr;
         if (!entry.found_existing) {
             known.* = found;
@@ -167,25 +176,26 @@ pub const Collection = struct {
         gpa: std.mem.Allocator,
         location: format.Location,
     ) OutOfMemory!void {
-        const entry = try collection.named.getOrPut(gpa, location.segment);
+        const entry = try collection.named.getOrPut(gpa, location.life());
         if (!entry.found_existing) entry.value_ptr.* = .{};
-        if (location.row >= limits.segment_rows_max) return;
         if (entry.value_ptr.bit_length <= location.row) {
-            const wanted = std.mem.alignForward(usize, location.row + 1, 1024);
+            const wanted = std.mem.alignForward(usize, @as(usize, location.row) + 1, 1024);
             try entry.value_ptr.resize(gpa, wanted, false);
         }
         entry.value_ptr.set(location.row);
         collection.named_count += 1;
     }
 
-    pub fn isNamed(collection: *const Collection, segment_id: u32, row: u32) bool {
-        const rows = collection.named.getPtr(segment_id) orelse return false;
+    pub fn isNamed(collection: *const Collection, segment: *const Segment, row: u32) bool {
+        const location: format.Location = .of(&segment.disk, 0);
+        const rows = collection.named.getPtr(location.life()) orelse return false;
         return row < rows.bit_length and rows.isSet(row);
     }
 
     /// The row is recovered, and not recovered again where it is found a second time.
-    pub fn forgetRow(collection: *Collection, segment_id: u32, row: u32) void {
-        const rows = collection.named.getPtr(segment_id) orelse return;
+    pub fn forgetRow(collection: *Collection, segment: *const Segment, row: u32) void {
+        const location: format.Location = .of(&segment.disk, 0);
+        const rows = collection.named.getPtr(location.life()) orelse return;
         if (row < rows.bit_length) rows.unset(row);
     }
 
@@ -210,7 +220,7 @@ pub const Collection = struct {
             if (collection.is_exact or segment.isDead(row) == true) return .dead;
             return .perhaps;
         }
-        if (collection.isNamed(segment.disk.id, row)) {
+        if (collection.isNamed(segment, row)) {
             if (collection.is_exact) return .alive;
             return if (segment.isDead(row) == true) .dead else .perhaps;
         }
@@ -222,7 +232,7 @@ pub const Collection = struct {
 
     /// The same for a row whose record cannot be read: its key is not known.
     pub fn mayLive(collection: *const Collection, segment: *const Segment, row: u32) bool {
-        if (collection.isNamed(segment.disk.id, row)) return true;
+        if (collection.isNamed(segment, row)) return true;
         if (collection.isCertain() or row >= segment.disk.rows) return false;
         return segment.transaction_id > 0 and segment.isDead(row) != true;
     }

@@ -30,13 +30,14 @@ pub const SalvageRows = struct {
 
     const Age = struct {
         transaction_id: u64,
-        location: u64,
+        /// One transaction may move a row and then replace it.
+        order: u64,
         /// It was written, and counted as uncertain.
         is_uncertain: bool = false,
 
         fn isNewer(a: Age, b: Age) bool {
             if (a.transaction_id != b.transaction_id) return a.transaction_id > b.transaction_id;
-            return a.location > b.location;
+            return a.order > b.order;
         }
     };
 
@@ -130,7 +131,7 @@ pub const SalvageRows = struct {
         }
         const row = rows.row_at;
         rows.row_at += 1;
-        if (collection.isCertain() and !collection.isNamed(segment.disk.id, row)) return 1;
+        if (collection.isCertain() and !collection.isNamed(segment, row)) return 1;
         const audit = &rows.audit.?;
         const before = audit.bytesRead();
         const found = audit.read(&segment.disk, row) catch return rows.database.outOfMemory();
@@ -149,7 +150,7 @@ pub const SalvageRows = struct {
             if (collection.mayLive(segment, row)) collection.damaged += 1;
             return;
         };
-        const location: format.Location = .{ .segment = @intCast(segment.disk.id), .row = row };
+        const location: format.Location = .of(&segment.disk, row);
         if (record.header.location != location.toInt()) return;
         const transaction_id = record.header.transaction_id;
         const hash_key = rows.wreck.hashKey();
@@ -159,7 +160,7 @@ pub const SalvageRows = struct {
         if (!collection.isCertain()) {
             const age: Age = .{
                 .transaction_id = transaction_id,
-                .location = location.toInt(),
+                .order = location.order(),
                 .is_uncertain = is_good and life == .perhaps,
             };
             if (!try rows.isNewest(collection, record.key, age)) return;
@@ -169,7 +170,7 @@ pub const SalvageRows = struct {
             collection.damaged += 1;
             return;
         }
-        collection.forgetRow(segment.disk.id, row);
+        collection.forgetRow(segment, row);
         rows.add(&record, found.vector.?) catch return rows.database.outOfMemory();
     }
 

@@ -31,7 +31,7 @@ pub const SalvageScan = struct {
     vector: std.ArrayList(u8) = .empty,
     /// Of the segment whose entries were found last and whose extent was not: it is not tried
     /// again for each of its rows.
-    failed: struct { collection: u32 = 0, segment: u32 = 0, times: u32 = 0 } = .{},
+    failed: struct { collection: u32 = 0, life: u64 = 0, times: u32 = 0 } = .{},
 
     const chunk_pages = 16;
     /// Older pages of one collection tell nothing more.
@@ -207,8 +207,8 @@ pub const SalvageScan = struct {
         const page = scan.load(format.SegmentPage, candidate.page, &content) orelse return;
         const disk = &page.segment;
         for (scan.wreck.collections.values()) |collection| {
-            const is_wanted = collection.mayHave(disk.id) or
-                (!collection.is_exact and collection.has(disk.id, disk.extent_page));
+            const is_wanted = collection.mayHave(.of(disk, 0)) or
+                (!collection.is_exact and collection.has(disk));
             if (!is_wanted or !scan.belongs(collection, disk)) continue;
             try collection.addSegment(scan.wreck.gpa, scan.wreck.reader, .{
                 .disk = disk.*,
@@ -234,7 +234,7 @@ pub const SalvageScan = struct {
                 i * @sizeOf(format.RowEntry);
             var entry: format.RowEntry = undefined;
             const len = scan.wreck.file.read(offset, std.mem.asBytes(&entry)) catch continue;
-            const seed = format.rowSeed(collection.page.id, disk.id, row);
+            const seed = format.rowSeed(collection.page.id, .of(disk, row));
             const is_whole = len == @sizeOf(format.RowEntry);
             if (is_whole and rows.entryChecksum(seed, &entry) == entry.checksum) return true;
         }
@@ -246,6 +246,9 @@ pub const SalvageScan = struct {
         try scan.extents.resize(wreck.gpa, wreck.reader.file_pages, false);
         for (wreck.collections.values()) |collection| {
             for (collection.segments.values()) |*segment| {
+                // A page that nothing leads to may be of a segment that is gone, and another one
+                // may have rows in its place.
+                if (!segment.is_certain) continue;
                 const disk = &segment.disk;
                 scan.mark(disk.extent_page, disk.extent_page_count);
                 for (disk.heap[0..disk.heap_count]) |heap| scan.mark(heap.page, heap.page_count);
@@ -292,12 +295,11 @@ pub const SalvageScan = struct {
         var record: format.Record = undefined;
         const len = scan.wreck.file.read(at, std.mem.asBytes(&record)) catch return;
         const location: format.Location = .fromInt(record.location);
-        const is_record = len == @sizeOf(format.Record) and soundness.isRecord(&record) and
-            location.flags == 0 and location.row < limits.segment_rows_max;
+        const is_record = len == @sizeOf(format.Record) and soundness.isRecord(&record);
         if (!is_record) return;
         for (scan.wreck.collections.values()) |collection| {
-            if (!collection.mayHave(location.segment)) continue;
-            const seed = format.rowSeed(collection.page.id, location.segment, location.row);
+            if (!collection.mayHave(location)) continue;
+            const seed = format.rowSeed(collection.page.id, location);
             if (rows.entryChecksum(seed, entry) != entry.checksum) continue;
             return scan.addOrphan(collection, location, entry, offset);
         }
@@ -315,7 +317,7 @@ pub const SalvageScan = struct {
         const ids_max = 256;
         for (1..ids_max) |number| {
             const id: u32 = @intCast(number);
-            const seed = format.rowSeed(id, location.segment, location.row);
+            const seed = format.rowSeed(id, location);
             if (rows.entryChecksum(seed, entry) != entry.checksum) continue;
             if (scan.wreck.collections.contains(id) or scan.hasFailed(id, location)) return;
             const dimension = try scan.findDimension(id, location, entry, offset) orelse
@@ -342,7 +344,7 @@ pub const SalvageScan = struct {
         const before = @as(u64, location.row) * @sizeOf(format.RowEntry);
         if (offset < before) return null;
         const entries = offset - before;
-        const seed = format.rowSeed(id, location.segment, location.row);
+        const seed = format.rowSeed(id, location);
         try scan.vector.resize(scan.wreck.gpa, limits.dimension_max * @sizeOf(f32));
         var page: u32 = @intCast(entries / format.page_bytes);
         while (page >= format.first_free_page) : (page -= 1) {
@@ -390,16 +392,16 @@ pub const SalvageScan = struct {
     fn hasFailed(scan: *const SalvageScan, id: u32, location: format.Location) bool {
         const attempts_max = 32;
         const failed = &scan.failed;
-        return failed.collection == id and failed.segment == location.segment and
+        return failed.collection == id and failed.life == location.life() and
             failed.times >= attempts_max;
     }
 
     fn noteFailure(scan: *SalvageScan, id: u32, location: format.Location) void {
         const failed = &scan.failed;
-        const is_same = failed.collection == id and failed.segment == location.segment;
+        const is_same = failed.collection == id and failed.life == location.life();
         failed.* = .{
             .collection = id,
-            .segment = location.segment,
+            .life = location.life(),
             .times = if (is_same) failed.times + 1 else 1,
         };
     }
@@ -417,7 +419,7 @@ pub const SalvageScan = struct {
         const before = @as(u64, location.row) * @sizeOf(format.RowEntry);
         if (offset < before) return null;
         const entries = offset - before;
-        const seed = format.rowSeed(collection.page.id, location.segment, location.row);
+        const seed = format.rowSeed(collection.page.id, location);
         try scan.vector.resize(scan.wreck.gpa, collection.page.dimension * @sizeOf(f32));
         var page: u32 = @intCast(entries / format.page_bytes);
         while (page >= format.first_free_page) : (page -= 1) {
@@ -432,6 +434,7 @@ pub const SalvageScan = struct {
             if (checksum.bytes(seed, scan.vector.items) != entry.vector_checksum) continue;
             var disk = std.mem.zeroes(format.Segment);
             disk.id = location.segment;
+            disk.generation = location.generation;
             disk.capacity = @intCast(capacity);
             disk.rows = disk.capacity;
             disk.extent_page = page;

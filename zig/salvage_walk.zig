@@ -36,7 +36,7 @@ pub const SalvageWalk = struct {
             .collection = collection,
             .page = page.*,
             .is_authority = is_authority,
-            .array = .init(reader, page.segments, page.segment_count - page.has_growing),
+            .array = .init(reader, page.segments, page.segment_array_len),
             .index = .init(reader, page.index),
         };
     }
@@ -61,9 +61,8 @@ pub const SalvageWalk = struct {
                     return true;
                 }
                 const page = &walk.page;
-                const id = page.segment_count -| 1;
                 if (page.has_growing == 1) {
-                    try walk.segment(&page.growing, id, page.header.transaction_id);
+                    try walk.segment(&page.growing, page.growing.id, page.header.transaction_id);
                 }
                 walk.phase = if (walk.is_authority) .index else .finished;
             },
@@ -107,8 +106,8 @@ pub const SalvageWalk = struct {
         const stride = format.vectorStride(walk.page.dimension);
         const is_sound = soundness.isSegment(disk, stride, walk.reader.file_pages);
         if (!is_sound or disk.id != id) return walk.lose(id, @as(u64, id) + 1);
-        const is_known = walk.collection.has(id, disk.extent_page);
-        if (!walk.is_authority and !is_known and !walk.collection.mayHave(id)) return;
+        const is_known = walk.collection.has(disk);
+        if (!walk.is_authority and !is_known and !walk.collection.mayHave(.of(disk, 0))) return;
         try walk.collection.addSegment(walk.gpa, walk.reader, .{
             .disk = disk.*,
             .transaction_id = transaction_id,

@@ -101,7 +101,7 @@ pub fn run(request: *const Request) Error!void {
     }
     var scan = try Scan.init(request, queries);
     defer scan.deinit();
-    for (0..request.state.segment_count) |id| {
+    for (0..request.state.segment_end) |id| {
         const segment = try request.state.loadSegment(
             gpa,
             request.source,

@@ -9,8 +9,7 @@ pub fn isCollection(page: *const format.CollectionPage) bool {
     return page.header.type == .collection and
         page.dimension >= 1 and page.dimension <= limits.dimension_max and
         page.metric <= 2 and page.has_growing <= 1 and
-        page.segment_count <= limits.segments_max and
-        page.segment_count >= page.has_growing and
+        page.segment_array_len <= limits.segments_max and
         page.name_bytes >= 1 and page.name_bytes <= limits.collection_name_bytes_max and
         page.model_bytes <= limits.model_bytes_max;
 }
@@ -25,6 +24,7 @@ pub fn isSegment(disk: *const format.Segment, stride: u64, file_pages: u32) bool
 /// As far as it can be said without the dimension.
 pub fn isSegmentShape(disk: *const format.Segment, file_pages: u32) bool {
     const is_sound = disk.id < limits.segments_max and
+        disk.generation < limits.generations_max and
         disk.capacity >= 1 and disk.capacity <= limits.segment_rows_max and
         disk.rows <= disk.capacity and disk.dead_rows <= disk.rows and
         disk.heap_count <= limits.heap_extents_max and

@@ -11,6 +11,7 @@ const reach = @import("reach.zig");
 const collection_state = @import("collection_state.zig");
 const key_index = @import("key_index.zig");
 const PageWriter = @import("page_writer.zig").PageWriter;
+const Run = @import("free_space.zig").Run;
 const View = @import("view.zig").View;
 
 const Error = errors.Error;
@@ -30,6 +31,8 @@ pub const Transaction = struct {
     /// A write failed half-way: only rollback is possible.
     doomed: ?Error = null,
     has_changes: bool = false,
+    /// Rows that were moved out of segments with dead ones.
+    moved_rows: u64 = 0,
 
     pub fn deinit(transaction: *Transaction) void {
         transaction.working.deinit();
@@ -87,8 +90,16 @@ pub const Transaction = struct {
         for (0..transaction.working.root.catalogue_len) |index| {
             const state = try transaction.editable(@intCast(index)) orelse continue;
             if (!state.has_growing) continue;
-            _ = try transaction.editableSegment(state, state.segment_count - 1);
-            state.has_growing = false;
+            try transaction.sealSegmentOf(state);
+        }
+    }
+
+    /// The growing segment takes no more rows. Where all that it has are dead, it is gone.
+    pub fn sealSegmentOf(transaction: *Transaction, state: *CollectionState) Error!void {
+        const segment = try transaction.editableSegment(state, state.growing_id);
+        state.has_growing = false;
+        if (segment.disk.dead_rows == segment.disk.rows) {
+            try transaction.dropSegment(state, segment);
         }
     }
 
@@ -137,29 +148,32 @@ pub const Transaction = struct {
         state.release(transaction.gpa);
     }
 
-    /// Empties a collection that `editable` gave out. Segment ids go on counting: a place is never
-    /// used for another row.
+    /// Empties a collection that `editable` gave out.
     pub fn clearCollection(transaction: *Transaction, state: *CollectionState) Error!void {
         try transaction.leaveContent(state);
         for (state.loaded.values()) |segment| segment.release(transaction.gpa);
         state.loaded.clearRetainingCapacity();
         state.segments = .none;
-        state.segment_array_len = state.segment_count;
+        state.segment_array_len = 0;
+        state.segment_end = 0;
         state.has_growing = false;
         state.index = .none;
         state.index_pages = 0;
         state.live_rows = 0;
+        state.dead_rows = 0;
     }
 
-    /// Marks a live row dead. The index no longer names it.
+    /// Marks a live row dead. The index no longer names it. A sealed segment goes with its last
+    /// row.
     pub fn buryRow(
         transaction: *Transaction,
         state: *CollectionState,
         location: format.Location,
     ) Error!void {
         const segment = try transaction.editableSegment(state, location.segment);
+        const is_own = location.generation == segment.disk.generation;
         const has_live = segment.disk.dead_rows < segment.disk.rows and state.live_rows > 0;
-        if (location.row >= segment.disk.rows or !has_live) {
+        if (location.row >= segment.disk.rows or !is_own or !has_live) {
             return transaction.diagnostics.fail(
                 error.Corrupt,
                 "the index names row {d} of segment {d}, which has {d}, {d} of them dead; the " ++
@@ -183,6 +197,41 @@ pub const Transaction = struct {
         page.as(format.TombstonePage).bits[row / 8] |= @as(u8, 1) << @intCast(row % 8);
         segment.disk.dead_rows += 1;
         state.live_rows -= 1;
+        state.dead_rows += 1;
+        const is_growing = state.has_growing and location.segment == state.growing_id;
+        if (segment.disk.dead_rows == segment.disk.rows and !is_growing) {
+            try transaction.dropSegment(state, segment);
+        }
+    }
+
+    /// Leaves the pages of a segment that no longer has any live row; its id is free.
+    fn dropSegment(
+        transaction: *Transaction,
+        state: *CollectionState,
+        segment: *SegmentState,
+    ) Error!void {
+        const writer = transaction.writer;
+        const disk = &segment.disk;
+        // Known of places that a rollback brings back, with other rows at the last ones.
+        segment.verified.rows.unsetAll();
+        for (disk.tombstones) |ref| if (!ref.isNone()) {
+            const is_own = writer.isDirty(ref.page);
+            try writer.discard(ref, if (is_own) writer.transaction_id else disk.born);
+        };
+        const extent: Run = .{ .page = disk.extent_page, .count = disk.extent_page_count };
+        try writer.leave(extent, disk.born);
+        for (disk.heap[0..disk.heap_count]) |heap| {
+            try writer.leave(.{ .page = heap.page, .count = heap.page_count }, disk.born);
+        }
+        if (!segment.page.isNone()) {
+            try writer.discard(segment.page, segment.page_born);
+            const len = &state.segment_array_len;
+            try page_array.set(writer, &state.segments, len, disk.id, .none);
+        }
+        // A file may have lied about it.
+        state.dead_rows -|= disk.dead_rows;
+        _ = state.loaded.swapRemove(disk.id);
+        segment.release(transaction.gpa);
     }
 
     /// Turns every change into pages with final checksums, bottom-up, and writes them. The root in
@@ -197,7 +246,6 @@ pub const Transaction = struct {
                 .page_count = &state.index_pages,
             };
             editor.seal();
-            // New ones come in the order of their ids, as the array needs it.
             for (state.loaded.values()) |segment| {
                 if (segment.changed) try transaction.sealSegment(state, segment);
             }
@@ -232,9 +280,9 @@ pub const Transaction = struct {
     pub fn forgetRows(transaction: *Transaction, committed: *View) void {
         for (transaction.changed.keys()) |index| {
             const state = transaction.working.collections.get(index) orelse continue;
-            for (state.loaded.keys(), state.loaded.values()) |id, segment| {
+            for (state.loaded.values()) |segment| {
                 if (!segment.changed) continue;
-                const before = committedRows(committed, index, id);
+                const before = committedRows(committed, index, &segment.disk);
                 const capacity = segment.verified.rows.bit_length;
                 segment.verified.rows.setRangeValue(
                     .{ .start = @min(before, capacity), .end = capacity },
@@ -244,10 +292,10 @@ pub const Transaction = struct {
         }
     }
 
-    fn committedRows(committed: *View, index: u32, id: u32) usize {
+    fn committedRows(committed: *View, index: u32, disk: *const format.Segment) usize {
         const state = committed.collections.get(index) orelse return 0;
-        const segment = state.loaded.get(id) orelse return 0;
-        return segment.disk.rows;
+        const segment = state.loaded.get(disk.id) orelse return 0;
+        return if (segment.disk.generation == disk.generation) segment.disk.rows else 0;
     }
 
     fn sealSegment(
@@ -258,7 +306,7 @@ pub const Transaction = struct {
         for (&segment.disk.tombstones) |*ref| {
             if (transaction.writer.dirty.get(ref.page)) |page| ref.* = page.seal();
         }
-        if (state.has_growing and segment.disk.id == state.segment_count - 1) return;
+        if (state.has_growing and segment.disk.id == state.growing_id) return;
         if (!segment.page.isNone()) try transaction.writer.discard(segment.page, segment.page_born);
         const page = try transaction.writer.create(.segment, 0);
         page.as(format.SegmentPage).segment = segment.disk;
@@ -275,6 +323,12 @@ pub const Transaction = struct {
 
     fn sealCollection(transaction: *Transaction, state: *CollectionState) Error!void {
         if (!state.page.isNone()) try transaction.writer.discard(state.page, state.page_born);
+        const len = &state.segment_array_len;
+        if (state.has_growing and state.growing_id > len.*) {
+            // Segments before it were dropped before they came into the array.
+            const last = state.growing_id - 1;
+            try page_array.set(transaction.writer, &state.segments, len, last, .none);
+        }
         const page = try transaction.writer.create(.collection, 0);
         const disk = page.as(format.CollectionPage);
         const identity = state.identity;
@@ -283,7 +337,9 @@ pub const Transaction = struct {
         disk.metric = identity.metric;
         disk.index_pages = state.index_pages;
         disk.live_rows = state.live_rows;
-        disk.segment_count = state.segment_count;
+        disk.dead_rows = state.dead_rows;
+        disk.segments_made = state.segments_made;
+        disk.segment_array_len = state.segment_array_len;
         disk.has_growing = @intFromBool(state.has_growing);
         disk.index = state.index;
         disk.segments = state.segments;

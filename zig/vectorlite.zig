@@ -36,6 +36,7 @@ pub const JobKind = @import("job.zig").JobKind;
 pub const Salvage = @import("salvage.zig").Salvage;
 pub const Verify = @import("verify.zig").Verify;
 pub const damage = @import("damage.zig");
+pub const compactStep = @import("compact.zig").step;
 pub const Cursor = @import("entries.zig").Cursor;
 pub const EntryWriter = @import("entries.zig").EntryWriter;
 
@@ -47,6 +48,8 @@ test {
     _ = @import("collection.zig");
     _ = @import("collection_audit.zig");
     _ = @import("collection_state.zig");
+    _ = @import("compact.zig");
+    _ = @import("compaction.zig");
     _ = @import("creation.zig");
     _ = @import("damage.zig");
     _ = @import("database.zig");

@@ -60,6 +60,11 @@ pub const WriteSession = struct {
     counted_for: ?[16]u8 = null,
     /// The checksum of the durable root that this session saw reach the device.
     synced: ?[16]u8 = null,
+    /// So many pages must wait before it is asked again who still needs them.
+    reclaim_at: u64 = limits.reclaim_pages_min,
+    relief_pages_min: u64 = limits.relief_pages_min,
+    /// Pages in use when the transaction began.
+    used_pages: u64 = 0,
     /// The next commit is durable whatever the session's durability is.
     next_is_durable: bool = false,
     /// There were newer states than the one that the transaction starts from. Whoever reads them
@@ -79,6 +84,7 @@ pub const WriteSession = struct {
             .space = &session.space,
             .diagnostics = session.diagnostics,
             .physical_pages = 0,
+            .relief = .{ .context = session, .run = relieve },
         };
     }
 
@@ -96,6 +102,8 @@ pub const WriteSession = struct {
         session.is_lost = session.slots.highestTransaction() > root.transaction_id;
         try session.nextTransaction();
         try session.countSpace(&root);
+        const space = &session.space;
+        session.used_pages = space.file_pages - space.free_count - space.pending_pages;
         session.writer.begin(session.highest_transaction);
         return root;
     }
@@ -205,6 +213,7 @@ pub const WriteSession = struct {
         session.file.sync() catch |err| return session.poison(err);
         session.slots.roots[slot] = root.*;
         session.synced = root.checksum;
+        session.reclaim_at = limits.reclaim_pages_min;
         session.clearVolatile();
         session.volatile_since_ms = 0;
         session.writer.written_bytes = 0;
@@ -343,12 +352,89 @@ pub const WriteSession = struct {
         ) else false;
         // What was lost used pages that were free, or were not there, when these were counted.
         if (!is_counted or session.is_lost) return session.recount(root);
-        const worth_it = session.space.pending_pages > limits.reclaim_pages_min and
-            session.space.pending_pages > session.space.free_count;
-        if (worth_it) try session.reclaim();
+        if (session.space.pending_pages > session.space.free_count) try session.reclaim();
+    }
+
+    /// Before the file grows, so that it does not where it need not: pages that nobody needs any
+    /// more are taken back. Where many wait for older durable roots only, those are let go.
+    fn relieve(context: *anyopaque) Error!void {
+        const session: *WriteSession = @ptrCast(@alignCast(context));
+        try session.reclaim();
+        const space = &session.space;
+        if (space.pending_pages < session.relief_pages_min) return;
+        const oldest = snapshot_locks.oldest(session.file) catch |err|
+            return session.diagnostics.failOs(err, "probing the locks");
+        const waiting = space.leftBefore(oldest);
+        const used = session.used_pages;
+        const is_needed = waiting >= session.relief_pages_min and
+            waiting >= used / limits.relief_part and
+            @as(u64, space.file_pages) * 100 >= used * limits.relief_file_percent;
+        if (is_needed) _ = try session.retireOlderRoots();
+    }
+
+    /// Every durable slot gets the newest committed state, one after the other, each synced before
+    /// the next is written, as by commits that change nothing. Then no root needs the pages of an
+    /// older state, but readers may. False where newer
+    /// states were lost.
+    pub fn retireOlderRoots(session: *WriteSession) Error!bool {
+        // States that were lost leave their ids in the volatile slots, which this would clear.
+        if (session.is_lost) return false;
+        var root = (session.slots.newest(session.boot_id) orelse return session.noRoot()).root;
+        if (root.kind != .durable or !session.isSynced(&root)) try session.publishDurable(&root);
+        while (session.hasOtherRoots(root.transaction_id)) {
+            root.durable_sequence += 1;
+            roots.seal(&root);
+            const slot = roots.durableSlot(root.durable_sequence);
+            roots.write(session.file, slot, &root) catch |err| return session.poison(err);
+            session.file.sync() catch |err| return session.poison(err);
+            session.slots.roots[slot] = root;
+            session.synced = root.checksum;
+        }
+        session.clearVolatile();
+        session.counted_for = root.checksum;
+        session.reclaim_at = 0;
+        try session.reclaim();
+        return true;
+    }
+
+    /// The running transaction's root, and with it the file, ends with the last page in use. The
+    /// caller has checked that this is less than before.
+    pub fn dropFreeTail(session: *WriteSession) void {
+        session.space.shrink(session.space.usedEnd());
+        session.writer.base_pages = session.space.file_pages;
+    }
+
+    /// Gives the end of the file, which no root and no reader leads to, back to the file system.
+    /// What readers of older states need lies below the end of every root that is in a slot, since
+    /// a root ends behind all pages that are in use or wait. False where the system does not allow
+    /// it now.
+    pub fn truncate(session: *WriteSession) Error!bool {
+        try session.acquire();
+        defer session.unlock();
+        const root = try session.adoptNewest();
+        session.is_lost = session.slots.highestTransaction() > root.transaction_id;
+        try session.nextTransaction();
+        try session.countSpace(&root);
+        if (!try session.retireOlderRoots()) return false;
+        const gate: os.LockRange = .{ .start = format.lock_gate, .len = 1 };
+        const got = session.file.lock(.writer, .exclusive, gate) catch |err|
+            return session.diagnostics.failOs(err, "taking the reader gate");
+        if (!got) return false;
+        defer session.file.unlock(.writer, gate);
+        const length = format.pageOffset(session.slots.highestFilePages());
+        return session.file.shrink(length) catch |err|
+            session.diagnostics.failOs(err, "making the file smaller");
+    }
+
+    fn hasOtherRoots(session: *const WriteSession, transaction_id: u64) bool {
+        for (session.slots.roots[0..format.durable_slot_count]) |maybe| {
+            if (maybe) |root| if (root.transaction_id != transaction_id) return true;
+        }
+        return false;
     }
 
     fn reclaim(session: *WriteSession) Error!void {
+        if (session.space.pending_pages < session.reclaim_at) return;
         const gate: os.LockRange = .{ .start = format.lock_gate, .len = 1 };
         const got = session.file.lock(.writer, .exclusive, gate) catch |err|
             return session.diagnostics.failOs(err, "taking the reader gate");
@@ -363,6 +449,8 @@ pub const WriteSession = struct {
             len += 1;
         };
         session.space.reclaim(retained[0..len], oldest);
+        const left = session.space.pending_pages;
+        session.reclaim_at = left + @max(left / 8, limits.reclaim_pages_min);
     }
 
     /// Learns the free space from what the valid roots reach. The newest must be whole before
@@ -391,6 +479,7 @@ pub const WriteSession = struct {
             session.space = .{ .gpa = session.gpa, .file_pages = 0 };
             return session.diagnostics.failOs(error.OutOfMemory, "counting the free space");
         };
+        session.reclaim_at = limits.reclaim_pages_min;
         const waits_for = if (is_held) session.highest_transaction else null;
         session.space.freeComplement(&pages.bits, waits_for) catch
             return session.diagnostics.failOs(error.OutOfMemory, "counting the free space");

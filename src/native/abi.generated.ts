@@ -154,6 +154,12 @@ export interface NativeLibrary {
   vl_transaction_commit(database: number): number;
   vl_transaction_rollback(database: number): number;
   vl_snapshot_open(database: number, handle_out: Uint32Array): number;
+  vl_compact_step(
+    database: number,
+    is_first: number,
+    bytes_max: number,
+    progress_out: Float64Array,
+  ): number;
   vl_job_open(
     database: number,
     kind: number,
@@ -284,6 +290,7 @@ export const symbols = {
   vl_transaction_commit: { args: ["u32"], returns: "i32" },
   vl_transaction_rollback: { args: ["u32"], returns: "i32" },
   vl_snapshot_open: { args: ["u32", "buffer"], returns: "i32" },
+  vl_compact_step: { args: ["u32", "u32", "u32", "buffer"], returns: "i32" },
   vl_job_open: { args: ["u32", "u32", "buffer", "u32", "buffer"], returns: "i32" },
   vl_job_step: { args: ["u32", "u32", "buffer"], returns: "i32" },
   vl_job_result: { args: ["u32", "buffer", "u32", "buffer"], returns: "i32" },

@@ -39,8 +39,8 @@ const zigLayers: readonly Layer[] = [
   layer(
     "product",
     "zig",
-    "search entries collection database snapshot backup verify salvage_rows salvage job " +
-      "vectorlite",
+    "compaction search entries collection database snapshot backup verify salvage_rows salvage " +
+      "job compact vectorlite",
   ),
   layer("boundary", "zig", "c_api c_api/* abi_gen"),
 ];
@@ -56,7 +56,7 @@ const tsLayers: readonly Layer[] = [
   layer(
     "operations",
     "src",
-    "open scan search write names jobs salvage flights serverless snapshot-scope",
+    "open scan search write names jobs compact salvage flights serverless snapshot-scope",
   ),
   layer("classes", "src", "cache database collection snapshot"),
   layer("index", "src", "index"),

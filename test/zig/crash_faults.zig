@@ -251,11 +251,12 @@ test "a full disk refuses what does not fit, and what fits goes on" {
         errdefer |err| std.debug.print("\n{t} with durability {t}: {s}\n", .{
             err, durability, rig.client.diagnostics.message(),
         });
-        rig.disk.capacity_bytes = base.bytes.len + 16 * vl.format.page_bytes;
         rig.client_gpa = gpa;
         try rig.begin(&base.rows);
         try rig.open();
         for (0..4) |_| {
+            // Room for a small write, and not for many large ones.
+            rig.disk.capacity_bytes = rig.disk.length + 16 * vl.format.page_bytes;
             try rig.overwrite();
             const refused = for (0..9) |_| {
                 rig.grow() catch |err| break err;
@@ -263,6 +264,7 @@ test "a full disk refuses what does not fit, and what fits goes on" {
             try std.testing.expectEqual(error.NoSpace, refused);
             _ = try rig.retract();
         }
+        rig.disk.capacity_bytes = rig.disk.length + 16 * vl.format.page_bytes;
         try rig.delete();
         try rig.checkpoint();
         const found = try rig.client.readAll();

@@ -256,11 +256,11 @@ test "pages that lie with a right checksum are found out" {
     subject.sealBucket();
     try subject.expect(.index, locations_at + 8);
     subject.page(honest.index.page).* = bucket_bytes;
-    bucket.locations[0] = (format.Location{ .segment = 0, .row = 60_000 }).toInt();
+    bucket.locations[0] = (format.Location{ .segment = 0, .generation = 0, .row = 60_000 }).toInt();
     subject.sealBucket();
     try subject.expect(.index, locations_at);
     subject.page(honest.index.page).* = bucket_bytes;
-    bucket.locations[0] = (format.Location{ .segment = 9, .row = 0 }).toInt();
+    bucket.locations[0] = (format.Location{ .segment = 9, .generation = 0, .row = 0 }).toInt();
     subject.sealBucket();
     try subject.expect(.index, locations_at);
     subject.page(honest.index.page).* = bucket_bytes;

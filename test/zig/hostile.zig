@@ -132,6 +132,7 @@ fn useOpen(client: *Client) !void {
         if (i % 10 == 9) if (database.flush()) |_| {} else |err| try notOurs(err);
     }
     if (database.stats()) |_| {} else |err| try notOurs(err);
+    try compact(database);
     const other = vl.Collection.open(
         .{ .database = database },
         "other",
@@ -145,6 +146,17 @@ fn useOpen(client: *Client) !void {
     }
     if (database.dropCollection("other")) |_| {} else |err| try notOurs(err);
     if (client.readAll()) |_| {} else |err| try notOurs(err);
+}
+
+fn compact(database: *vl.Database) !void {
+    var done: f64 = 0;
+    var total: f64 = 0;
+    for (0..200) |slice| {
+        const more = vl.compactStep(database, slice == 0, 1 << 16, &done, &total) catch |err|
+            return notOurs(err);
+        if (!more) return;
+    }
+    return error.Endless;
 }
 
 /// What a call may answer about a file that lies.
@@ -215,7 +227,19 @@ const changes = struct {
         f.collection().index_pages = max32;
     }
     fn allSegments(f: *Forgery) void {
-        f.collection().segment_count = vl.limits.segments_max;
+        f.collection().segment_array_len = vl.limits.segments_max;
+    }
+    fn lastGrowingId(f: *Forgery) void {
+        f.collection().growing.id = vl.limits.segments_max - 1;
+    }
+    fn impossibleGrowingId(f: *Forgery) void {
+        f.collection().growing.id = vl.limits.segments_max;
+    }
+    fn allDeadRows(f: *Forgery) void {
+        f.collection().dead_rows = max64;
+    }
+    fn bornLater(f: *Forgery) void {
+        f.collection().growing.born = max64;
     }
     fn allDead(f: *Forgery) void {
         f.collection().growing.dead_rows = f.collection().growing.rows;
@@ -244,7 +268,8 @@ test "a number that cannot be is damage, whatever the checksums say" {
         changes.lastLoss,        changes.noLiveRow,                 changes.allLiveRows,
         changes.allIndexPages,   changes.allSegments,               changes.allDead,
         changes.extentOverIndex, changes.extentOverCatalogue,       changes.tombstonesOverIndex,
-        changes.indexIsItself,
+        changes.indexIsItself,   changes.lastGrowingId,             changes.impossibleGrowingId,
+        changes.allDeadRows,     changes.bornLater,
     };
     for (all) |change| {
         var forgery = try Forgery.init(original);

@@ -191,3 +191,23 @@ pub fn openSnapshot(handle: u32, handle_out: [*]align(1) u32) callconv(.c) i32 {
     handle_out[0] = boundary.table.publishChild(slot, .snapshot, snapshot, call.index);
     return boundary.done();
 }
+
+pub fn stepCompact(
+    handle: u32,
+    is_first: u32,
+    bytes_max: u32,
+    progress_out: [*]align(1) f64,
+) callconv(.c) i32 {
+    const call = Call.begin(handle, .database) orelse return boundary.stale();
+    defer call.end();
+    if (bytes_max == 0) return boundary.refuse(.invalid_argument, "bytes_max is 0", .{});
+    const progress = boundary.slice(f64, progress_out, 2) catch |failure| return call.fail(failure);
+    const more = vectorlite.compactStep(
+        call.database(),
+        is_first != 0,
+        bytes_max,
+        &progress[0],
+        &progress[1],
+    ) catch |failure| return call.fail(failure);
+    return boundary.foundIf(more);
+}

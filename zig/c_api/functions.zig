@@ -34,6 +34,7 @@ pub const list = .{
 
     .{ "vl_snapshot_open", &database.openSnapshot, "database handle_out[1]" },
 
+    .{ "vl_compact_step", &database.stepCompact, "database is_first bytes_max progress_out[2]" },
     .{
         "vl_job_open",
         &job.open,

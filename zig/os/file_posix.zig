@@ -63,6 +63,7 @@ const Connection = struct {
         .read = read,
         .write = write,
         .extend = extend,
+        .shrink = shrink,
         .sync = sync,
         .stat = stat,
         .lock = lock,
@@ -147,6 +148,14 @@ const Connection = struct {
                 return transferError(errno);
             },
         }
+    }
+
+    fn shrink(context: *anyopaque, length: u64) os.Error!bool {
+        const connection = of(context);
+        if (connection.readonly) return error.ReadOnlyMedia;
+        const before = try connection.facts();
+        if (length < before.length) try setLength(connection.main, length);
+        return true;
     }
 
     fn sync(context: *anyopaque) os.Error!void {

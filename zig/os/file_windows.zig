@@ -50,6 +50,7 @@ const Connection = struct {
         .read = read,
         .write = write,
         .extend = extend,
+        .shrink = shrink,
         .sync = sync,
         .stat = stat,
         .lock = lock,
@@ -122,6 +123,20 @@ const Connection = struct {
         if (SetFileInformationByHandle(connection.main, FileEndOfFileInfo, &end, size) == 0) {
             return transferError(GetLastError());
         }
+    }
+
+    fn shrink(context: *anyopaque, length: u64) os.Error!bool {
+        const connection = of(context);
+        if (connection.readonly) return error.ReadOnlyMedia;
+        const before = try factsOf(connection.main);
+        if (length >= before.length) return true;
+        var end: i64 = @intCast(length);
+        const size = @sizeOf(i64);
+        if (SetFileInformationByHandle(connection.main, FileEndOfFileInfo, &end, size) != 0) {
+            return true;
+        }
+        const code = GetLastError();
+        return if (code == ERROR_USER_MAPPED_FILE) false else transferError(code);
     }
 
     fn sync(context: *anyopaque) os.Error!void {
@@ -454,6 +469,7 @@ const ERROR_BAD_PATHNAME = 161;
 const ERROR_FILE_TOO_LARGE = 223;
 const ERROR_DIRECTORY = 267;
 const ERROR_IO_PENDING = 997;
+const ERROR_USER_MAPPED_FILE = 1224;
 const ERROR_DISK_QUOTA_EXCEEDED = 1295;
 const ERROR_NO_SYSTEM_RESOURCES = 1450;
 

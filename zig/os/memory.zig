@@ -66,6 +66,7 @@ const Image = struct {
         .read = read,
         .write = write,
         .extend = extend,
+        .shrink = shrink,
         .sync = sync,
         .stat = stat,
         .lock = lock,
@@ -126,6 +127,19 @@ const Image = struct {
         const image = of(context);
         if (image.readonly) return error.ReadOnlyMedia;
         try image.grow(length);
+    }
+
+    fn shrink(context: *anyopaque, length: u64) os.Error!bool {
+        const image = of(context);
+        if (image.readonly) return error.ReadOnlyMedia;
+        var position = length;
+        while (position < image.length) {
+            const cut = image.stretch(position, @intCast(image.length - position));
+            @memset(cut, 0);
+            position += cut.len;
+        }
+        image.length = @min(image.length, length);
+        return true;
     }
 
     fn sync(_: *anyopaque) os.Error!void {}

@@ -114,6 +114,10 @@ pub const File = struct {
         /// Grows the file to `length` bytes with real space behind it where the file system can
         /// promise that. Never shrinks.
         extend: *const fn (context: *anyopaque, length: u64) Error!void,
+        /// Cuts the file down to `length` bytes; false where the system does not allow that now
+        /// (Windows, while anybody has the file mapped). Views stay valid: what they show past the
+        /// new end is not to be looked at.
+        shrink: *const fn (context: *anyopaque, length: u64) Error!bool,
         /// Everything written so far, and the file's length, survive power loss. An error means
         /// that nobody knows what reached the device: the caller must not retry.
         sync: *const fn (context: *anyopaque) Error!void,
@@ -150,6 +154,9 @@ pub const File = struct {
     }
     pub fn extend(file: File, length: u64) Error!void {
         return file.vtable.extend(file.context, length);
+    }
+    pub fn shrink(file: File, length: u64) Error!bool {
+        return file.vtable.shrink(file.context, length);
     }
     pub fn sync(file: File) Error!void {
         return file.vtable.sync(file.context);

@@ -31,6 +31,7 @@ pub const Call = enum {
     read,
     write,
     extend,
+    shrink,
     sync,
     stat,
     lock,
@@ -72,6 +73,7 @@ pub const Hooks = struct {
     /// Of those that can fail: a test learns from the stack who makes them.
     onCall: ?*const fn (context: ?*anyopaque, call: Call) void = null,
     onWrite: ?*const fn (context: ?*anyopaque, offset: u64, len: u64) void = null,
+    onShrink: ?*const fn (context: ?*anyopaque, length: u64) void = null,
     /// Every state that a power loss can produce since the last sync is among the crashes here.
     onSync: ?*const fn (context: ?*anyopaque) void = null,
     /// After the clock went on: a place to let another process act while this one waits.
@@ -117,6 +119,9 @@ pub const Disk = struct {
     committed: usize = 0,
     length: u64 = 0,
     medium_length: u64 = 0,
+    /// What was cut off since the last sync, of which the medium may still have all.
+    cut_start: u64 = std.math.maxInt(u64),
+    cut_end: u64 = 0,
     /// Sectors of which the medium has something else than the cache: what it has.
     medium: std.AutoArrayHashMapUnmanaged(u64, Sector) = .empty,
     log: WriteLog,
@@ -262,7 +267,11 @@ pub const Disk = struct {
         std.debug.assert(disk != source and choice.fates.len == source.log.atoms.items.len);
         disk.powerOff();
         try disk.rebase(source);
+        const end = @max(source.length, source.medium_length, source.cut_end, choice.length);
+        try disk.commit(end);
+        disk.length = end;
         for (source.medium.keys(), source.medium.values()) |number, *content| {
+            if (number * sector_bytes >= end) continue;
             try disk.touch(number * sector_bytes, sector_bytes);
             disk.sector(number).* = content.*;
         }
@@ -275,9 +284,9 @@ pub const Disk = struct {
                 disk.sector(atom.sector).* = source.damaged(atom, fate, prng.random());
             },
         };
-        const cut = disk.cache[@intCast(choice.length)..@intCast(source.length)];
-        try disk.touch(choice.length, cut.len);
-        @memset(cut, 0);
+        const lost = disk.cache[@intCast(choice.length)..@intCast(end)];
+        try disk.touch(choice.length, lost.len);
+        @memset(lost, 0);
         disk.length = choice.length;
         disk.exists = source.exists;
         disk.replaced = source.replaced;
@@ -292,6 +301,7 @@ pub const Disk = struct {
     fn settle(disk: *Disk) void {
         disk.medium.clearRetainingCapacity();
         disk.log.clear();
+        disk.forgetCut();
         disk.medium_length = disk.length;
     }
 
@@ -397,8 +407,31 @@ pub const Disk = struct {
         try disk.log.append(length, 0, &.{}, length);
     }
 
+    /// What was cut stays on the medium until the next sync: a power loss may bring it back.
+    fn cutTo(disk: *Disk, length: u64) os.Error!void {
+        if (length >= disk.length) return;
+        std.debug.assert(length % sector_bytes == 0);
+        const first = length / sector_bytes;
+        const end = disk.sectorCount();
+        try disk.touch(length, disk.length - length);
+        try disk.medium.ensureUnusedCapacity(disk.gpa, @intCast(end - first));
+        for (first..end) |number| {
+            const entry = disk.medium.getOrPutAssumeCapacity(number);
+            if (!entry.found_existing) entry.value_ptr.* = disk.sector(number).*;
+            disk.sector(number).* = @splat(0);
+        }
+        disk.cut_end = @max(disk.cut_end, disk.length);
+        disk.cut_start = @min(disk.cut_start, length);
+        disk.length = length;
+        disk.version = 0;
+        try disk.log.append(length, 0, &.{}, length);
+    }
+
     fn syncAll(disk: *Disk) void {
         for (disk.log.atoms.items) |atom| _ = disk.medium.swapRemove(atom.sector);
+        const cut_first = @min(disk.cut_start, disk.cut_end) / sector_bytes;
+        for (cut_first..disk.cut_end / sector_bytes) |number| _ = disk.medium.swapRemove(number);
+        disk.forgetCut();
         disk.log.clear();
         disk.medium_length = disk.length;
     }
@@ -425,6 +458,12 @@ pub const Disk = struct {
         }
         disk.medium_length = choice.length;
         disk.log.clear();
+        disk.forgetCut();
+    }
+
+    fn forgetCut(disk: *Disk) void {
+        disk.cut_start = std.math.maxInt(u64);
+        disk.cut_end = 0;
     }
 
     fn noteCall(disk: *Disk, call: Call) void {
@@ -577,6 +616,7 @@ const Connection = struct {
         .read = read,
         .write = write,
         .extend = extend,
+        .shrink = shrink,
         .sync = sync,
         .stat = stat,
         .lock = lock,
@@ -632,6 +672,17 @@ const Connection = struct {
         if (connection.readonly) return error.ReadOnlyMedia;
         if (fault) |found| return found.err;
         try connection.disk.grow(length);
+    }
+
+    fn shrink(context: *anyopaque, length: u64) os.Error!bool {
+        const connection = of(context);
+        const fault = try connection.enter(.shrink);
+        if (connection.readonly) return error.ReadOnlyMedia;
+        if (fault) |found| return found.err;
+        const disk = connection.disk;
+        if (disk.hooks.onShrink) |hook| hook(disk.hooks.context, length);
+        try disk.cutTo(length);
+        return true;
     }
 
     fn sync(context: *anyopaque) os.Error!void {

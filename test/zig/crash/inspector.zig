@@ -49,7 +49,14 @@ pub fn newest(slots: *const [format.slot_count]?Root, boot_id: ?[16]u8) ?Root {
     for (slots) |maybe| {
         const root = maybe orelse continue;
         if (!isBelievable(&root, boot_id)) continue;
-        if (best == null or root.transaction_id > best.?.transaction_id) best = root;
+        const known = best orelse {
+            best = root;
+            continue;
+        };
+        if (root.transaction_id < known.transaction_id) continue;
+        const is_again = root.transaction_id == known.transaction_id;
+        const is_later = root.kind == .durable and root.durable_sequence > known.durable_sequence;
+        if (!is_again or is_later) best = root;
     }
     return best;
 }
@@ -175,8 +182,7 @@ pub const Inspector = struct {
         const page = try inspector.load(format.CollectionPage, ref, .collection);
         inspector.dropSegments();
         defer inspector.dropSegments();
-        const sealed = page.segment_count - page.has_growing;
-        try inspector.segmentArray(&page, page.segments, heightOf(sealed));
+        try inspector.segmentArray(&page, page.segments, heightOf(page.segment_array_len));
         if (page.has_growing == 1) try inspector.segment(&page, &page.growing);
         inspector.indexed = 0;
         if (!page.index.isNone()) try inspector.index(&page, page.index, 0, 0, 0);
@@ -309,13 +315,16 @@ pub const Inspector = struct {
             if (known.segment.id == location.segment) break known;
         } else return inspector.unsound("an entry of no segment", 0);
         const disk = &rows.segment;
+        if (location.generation != disk.generation) {
+            return inspector.unsound("an entry of an earlier segment", location.toInt());
+        }
         if (location.row >= disk.rows or !rows.live.isSet(location.row)) {
             return inspector.unsound("an entry of a dead row, or a second one", location.toInt());
         }
         rows.live.unset(location.row);
         inspector.indexed += 1;
         const stride = format.vectorStride(page.dimension);
-        const seed = format.rowSeed(page.id, disk.id, location.row);
+        const seed = format.rowSeed(page.id, location);
         const extent = format.pageOffset(disk.extent_page);
         const vector_at: usize = @intCast(extent + location.row * stride);
         const vector = inspector.bytes[vector_at..][0 .. page.dimension * @sizeOf(f32)];

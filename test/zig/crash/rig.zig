@@ -52,6 +52,7 @@ pub const Counts = struct {
     writes_watched: u64 = 0,
     ranges_watched: u64 = 0,
     rewrites: u64 = 0,
+    shrinks: u64 = 0,
 
     pub fn add(counts: *Counts, other: Counts) void {
         inline for (std.meta.fields(Counts)) |field| {
@@ -144,7 +145,12 @@ pub const Rig = struct {
         later.images_per_sync = 6;
         later.images_per_write = 1;
         if (lives > 1) rig.next = try Rig.create(later, null, lives - 1);
-        rig.disk.hooks = .{ .context = rig, .onWrite = onWrite, .onSync = onSync };
+        rig.disk.hooks = .{
+            .context = rig,
+            .onWrite = onWrite,
+            .onShrink = onShrink,
+            .onSync = onSync,
+        };
         return rig;
     }
 
@@ -318,6 +324,22 @@ pub const Rig = struct {
         try rig.settle();
     }
 
+    /// One slice. The contents are what they were.
+    pub fn compactStep(rig: *Rig, is_first: bool) !bool {
+        var done: f64 = 0;
+        var total: f64 = 0;
+        const database = rig.client.database.?;
+        const more = vl.compactStep(database, is_first, 2048, &done, &total) catch |err|
+            return rig.refused(err);
+        try rig.settle();
+        return more;
+    }
+
+    pub fn compact(rig: *Rig) !void {
+        var is_first = true;
+        while (try rig.compactStep(is_first)) is_first = false;
+    }
+
     pub fn reopen(rig: *Rig) !void {
         try rig.closeSnapshots();
         rig.client.close();
@@ -423,6 +445,26 @@ pub const Rig = struct {
         if (rig.failure != null) return;
         rig.beforeWrite(offset, len) catch |err| rig.fail(err);
         if (rig.kill_at) |at| if (rig.writes == at) rig.client.process.kill();
+    }
+
+    fn onShrink(context: ?*anyopaque, length: u64) void {
+        const rig = of(context);
+        if (rig.failure != null) return;
+        rig.beforeShrink(length) catch |err| rig.fail(err);
+    }
+
+    /// Nothing that a root or a snapshot needs may be cut off.
+    fn beforeShrink(rig: *Rig, length: u64) !void {
+        rig.counts.shrinks += 1;
+        try rig.learnProtected();
+        const known = &rig.protected;
+        for ([_][]const Range{ known.durable.items, known.@"volatile".items }) |ranges| {
+            for (ranges) |range| if (range.end > length) return error.RetainedBytesCut;
+        }
+        for (inspector_module.readSlots(rig.disk.bytes())) |maybe| if (maybe) |root| {
+            if (vl.format.pageOffset(root.file_pages) > length) return error.RootCut;
+        };
+        if (rig.exploring) try rig.exploreAll();
     }
 
     fn onSync(context: ?*anyopaque) void {
@@ -724,7 +766,12 @@ pub const Rig = struct {
             if (std.meta.eql(newest_durable, root)) known.newest_slots[1] = @intCast(slot);
         }
         inspector.ranges = &known.durable;
-        for (rig.pinned.items) |*root| _ = try inspector.inspect(root);
+        for (rig.pinned.items) |pinned| {
+            // The file may have become smaller since, but not by what the root reaches.
+            var root = pinned;
+            root.file_pages = @intCast(@min(root.file_pages, bytes.len / vl.format.page_bytes));
+            _ = try inspector.inspect(&root);
+        }
         known.slots_hash = hash;
         known.pinned_count = rig.pinned.items.len;
         rig.counts.ranges_watched += known.durable.items.len + known.@"volatile".items.len;

@@ -20,6 +20,8 @@ pub const Step = enum {
     grow,
     put_and_wait,
     checkpoint,
+    compact_step,
+    compact,
     reopen,
     snapshot_open,
     snapshot_close,
@@ -37,6 +39,8 @@ pub const Step = enum {
                 rig.wait();
             },
             .checkpoint => try rig.checkpoint(),
+            .compact_step => _ = try rig.compactStep(true),
+            .compact => try rig.compact(),
             .reopen => try rig.reopen(),
             .snapshot_open => try rig.openSnapshot(),
             .snapshot_close => try rig.closeSnapshots(),

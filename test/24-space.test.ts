@@ -1,0 +1,182 @@
+/**
+ * Space: a file that is written again and again stays small by itself, and `compact()` gives back
+ * what deleted records leave, beside readers and writers.
+ */
+
+import { statSync } from "node:fs";
+import { join } from "node:path";
+import { Database } from "vectorlite";
+import { describe, expect, test } from "vitest";
+import { closing, randomVectors, temporaryFolder, temporaryPath } from "./helpers.ts";
+
+const dimension = 256;
+const vectors = randomVectors(24, 64, dimension);
+
+function vectorOf(number: number): Float32Array {
+  return vectors[number % vectors.length] ?? new Float32Array(dimension);
+}
+
+function open(path: string): Database {
+  return closing(new Database(path));
+}
+
+function fill(db: Database, count: number, shift = 0): void {
+  const docs = db.collection("docs", { dimension });
+  db.transaction(() => {
+    for (let number = 0; number < count; number += 1) {
+      docs.upsert(`key ${number}`, vectorOf(number + shift), { number });
+    }
+  });
+}
+
+function expectRecords(db: Database, from: number, to: number, shift = 0): void {
+  const docs = db.collection("docs");
+  expect(docs.size).toBe(to - from);
+  for (let number = from; number < to; number += 1) {
+    expect(docs.getVector(`key ${number}`)).toEqual(vectorOf(number + shift));
+    expect(docs.get(`key ${number}`)?.metadata).toEqual({ number });
+  }
+}
+
+function removeBelow(db: Database, end: number): void {
+  const docs = db.collection("docs");
+  db.transaction(() => {
+    for (let number = 0; number < end; number += 1) docs.delete(`key ${number}`);
+  });
+}
+
+test("a hundred overwrites of everything stay below twice the live size", () => {
+  const path = temporaryPath();
+  const db = open(path);
+  const count = 3000;
+  const liveBytes = count * (dimension * 4 + 32 + 80);
+  const docs = db.collection("docs", { dimension });
+  let largest = 0;
+  for (let round = 0; round <= 100; round += 1) {
+    for (let first = 0; first < count; first += 100) {
+      docs.upsertMany(
+        Array.from({ length: 100 }, (_, index) => ({
+          // In another order every time.
+          key: `key ${((first + index) * 7 + round * 13) % count}`,
+          vector: vectorOf(first + index + round),
+        })),
+      );
+    }
+    largest = Math.max(largest, statSync(path).size);
+  }
+  expect(docs.size).toBe(count);
+  expect(largest / liveBytes).toBeLessThan(2);
+});
+
+describe("compact", () => {
+  test("makes the file smaller after deletes, and loses nothing", async () => {
+    const path = temporaryPath();
+    const db = open(path);
+    fill(db, 5000);
+    db.flush();
+    const before = statSync(path).size;
+    removeBelow(db, 4500);
+    const seen: number[] = [];
+    await db.compact({
+      onProgress: ({ done, total }) => {
+        expect(done).toBeLessThanOrEqual(total);
+        seen.push(done);
+      },
+    });
+    expect(seen.length).toBeGreaterThan(1);
+    expect(statSync(path).size).toBeLessThan(before / 4);
+    expectRecords(db, 4500, 5000);
+    db.close();
+    expectRecords(open(path), 4500, 5000);
+  });
+
+  test("lets a snapshot keep what it shows", async () => {
+    const path = temporaryPath();
+    const db = open(path);
+    fill(db, 2000);
+    const snapshot = db.snapshot();
+    const past = snapshot.collection("docs");
+    removeBelow(db, 1900);
+    await db.compact();
+    expect(past.size).toBe(2000);
+    for (let number = 0; number < 2000; number += 1) {
+      expect(past.getVector(`key ${number}`)).toEqual(vectorOf(number));
+    }
+    const before = statSync(path).size;
+    snapshot.close();
+    await db.compact();
+    expect(statSync(path).size).toBeLessThan(before / 4);
+    expectRecords(db, 1900, 2000);
+  });
+
+  test("goes on beside a reader and a writer of other handles", async () => {
+    const path = temporaryPath();
+    const db = open(path);
+    fill(db, 3000);
+    removeBelow(db, 2000);
+    const writer = open(path);
+    const reader = closing(new Database(path, { readonly: true }));
+    let slices = 0;
+    await db.compact({
+      onProgress: () => {
+        writer.collection("docs").upsert(`new ${slices}`, vectorOf(slices), { slices });
+        slices += 1;
+        expect(reader.collection("docs").size).toBe(1000 + slices);
+        expect(reader.collection("docs").getVector("key 2500")).toEqual(vectorOf(2500));
+      },
+    });
+    expect(slices).toBeGreaterThan(1);
+    for (let number = 0; number < slices; number += 1) {
+      expect(db.collection("docs").getVector(`new ${number}`)).toEqual(vectorOf(number));
+    }
+    for (let number = 2000; number < 3000; number += 1) {
+      expect(reader.collection("docs").getVector(`key ${number}`)).toEqual(vectorOf(number));
+    }
+  });
+
+  test("is refused inside of a transaction and on a readonly database", async () => {
+    const path = temporaryPath();
+    const db = open(path);
+    fill(db, 10);
+    const inside = db.transaction(() => ({ compacting: db.compact().then(undefined, String) }));
+    expect(await inside.compacting).toContain("inside a transaction");
+    const reader = closing(new Database(path, { readonly: true }));
+    await expect(reader.compact()).rejects.toMatchObject({ code: "ERR_READONLY" });
+    const wrong = { code: "ERR_INVALID_ARGUMENT" };
+    await expect(db.compact({ onProgress: 5 } as never)).rejects.toMatchObject(wrong);
+    await expect(db.compact({ onprogress: 5 } as never)).rejects.toMatchObject(wrong);
+  });
+
+  test("stops where onProgress throws, and where the database is closed", async () => {
+    const path = join(temporaryFolder(), "a.vl");
+    const db = open(path);
+    fill(db, 3000);
+    removeBelow(db, 1500);
+    let calls = 0;
+    const stopped = db.compact({
+      onProgress: () => {
+        calls += 1;
+        throw new Error("enough");
+      },
+    });
+    await expect(stopped).rejects.toThrow("enough");
+    expect(calls).toBe(1);
+    expectRecords(db, 1500, 3000);
+    const closed = db.compact();
+    db.close();
+    await expect(closed).rejects.toMatchObject({ code: "ERR_CLOSED" });
+    expectRecords(open(path), 1500, 3000);
+  });
+
+  test("gives memory databases and empty ones back too", async () => {
+    const db = open(":memory:");
+    await db.compact();
+    fill(db, 3000);
+    const before = db.stats().fileSize;
+    removeBelow(db, 3000);
+    await db.compact();
+    expect(db.stats().fileSize).toBeLessThan(before / 10);
+    fill(db, 50);
+    expectRecords(db, 0, 50);
+  });
+});
