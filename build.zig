@@ -292,7 +292,8 @@ fn addTestStep(context: Context) void {
     for (zigFilesIn(b, "test/zig")) |path| {
         const name = std.fs.path.stem(path);
         const is_long = std.mem.startsWith(u8, name, "crash") or
-            std.mem.startsWith(u8, name, "damage") or std.mem.eql(u8, name, "churn");
+            std.mem.startsWith(u8, name, "damage") or std.mem.eql(u8, name, "churn") or
+            std.mem.eql(u8, name, "hostile");
         const imported = if (is_long) core_safe else core;
         const module = b.createModule(.{
             .root_source_file = b.path(path),

@@ -19,14 +19,14 @@ const Pattern = struct {
     is_random: bool = false,
     /// The old key goes in one transaction, a new one comes in the next.
     deletes: bool = false,
-    rounds: u32 = 10,
+    rounds: u32 = 4,
     /// Largest size of the file for one byte of live rows.
     bound: f64 = 2,
 };
 
 const patterns = [_]Pattern{
-    .{ .name = "sets in order", .batch = 1, .rounds = 4 },
-    .{ .name = "sets at random", .batch = 1, .is_random = true, .rounds = 4 },
+    .{ .name = "sets in order", .batch = 1, .rounds = 2 },
+    .{ .name = "sets at random", .batch = 1, .is_random = true, .rounds = 2 },
     .{ .name = "durable batches of 1 %", .durability = .full, .batch = 200, .is_random = true },
     .{ .name = "batches of 1 %, in order", .batch = 200, .rounds = 100 },
     .{ .name = "batches of 1 %", .batch = 200, .is_random = true },

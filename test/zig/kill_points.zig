@@ -102,6 +102,7 @@ const File = struct {
         .read = read,
         .write = write,
         .extend = extend,
+        .shrink = shrink,
         .sync = sync,
         .stat = stat,
         .lock = lock,
@@ -136,6 +137,13 @@ const File = struct {
         file.killer.enter();
         defer file.killer.leave();
         return file.inner.extend(length);
+    }
+
+    fn shrink(context: *anyopaque, length: u64) os.Error!bool {
+        const file = of(context);
+        file.killer.enter();
+        defer file.killer.leave();
+        return file.inner.shrink(length);
     }
 
     fn sync(context: *anyopaque) os.Error!void {
@@ -221,6 +229,15 @@ const Connection = struct {
         try connection.collection.put(.{ .keys = &keys, .key_lens = &lens, .vectors = &vectors });
     }
 
+    fn compact(connection: Connection) !void {
+        var done: f64 = 0;
+        var total: f64 = 0;
+        var is_first = true;
+        while (try vl.compactStep(connection.database, is_first, 4096, &done, &total)) {
+            is_first = false;
+        }
+    }
+
     /// The one batch that is there; 0 is none.
     fn readBatch(connection: Connection) !u8 {
         var batch: ?f32 = null;
@@ -249,6 +266,7 @@ fn live(path: []const u8, durability: vl.Durability, point: Point, pipe: linux.f
         const number: u8 = @intCast(batch);
         if (linux.write(pipe, @ptrCast(&number), 1) != 1) return error.BrokenPipe;
         if (batch % 3 == 0) try connection.database.flush();
+        if (batch % 5 == 0) try connection.compact();
     }
     connection.close();
 }

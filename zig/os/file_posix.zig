@@ -153,7 +153,7 @@ const Connection = struct {
     fn shrink(context: *anyopaque, length: u64) os.Error!bool {
         const connection = of(context);
         if (connection.readonly) return error.ReadOnlyMedia;
-        const before = try connection.facts();
+        const before = try factsOf(connection.main);
         if (length < before.length) try setLength(connection.main, length);
         return true;
     }
