@@ -91,6 +91,7 @@ pub fn build(b: *Build) void {
 
     addPlatformSteps(context);
     addTestStep(context);
+    addAflStep(context);
     addAbiSteps(context);
     addBenchSteps(context);
 
@@ -287,13 +288,15 @@ fn addTestStep(context: Context) void {
         "crash-scale",
         "How many times as many crashes the crash tests try (default: 1)",
     ) orelse 1);
+    const fuzz_options = addFuzzOptions(b);
+    fuzz_options.addOption(bool, "is_afl", false);
     // These tests open some hundred thousand files, which takes too long without optimization.
     const core_safe = createTestCore(context, .ReleaseSafe);
     for (zigFilesIn(b, "test/zig")) |path| {
         const name = std.fs.path.stem(path);
         const is_long = std.mem.startsWith(u8, name, "crash") or
             std.mem.startsWith(u8, name, "damage") or std.mem.eql(u8, name, "churn") or
-            std.mem.eql(u8, name, "hostile");
+            std.mem.eql(u8, name, "fuzz") or std.mem.eql(u8, name, "hostile");
         const imported = if (is_long) core_safe else core;
         const module = b.createModule(.{
             .root_source_file = b.path(path),
@@ -302,14 +305,79 @@ fn addTestStep(context: Context) void {
             .imports = &.{
                 .{ .name = "vectorlite", .module = imported },
                 .{ .name = "crash_options", .module = options.createModule() },
+                .{ .name = "fuzz_options", .module = fuzz_options.createModule() },
             },
         });
         // A test compares the document with the declarations.
         module.addAnonymousImport("file-format.md", .{
             .root_source_file = b.path("docs/file-format.md"),
         });
+        // Programs of calls see the C functions as a foreign caller does.
+        if (std.mem.eql(u8, name, "fuzz")) {
+            module.addImport("c_api", createBoundary(b, "zig/c_api/functions.zig", imported));
+        }
         addTest(context, step, name, module);
     }
+}
+
+fn addFuzzOptions(b: *Build) *Build.Step.Options {
+    const options = b.addOptions();
+    options.addOption(u64, "scale", b.option(
+        u64,
+        "fuzz-scale",
+        "How many times as many executions the fuzz targets make (default: 1, 20 seconds)",
+    ) orelse 1);
+    options.addOption(u64, "seed", b.option(
+        u64,
+        "fuzz-seed",
+        "Of the first execution of each fuzz target (default: 0)",
+    ) orelse 0);
+    options.addOption(?u64, "count", b.option(
+        u64,
+        "fuzz-count",
+        "Executions of each fuzz target, whatever the scale",
+    ));
+    return options;
+}
+
+/// The runtime is the object that AFL++ brings, which only who asks for it needs.
+fn addAflStep(context: Context) void {
+    const b = context.b;
+    const step = b.step("afl", "Build zig-out/bin/fuzz-afl (needs -Dafl-runtime)");
+    const runtime = b.option(
+        []const u8,
+        "afl-runtime",
+        "AFL++'s afl-compiler-rt.o",
+    ) orelse return step.dependOn(&b.addFail("give -Dafl-runtime").step);
+    const options = b.addOptions();
+    options.addOption(bool, "is_afl", true);
+    const program = b.addExecutable(.{
+        .name = "fuzz-afl",
+        .root_module = b.createModule(.{
+            .root_source_file = b.path("test/zig/fuzz.zig"),
+            .target = context.target,
+            .optimize = .ReleaseSafe,
+            .link_libc = true,
+            .imports = &.{
+                .{ .name = "vectorlite", .module = createTestCore(context, .ReleaseSafe) },
+                .{ .name = "fuzz_options", .module = options.createModule() },
+            },
+        }),
+    });
+    program.sanitize_coverage_trace_pc_guard = true;
+    program.root_module.addObjectFile(.{ .cwd_relative = runtime });
+    // Instrumented code writes the depth of its stack to a variable that AFL++ does not bring, and
+    // that the compiler wants to be of another object.
+    const stack = "export threadlocal var __sancov_lowest_stack: usize = ~@as(usize, 0);\n";
+    program.root_module.addObject(b.addObject(.{
+        .name = "afl_stack",
+        .root_module = b.createModule(.{
+            .root_source_file = b.addWriteFiles().add("afl_stack.zig", stack),
+            .target = context.target,
+            .optimize = .ReleaseFast,
+        }),
+    }));
+    step.dependOn(&b.addInstallArtifact(program, .{}).step);
 }
 
 /// With its debug information: a failed test shows where, and the optimizing backend of Zig 0.16.0

@@ -71,9 +71,12 @@ pub fn rewrite(
     while (index < orphan.catalogue_len) : (index += 1) {
         const state = try new.collection(after, index) orelse continue;
         const earlier = try old.collection(before, index);
-        for (0..state.segment_end) |id| {
-            const segment = try state.loadSegment(gpa, after, @intCast(id)) orelse continue;
-            const base = if (earlier) |k| try k.loadSegment(gpa, before, @intCast(id)) else null;
+        var id: u32 = 0;
+        while (try state.nextSegment(gpa, after, id)) |segment| : (id = segment.disk.id + 1) {
+            const base = if (earlier) |k|
+                try k.loadSegment(gpa, before, segment.disk.id)
+            else
+                null;
             try rewriteSegment(context, reader, state, segment, base);
         }
     }

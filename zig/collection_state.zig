@@ -330,6 +330,23 @@ pub const CollectionState = struct {
         return state.segment_end;
     }
 
+    /// The segment with the lowest id that is at least `from`; null after the last. Most ids may
+    /// name nothing.
+    pub fn nextSegment(
+        state: *CollectionState,
+        gpa: std.mem.Allocator,
+        source: Source,
+        from: u32,
+    ) Error!?*SegmentState {
+        const sealed = state.segment_array_len;
+        const found = try page_array.next(source, state.segments, sealed, from);
+        var first = found;
+        for (state.loaded.keys()) |id| {
+            if (id >= from) first = @min(first orelse id, id);
+        }
+        return state.loadSegment(gpa, source, first orelse return null);
+    }
+
     fn keepSegment(
         state: *CollectionState,
         gpa: std.mem.Allocator,

@@ -314,7 +314,7 @@ pub const Database = struct {
         }
         if (!transaction.has_changes) return database.rollback();
         errdefer database.rollback();
-        try transaction.seal();
+        try transaction.seal(.ends);
         try session.publish(&transaction.working.root);
         transaction.settle();
         std.mem.swap(View, &database.current, &transaction.working);

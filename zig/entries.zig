@@ -39,15 +39,14 @@ pub const Entries = struct {
     /// appended.
     pub fn scan(entries: Entries, cursor: *Cursor, out: *EntryWriter) Error!bool {
         const start_count = out.count;
-        while (cursor.a < entries.state.segment_end) {
-            const segment = try entries.state.loadSegment(entries.gpa, entries.source, cursor.a);
-            const row_count = if (segment) |found| found.disk.rows else 0;
-            if (cursor.b >= row_count) {
+        while (try entries.state.nextSegment(entries.gpa, entries.source, cursor.a)) |segment| {
+            if (segment.disk.id != cursor.a) cursor.* = .{ .a = segment.disk.id };
+            if (cursor.b >= segment.disk.rows) {
                 cursor.* = .{ .a = cursor.a + 1 };
                 continue;
             }
-            if (!try entries.isDead(segment.?, cursor.b)) {
-                if (!try entries.add(segment.?, cursor.b, out)) {
+            if (!try entries.isDead(segment, cursor.b)) {
+                if (!try entries.add(segment, cursor.b, out)) {
                     if (out.count > start_count) return true;
                     return entries.reader.diagnostics.fail(
                         error.BufferTooSmall,

@@ -521,7 +521,7 @@ const TestIndex = struct {
 
     fn commit(index: *TestIndex, transaction_id: u64) !void {
         index.editor().seal();
-        try index.writer.writeOut();
+        try index.writer.writeOut(.ends);
         index.writer.commit();
         index.writer.begin(transaction_id);
     }

@@ -27,14 +27,17 @@ pub const OlderRootAudit = struct {
     index: ?tree_walk.IndexWalk = null,
     stride: u64 = 0,
 
+    /// `length` is that of the file: what the root promises beyond it was never there.
     pub fn create(
         gpa: std.mem.Allocator,
         file: os.File,
+        length: u64,
         root: *const format.Root,
         seen: *std.DynamicBitSetUnmanaged,
     ) OutOfMemory!*OlderRootAudit {
-        if (root.file_pages > seen.bit_length) try seen.resize(gpa, root.file_pages, false);
-        const reader: page_reader.PageReader = .{ .file = file, .file_pages = root.file_pages };
+        const file_pages: u32 = @intCast(@min(root.file_pages, length / format.page_bytes));
+        if (file_pages > seen.bit_length) try seen.resize(gpa, file_pages, false);
+        const reader: page_reader.PageReader = .{ .file = file, .file_pages = file_pages };
         const audit = try gpa.create(OlderRootAudit);
         audit.* = .{
             .gpa = gpa,

@@ -33,6 +33,31 @@ pub fn get(source: Source, root: PageRef, len: u32, index: u32) Error!PageRef {
     return ref;
 }
 
+/// The lowest index that is at least `from` and has an element; null after the last.
+pub fn next(source: Source, root: PageRef, len: u32, from: u32) Error!?u32 {
+    if (from >= len) return null;
+    const found = try nextBelow(source, root, height(len), from) orelse return null;
+    return if (found < len) found else null;
+}
+
+fn nextBelow(source: Source, ref: PageRef, level: u16, from: u32) Error!?u32 {
+    if (ref.isNone()) return null;
+    if (level == 0) return from;
+    const below = 8 * (level - 1);
+    const span = @as(u32, 1) << @intCast(below);
+    var child: usize = childIndex(from, level);
+    var start = from;
+    while (child < format.fanout) : (child += 1) {
+        // Read again: looking below may have taken the page out of the cache.
+        const inner = try load(source, ref, level);
+        if (inner.pages[child] != 0) {
+            if (try nextBelow(source, inner.ref(child), level - 1, start)) |found| return found;
+        }
+        start = (start / span + 1) * span;
+    }
+    return null;
+}
+
 pub fn load(source: Source, ref: PageRef, level: u16) Error!*const format.InnerPage {
     const page = try source.load(ref);
     const inner: *const format.InnerPage = @ptrCast(page);

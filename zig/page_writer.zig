@@ -66,6 +66,9 @@ pub const PageWriter = struct {
     dirty: std.AutoHashMapUnmanaged(u32, *DirtyPage) = .empty,
     /// Pages of earlier transactions, to be used again: allocating costs more than the copy.
     spare: std.ArrayList(*DirtyPage) = .empty,
+    /// Pages of the running transaction that `writeOut` has written. What a page says of the
+    /// transaction that wrote it is no proof: the file may be hostile.
+    written: std.AutoHashMapUnmanaged(u32, void) = .empty,
     taken: std.ArrayList(Run) = .empty,
     left: std.ArrayList(Left) = .empty,
     /// The last time that the file had to grow, there was no room for that.
@@ -80,11 +83,15 @@ pub const PageWriter = struct {
         run: *const fn (context: *anyopaque) Error!void,
     };
 
+    /// What the transaction does after its pages were written.
+    pub const Next = enum { goes_on, ends };
+
     pub fn deinit(writer: *PageWriter) void {
         writer.forgetDirty();
         for (writer.spare.items) |page| writer.gpa.destroy(page);
         writer.spare.deinit(writer.gpa);
         writer.dirty.deinit(writer.gpa);
+        writer.written.deinit(writer.gpa);
         writer.taken.deinit(writer.gpa);
         writer.left.deinit(writer.gpa);
         writer.* = undefined;
@@ -102,6 +109,7 @@ pub const PageWriter = struct {
         for (writer.taken.items) |run| writer.space.release(run);
         // On a full disk the file may not have them, and nothing that fits could be written.
         writer.space.shrink(writer.base_pages);
+        writer.written.clearRetainingCapacity();
         writer.taken.clearRetainingCapacity();
         writer.left.clearRetainingCapacity();
     }
@@ -116,6 +124,7 @@ pub const PageWriter = struct {
                 .{ .run = left.run, .born = left.born, .freed = writer.transaction_id },
             ) catch {};
         }
+        writer.written.clearRetainingCapacity();
         writer.taken.clearRetainingCapacity();
         writer.left.clearRetainingCapacity();
     }
@@ -150,7 +159,7 @@ pub const PageWriter = struct {
         if (writer.dirty.get(ref.page)) |page| return page;
         const committed = try writer.cache.get(ref, writer.space.file_pages);
         const born = @as(*const format.PageHeader, @ptrCast(committed)).transaction_id;
-        const is_own = born == writer.transaction_id;
+        const is_own = writer.written.contains(ref.page);
         const copy = try writer.allocate();
         kernels.active().copy(&copy.bytes, committed, format.page_bytes);
         errdefer writer.recycle(copy);
@@ -244,12 +253,14 @@ pub const PageWriter = struct {
 
     /// Writes every dirty page; their checksums in the parents are final. The pages stay readable
     /// through the cache, and `edit` takes them up again under the same number.
-    pub fn writeOut(writer: *PageWriter) Error!void {
+    pub fn writeOut(writer: *PageWriter, next: Next) Error!void {
         const gpa = writer.gpa;
         // Somebody may have cut the file since its pages were counted.
         try writer.ensurePhysical();
         const pages = gpa.alloc(*DirtyPage, writer.dirty.count()) catch return writer.outOfMemory();
         defer gpa.free(pages);
+        if (next == .goes_on) writer.written.ensureUnusedCapacity(gpa, writer.dirty.count()) catch
+            return writer.outOfMemory();
         var iterator = writer.dirty.valueIterator();
         var len: usize = 0;
         while (iterator.next()) |page| : (len += 1) pages[len] = page.*;
@@ -259,6 +270,7 @@ pub const PageWriter = struct {
         while (first < pages.len) first += try writer.writeRun(pages[first..]);
         for (pages) |page| {
             writer.cache.put(.{ .page = page.number, .checksum = page.checksum }, &page.bytes);
+            if (next == .goes_on) writer.written.putAssumeCapacity(page.number, {});
         }
         writer.forgetDirty();
     }

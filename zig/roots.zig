@@ -150,6 +150,7 @@ fn isSound(root: *const Root) bool {
         root.durable_sequence <= limits.transaction_max and
         root.catalogue_len <= limits.collections_max and
         root.collection_count <= root.catalogue_len and
+        root.collection_count <= root.file_pages and
         root.next_collection_id <= limits.collections_max + 1;
 }
 

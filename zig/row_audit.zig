@@ -159,6 +159,8 @@ const Window = struct {
         offset: u64,
         len: usize,
     ) error{OutOfMemory}!?[]const u8 {
+        // No content lies there, and no sum below goes beyond its integer.
+        if (offset >= format.lock_base) return null;
         const have = window.buffer.items.len;
         if (offset >= window.offset and offset - window.offset + len <= have) {
             return window.buffer.items[@intCast(offset - window.offset)..][0..len];
@@ -175,8 +177,12 @@ const Window = struct {
         offset: u64,
         len: usize,
     ) error{OutOfMemory}!usize {
-        if (offset >= format.lock_base) return 0;
-        try window.buffer.resize(audit.gpa, len);
+        // A damaged record may claim to be long: what the file does not have takes no memory.
+        const wanted = if (len <= chunk_bytes) len else there: {
+            const stat = audit.file.stat() catch return 0;
+            break :there @min(len, stat.length -| offset);
+        };
+        try window.buffer.resize(audit.gpa, @intCast(wanted));
         const found = audit.file.read(offset, window.buffer.items) catch |err| switch (err) {
             error.OutOfMemory => return error.OutOfMemory,
             else => 0,

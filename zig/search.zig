@@ -101,12 +101,9 @@ pub fn run(request: *const Request) Error!void {
     }
     var scan = try Scan.init(request, queries);
     defer scan.deinit();
-    for (0..request.state.segment_end) |id| {
-        const segment = try request.state.loadSegment(
-            gpa,
-            request.source,
-            @intCast(id),
-        ) orelse continue;
+    var id: u32 = 0;
+    while (try request.state.nextSegment(gpa, request.source, id)) |segment| {
+        id = segment.disk.id + 1;
         if (segment.disk.rows > segment.disk.dead_rows) try scan.segment(segment);
     }
     for (queries, request.counts) |*query, *count| count.* = try scan.finish(query);

@@ -192,6 +192,9 @@ pub const Transaction = struct {
             try transaction.writer.create(.tombstones, 0)
         else
             try transaction.writer.edit(ref.*);
+        if (page.header().type != .tombstones) {
+            return transaction.source().corrupt(ref.*, "is not a tombstone page");
+        }
         ref.* = .{ .page = page.number };
         const row = location.row % format.tombstone_rows_per_page;
         page.as(format.TombstonePage).bits[row / 8] |= @as(u8, 1) << @intCast(row % 8);
@@ -236,7 +239,7 @@ pub const Transaction = struct {
 
     /// Turns every change into pages with final checksums, bottom-up, and writes them. The root in
     /// `working` then describes the new state; nothing leads to it yet.
-    pub fn seal(transaction: *Transaction) Error!void {
+    pub fn seal(transaction: *Transaction, next: PageWriter.Next) Error!void {
         const root = &transaction.working.root;
         for (transaction.changed.keys()) |index| {
             const state = transaction.working.collections.get(index).?;
@@ -258,13 +261,14 @@ pub const Transaction = struct {
                 state.page,
             );
         }
-        try transaction.writer.writeOut();
+        try transaction.writer.writeOut(next);
         root.file_pages = transaction.writer.space.file_pages;
     }
 
     /// Called between rows: keeps the memory of a large transaction bounded.
     pub fn spill(transaction: *Transaction) Error!void {
-        if (transaction.writer.dirty.count() >= limits.dirty_pages_max) try transaction.seal();
+        if (transaction.writer.dirty.count() < limits.dirty_pages_max) return;
+        try transaction.seal(.goes_on);
     }
 
     /// After the commit the states are shared, and no longer private to a transaction.

@@ -247,7 +247,13 @@ pub const Verify = struct {
         }
         if (verify.slots.roots[verify.slot]) |*root| {
             if (root.transaction_id < verify.snapshot.view.root.transaction_id) {
-                verify.older = try .create(verify.gpa, verify.reader.file, root, &verify.seen);
+                verify.older = try .create(
+                    verify.gpa,
+                    verify.reader.file,
+                    verify.ledger.length,
+                    root,
+                    &verify.seen,
+                );
                 return;
             }
         }

@@ -41,6 +41,9 @@ pub const View = struct {
         if (index >= view.root.catalogue_len) return null;
         const ref = try page_array.get(source, view.root.catalogue, view.root.catalogue_len, index);
         if (ref.isNone()) return null;
+        if (view.collections.count() >= view.root.collection_count) {
+            return source.corrupt(ref, "is one collection more than the root counts");
+        }
         const state = try CollectionState.load(view.gpa, source, ref, index, null);
         return try view.keep(source, index, state);
     }

@@ -314,11 +314,14 @@ pub const WriteSession = struct {
         const owner = session.file.probe(volatile_guard) catch |err|
             return session.diagnostics.failOs(err, "probing the locks");
         if (owner != null) return newest.root;
-        return session.adoptOrphan(newest.root);
+        return session.adoptOrphan(newest.root, stat.length);
     }
 
-    fn adoptOrphan(session: *WriteSession, orphan: Root) Error!Root {
+    fn adoptOrphan(session: *WriteSession, orphan: Root, length: u64) Error!Root {
         const durable = session.slots.newestDurable() orelse return session.noRoot();
+        if (durable.root.file_pages > session.writer.physical_pages) {
+            return session.truncated(&durable.root, length);
+        }
         const is_sound = adoption.rewrite(.{
             .gpa = session.gpa,
             .file = session.file,
@@ -465,6 +468,8 @@ pub const WriteSession = struct {
         var buffer: [format.slot_count]Root = undefined;
         for (session.slots.newestFirst(&buffer)) |*root| {
             if (root.transaction_id > newest.transaction_id) continue;
+            // A file never becomes shorter: what this root promises was never there.
+            if (root.file_pages > session.writer.physical_pages) continue;
             session.walk(root, &pages, .shared) catch |err| if (err != error.Corrupt) return err;
         }
         // Whether somebody reads a state that no slot may lead to.

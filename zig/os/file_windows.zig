@@ -5,7 +5,8 @@
 //!   must name exactly the range of its lock.
 //! - There is no question "who has locked this?": `probe` tries to lock and unlocks at once.
 //!   Another connection that comes in that moment sees a conflict that is already over, so shared
-//!   locks of snapshots are tried a few times.
+//!   locks of snapshots are tried a few times. A handle conflicts with itself, so what the
+//!   connection holds on it is remembered and left out.
 //! - `map` has none: a view cannot grow with its file here. The engine reads with calls instead.
 //! - `bootId` is null: the system has no name of a boot that survives a change of the clock.
 
@@ -45,6 +46,8 @@ const Connection = struct {
     readonly: bool,
     /// Absolute, in UTF-16, with the prefix that lifts the length limit.
     path: [:0]const u16,
+    /// Locked on `main`.
+    held: std.ArrayList(os.LockRange) = .empty,
 
     const file_vtable: os.File.VTable = .{
         .read = read,
@@ -174,22 +177,57 @@ const Connection = struct {
         const connection = of(context);
         const writable = owner == .writer and !connection.readonly;
         if (kind == .exclusive and !writable) return error.ReadOnlyMedia;
+        if (owner == .writer) try connection.held.ensureUnusedCapacity(connection.gpa, 1);
         const handle = connection.handleOf(owner);
         const attempts: u32 = if (owner == .snapshots) snapshot_lock_attempts else 1;
         for (0..attempts) |attempt| {
             if (attempt > 0) Sleep(1);
-            if (try tryLock(handle, kind, range)) return true;
+            if (!try tryLock(handle, kind, range)) continue;
+            if (owner == .writer) connection.held.appendAssumeCapacity(range);
+            return true;
         }
         return false;
     }
 
     fn unlock(context: *anyopaque, owner: os.LockOwner, range: os.LockRange) void {
-        unlockHandle(of(context).handleOf(owner), range);
+        const connection = of(context);
+        unlockHandle(connection.handleOf(owner), range);
+        if (owner != .writer) return;
+        for (connection.held.items, 0..) |held, i| {
+            if (held.start != range.start or held.len != range.len) continue;
+            _ = connection.held.swapRemove(i);
+            return;
+        }
+    }
+
+    fn probe(context: *anyopaque, range: os.LockRange) os.Error!?u64 {
+        const connection = of(context);
+        const end = range.start + range.len;
+        var start = range.start;
+        while (start < end) {
+            const own = connection.firstHeld(start, end);
+            const stop = if (own) |held| @max(start, held.start) else end;
+            if (stop > start) {
+                const between: os.LockRange = .{ .start = start, .len = stop - start };
+                if (try firstLocked(connection.main, between)) |byte| return byte;
+            }
+            start = if (own) |held| held.start + held.len else end;
+        }
+        return null;
+    }
+
+    fn firstHeld(connection: *const Connection, start: u64, end: u64) ?os.LockRange {
+        var first: ?os.LockRange = null;
+        for (connection.held.items) |held| {
+            if (held.start >= end or held.start + held.len <= start) continue;
+            if (first) |other| if (other.start <= held.start) continue;
+            first = held;
+        }
+        return first;
     }
 
     /// Halves the range until one byte is left: at most 64 attempts, one where nothing is locked.
-    fn probe(context: *anyopaque, range: os.LockRange) os.Error!?u64 {
-        const handle = of(context).main;
+    fn firstLocked(handle: Handle, range: os.LockRange) os.Error!?u64 {
         if (try isFree(handle, range)) return null;
         var start = range.start;
         var len = range.len;
@@ -214,6 +252,7 @@ const Connection = struct {
         const gpa = connection.gpa;
         _ = CloseHandle(connection.snapshots);
         _ = CloseHandle(connection.main);
+        connection.held.deinit(gpa);
         gpa.free(connection.path);
         gpa.destroy(connection);
     }
@@ -393,8 +432,13 @@ fn overlappedAt(offset: u64) Overlapped {
     return .{ .offset_low = @truncate(offset), .offset_high = @truncate(offset >> 32) };
 }
 
+/// Not the tick count, which stands still for up to 16 ms.
 fn monotonicMs(_: *anyopaque) u64 {
-    return GetTickCount64();
+    var frequency: i64 = 0;
+    var count: i64 = 0;
+    if (QueryPerformanceFrequency(&frequency) == 0 or frequency <= 0) return GetTickCount64();
+    if (QueryPerformanceCounter(&count) == 0) return GetTickCount64();
+    return @intCast(@divTrunc(@as(i128, count) * 1000, frequency));
 }
 
 fn wallMs(_: *anyopaque) i64 {
@@ -558,6 +602,8 @@ extern "kernel32" fn UnlockFileEx(
     position: *Overlapped,
 ) callconv(.winapi) c_int;
 extern "kernel32" fn GetTickCount64() callconv(.winapi) u64;
+extern "kernel32" fn QueryPerformanceCounter(out: *i64) callconv(.winapi) c_int;
+extern "kernel32" fn QueryPerformanceFrequency(out: *i64) callconv(.winapi) c_int;
 extern "kernel32" fn GetSystemTimeAsFileTime(out: *FileTime) callconv(.winapi) void;
 extern "kernel32" fn Sleep(ms: u32) callconv(.winapi) void;
 extern "kernel32" fn GetCurrentProcessId() callconv(.winapi) u32;

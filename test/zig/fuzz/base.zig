@@ -1,0 +1,185 @@
+//! The files that mutations start from, each with every state that it has ever been in, so that
+//! what a damaged file gives can be compared with what it may give.
+
+const std = @import("std");
+const vl = @import("vectorlite");
+const contents = @import("../crash/contents.zig");
+const disk = @import("disk.zig");
+const Contents = contents.Contents;
+const Key = contents.Key;
+const Machine = disk.Machine;
+const Value = contents.Value;
+
+const gpa = std.heap.smp_allocator;
+
+pub const collection_name = "docs";
+pub const dimension = contents.dimension;
+
+/// What the collection `docs` held after one transaction.
+pub const State = struct { transaction_id: u64, rows: Contents };
+
+pub const Base = struct {
+    bytes: []u8,
+    states: std.ArrayList(State),
+    /// More than any key that was ever used.
+    keys_end: u32,
+
+    pub fn deinit(base: *Base) void {
+        gpa.free(base.bytes);
+        for (base.states.items) |*state| state.rows.deinit();
+        base.states.deinit(gpa);
+    }
+
+    /// Null where no transaction of that number left a state.
+    pub fn stateOf(base: *const Base, transaction_id: u64) ?*const Contents {
+        for (base.states.items) |*state| {
+            if (state.transaction_id == transaction_id) return &state.rows;
+        }
+        return null;
+    }
+
+    /// One collection of few rows: one bucket, one growing segment, one page of tombstones.
+    pub fn small(machine: *Machine) !Base {
+        var builder: Builder = undefined;
+        try builder.open(machine);
+        defer builder.close();
+        try builder.put(1, 6, 5);
+        try builder.put(2, 3, 0);
+        try builder.delete(5);
+        try builder.put(1, 1, 30);
+        for (0..3) |_| try builder.put(3, 1, 8);
+        return builder.finish();
+    }
+
+    /// What a file can have: an index of several levels, sealed segments, some of them with dead
+    /// rows, other collections, one that was dropped, and volatile roots.
+    pub fn large(machine: *Machine) !Base {
+        var builder: Builder = undefined;
+        try builder.open(machine);
+        defer builder.close();
+        try builder.addCollection("wide", 20, .cosine);
+        try builder.addCollection("gone", 3, .dot);
+        try builder.put(1, 40, 0);
+        for (0..8) |round| try builder.put(@intCast(10 + 40 * round), 40, @intCast(round * 3));
+        for (0..6) |i| try builder.delete(@intCast(7 + 31 * i));
+        if (!try builder.database.dropCollection("gone")) return error.NotDropped;
+        try builder.note();
+        builder.database.session.?.durability = .none;
+        try builder.put(2, 2, 12);
+        try builder.put(3, 2, 0);
+        return builder.finish();
+    }
+};
+
+const Builder = struct {
+    machine: *Machine,
+    diagnostics: vl.Diagnostics,
+    database: *vl.Database,
+    collection: *vl.Collection,
+    rows: Contents,
+    states: std.ArrayList(State),
+    value_next: u32,
+    keys_end: u32,
+
+    fn open(builder: *Builder, machine: *Machine) !void {
+        machine.reset("");
+        builder.* = .{
+            .machine = machine,
+            .diagnostics = .{},
+            .database = undefined,
+            .collection = undefined,
+            .rows = .{ .gpa = gpa },
+            .states = .empty,
+            .value_next = 1,
+            .keys_end = 0,
+        };
+        builder.database = try vl.Database.open(
+            gpa,
+            machine.system(),
+            disk.path,
+            .{},
+            &builder.diagnostics,
+        );
+        try builder.note();
+        builder.collection = try vl.Collection.open(
+            .{ .database = builder.database },
+            collection_name,
+            .{ .dimension = dimension, .metric = .l2, .model = "model" },
+        );
+        try builder.note();
+    }
+
+    fn close(builder: *Builder) void {
+        builder.collection.close();
+        builder.database.close();
+        builder.rows.deinit();
+    }
+
+    fn addCollection(builder: *Builder, name: []const u8, wide: u32, metric: vl.Metric) !void {
+        const collection = try vl.Collection.open(
+            .{ .database = builder.database },
+            name,
+            .{ .dimension = wide, .metric = metric },
+        );
+        defer collection.close();
+        try builder.note();
+        var vector: [64]f32 = undefined;
+        for (&vector, 0..) |*number, i| number.* = @floatFromInt(i + 1);
+        for ([_][]const u8{ "a", "b", "c" }) |key| {
+            try collection.put(.{ .keys = key, .key_lens = &.{1}, .vectors = vector[0..wide] });
+            try builder.note();
+        }
+    }
+
+    fn put(builder: *Builder, first: u32, count: u32, metadata_bytes: u32) !void {
+        for (first..first + count) |number| {
+            const value: Value = .{ .seed = builder.value_next, .metadata_bytes = metadata_bytes };
+            builder.value_next += 1;
+            try putOne(builder.collection, @intCast(number), value);
+            try builder.rows.put(@intCast(number), value);
+            try builder.note();
+        }
+        builder.keys_end = @max(builder.keys_end, first + count);
+    }
+
+    fn delete(builder: *Builder, number: u32) !void {
+        if (!try deleteOne(builder.collection, number)) return error.NotThere;
+        _ = builder.rows.rows.swapRemove(number);
+        try builder.note();
+    }
+
+    fn note(builder: *Builder) !void {
+        try builder.states.append(gpa, .{
+            .transaction_id = builder.database.current.root.transaction_id,
+            .rows = try builder.rows.clone(),
+        });
+    }
+
+    fn finish(builder: *Builder) !Base {
+        return .{
+            .bytes = try gpa.dupe(u8, builder.machine.main.bytes()),
+            .states = builder.states,
+            .keys_end = builder.keys_end + 2,
+        };
+    }
+};
+
+pub fn putOne(collection: *vl.Collection, number: u32, value: Value) vl.Error!void {
+    const key: Key = .init(number);
+    const vector = value.vector();
+    var buffer: [contents.metadata_bytes_max]u8 = undefined;
+    try collection.put(.{
+        .keys = key.text(),
+        .key_lens = &.{@intCast(key.len)},
+        .vectors = &vector,
+        .metadata = value.metadata(&buffer),
+        .metadata_lens = &.{value.metadata_bytes},
+    });
+}
+
+pub fn deleteOne(collection: *vl.Collection, number: u32) vl.Error!bool {
+    const key: Key = .init(number);
+    var deleted: u32 = 0;
+    try collection.delete(key.text(), &.{@intCast(key.len)}, &deleted);
+    return deleted == 1;
+}
