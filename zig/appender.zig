@@ -164,7 +164,6 @@ pub const Appender = struct {
             segment.release(gpa);
             return appender.outOfMemory();
         };
-        state.segment_end = @max(state.segment_end, id + 1);
         state.growing_id = id;
         state.has_growing = true;
         state.segments_made +%= 1;

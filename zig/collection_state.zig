@@ -144,8 +144,6 @@ pub const CollectionState = struct {
     live_rows: u64 = 0,
     dead_rows: u64 = 0,
     segments_made: u64 = 0,
-    /// Every segment's id lies below.
-    segment_end: u32 = 0,
     has_growing: bool = false,
     growing_id: u32 = 0,
     segments: PageRef = .none,
@@ -244,7 +242,6 @@ pub const CollectionState = struct {
             .live_rows = page.live_rows,
             .dead_rows = page.dead_rows,
             .segments_made = page.segments_made,
-            .segment_end = page.segment_array_len,
             .has_growing = page.has_growing != 0,
             .segments = page.segments,
             .segment_array_len = page.segment_array_len,
@@ -257,7 +254,6 @@ pub const CollectionState = struct {
             try validateSegment(source, ref, &disk, state, disk.id);
             _ = try state.keepSegment(gpa, source, &disk);
             state.growing_id = disk.id;
-            state.segment_end = @max(state.segment_end, disk.id + 1);
         }
         if (previous) |older| try state.keepFrom(gpa, source, older);
         return state;
@@ -320,31 +316,33 @@ pub const CollectionState = struct {
 
     /// An id that no segment has.
     pub fn freeId(state: *CollectionState, source: Source) Error!u32 {
-        for (0..state.segment_end) |index| {
-            const id: u32 = @intCast(index);
-            if (state.loaded.contains(id)) continue;
-            if (id >= state.segment_array_len) return id;
-            const ref = try page_array.get(source, state.segments, state.segment_array_len, id);
-            if (ref.isNone()) return id;
-        }
-        return state.segment_end;
+        var id: u32 = 0;
+        while (try state.nextId(source, id) == id) id += 1;
+        return id;
     }
 
-    /// The segment with the lowest id that is at least `from`; null after the last. Most ids may
-    /// name nothing.
+    /// The lowest id of a segment that is at least `from`; null after the last. Most ids may name
+    /// nothing, as many as a hostile file likes.
+    pub fn nextId(state: *const CollectionState, source: Source, from: u32) Error!?u32 {
+        if (state.loaded.contains(from)) return from;
+        // Those that the running transaction has made are not in the array yet.
+        const len = state.segment_array_len;
+        var first = try page_array.next(source, state.segments, len, from);
+        for (state.loaded.keys()) |id| {
+            if (id >= from) first = @min(first orelse id, id);
+        }
+        return first;
+    }
+
+    /// The segment of `nextId`.
     pub fn nextSegment(
         state: *CollectionState,
         gpa: std.mem.Allocator,
         source: Source,
         from: u32,
     ) Error!?*SegmentState {
-        const sealed = state.segment_array_len;
-        const found = try page_array.next(source, state.segments, sealed, from);
-        var first = found;
-        for (state.loaded.keys()) |id| {
-            if (id >= from) first = @min(first orelse id, id);
-        }
-        return state.loadSegment(gpa, source, first orelse return null);
+        const id = try state.nextId(source, from) orelse return null;
+        return state.loadSegment(gpa, source, id);
     }
 
     fn keepSegment(

@@ -142,8 +142,8 @@ const Slice = struct {
         var bytes: u64 = 0;
         for (0..slice.transaction.working.root.catalogue_len) |index| {
             const state = try slice.collection(index) orelse continue;
-            for (0..state.segment_end) |id| {
-                const segment = try slice.load(state, id) orelse continue;
+            var id: u32 = 0;
+            while (try slice.next(state, id)) |segment| : (id = segment.disk.id + 1) {
                 if (!slice.isVictim(segment)) continue;
                 bytes += (segment.disk.rows - segment.disk.dead_rows) * state.vectorStride();
             }
@@ -157,9 +157,10 @@ const Slice = struct {
         for (0..slice.transaction.working.root.catalogue_len) |index| {
             if (bytes >= slice.bytes_max) return bytes;
             const state = try slice.collection(index) orelse continue;
-            const has_victim = for (0..state.segment_end) |id| {
-                const segment = try slice.load(state, id) orelse continue;
+            var id: u32 = 0;
+            const has_victim = while (try slice.next(state, id)) |segment| {
                 if (slice.isVictim(segment)) break true;
+                id = segment.disk.id + 1;
             } else false;
             if (has_victim) bytes += try slice.moveRows(@intCast(index), slice.bytes_max - bytes);
         }
@@ -199,8 +200,8 @@ const Slice = struct {
         return transaction.working.collection(transaction.source(), @intCast(index));
     }
 
-    fn load(slice: Slice, state: *CollectionState, id: usize) Error!?*SegmentState {
-        return state.loadSegment(slice.database.gpa, slice.transaction.source(), @intCast(id));
+    fn next(slice: Slice, state: *CollectionState, from: u32) Error!?*SegmentState {
+        return state.nextSegment(slice.database.gpa, slice.transaction.source(), from);
     }
 
     fn isVictim(slice: Slice, segment: *const SegmentState) bool {
@@ -235,15 +236,17 @@ const Slice = struct {
         if (is_victim and slice.hasRoomFor(appender.pagesOfSegment())) {
             try slice.transaction.sealSegmentOf(state);
         }
-        for (0..state.segment_end) |id| {
-            while (mover.moved_bytes < bytes_max and slice.hasRoom(&appender)) {
-                const segment = try slice.load(state, id) orelse break;
-                if (state.has_growing and id == state.growing_id) break;
-                if (!slice.isVictim(segment) or !try mover.moveFrom(segment)) break;
-                if (slice.transaction.writer.dirty.count() < limits.dirty_pages_max) continue;
-                try appender.flush();
-                try slice.transaction.spill();
-            }
+        var id: u32 = 0;
+        while (try slice.next(state, id)) |segment| {
+            id = segment.disk.id;
+            const is_growing = state.has_growing and id == state.growing_id;
+            const has_room = mover.moved_bytes < bytes_max and slice.hasRoom(&appender);
+            const is_moved = !is_growing and has_room and slice.isVictim(segment) and
+                try mover.moveFrom(segment);
+            if (!is_moved) id += 1;
+            if (slice.transaction.writer.dirty.count() < limits.dirty_pages_max) continue;
+            try appender.flush();
+            try slice.transaction.spill();
         }
         try appender.flush();
         return mover.moved_bytes;
@@ -307,8 +310,8 @@ const Slice = struct {
     fn moveSegmentPages(slice: Slice, state: *CollectionState) Error!void {
         const transaction = slice.transaction;
         const end = slice.progress.end_page;
-        for (0..state.segment_end) |id| {
-            const segment = try slice.load(state, id) orelse continue;
+        var id: u32 = 0;
+        while (try slice.next(state, id)) |segment| : (id = segment.disk.id + 1) {
             const is_behind = segment.page.page >= end or for (segment.disk.tombstones) |ref| {
                 if (ref.page >= end) break true;
             } else false;

@@ -113,8 +113,13 @@ pub const Mover = struct {
         }
         state.victim = null;
         var best: ?*SegmentState = null;
-        for (0..state.segment_end) |id| {
-            const segment = mover.load(@intCast(id)) catch |err| switch (err) {
+        var next: u32 = 0;
+        while (mover.nextId(next) catch |err| switch (err) {
+            error.Corrupt => null,
+            else => return err,
+        }) |id| {
+            next = id + 1;
+            const segment = mover.load(id) catch |err| switch (err) {
                 error.Corrupt => continue,
                 else => return err,
             } orelse continue;
@@ -132,6 +137,10 @@ pub const Mover = struct {
 
     fn isEmptier(a: *const format.Segment, b: *const format.Segment) bool {
         return @as(u64, a.dead_rows) * b.rows > @as(u64, b.dead_rows) * a.rows;
+    }
+
+    fn nextId(mover: *Mover, from: u32) Error!?u32 {
+        return mover.appender.state.nextId(mover.appender.transaction.source(), from);
     }
 
     fn load(mover: *Mover, id: u32) Error!?*SegmentState {

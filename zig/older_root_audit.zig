@@ -27,7 +27,7 @@ pub const OlderRootAudit = struct {
     index: ?tree_walk.IndexWalk = null,
     stride: u64 = 0,
 
-    /// `length` is that of the file: what the root promises beyond it was never there.
+    /// `length` is that of the file: what the root promises beyond it is not there.
     pub fn create(
         gpa: std.mem.Allocator,
         file: os.File,

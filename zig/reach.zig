@@ -100,12 +100,9 @@ pub const Walker = struct {
     pub fn content(walker: Walker, state: *CollectionState) Error!void {
         try walker.index(state.index, 0, true);
         try walker.array(state.segments, page_array.height(state.segment_array_len), .segments);
-        for (0..state.segment_end) |id| {
-            const segment = try state.loadSegment(
-                walker.gpa,
-                walker.source,
-                @intCast(id),
-            ) orelse continue;
+        var id: u32 = 0;
+        while (try state.nextSegment(walker.gpa, walker.source, id)) |segment| {
+            id = segment.disk.id + 1;
             for (segment.disk.tombstones) |ref| if (!ref.isNone()) {
                 _ = try walker.markPage(ref);
             };

@@ -155,7 +155,6 @@ pub const Transaction = struct {
         state.loaded.clearRetainingCapacity();
         state.segments = .none;
         state.segment_array_len = 0;
-        state.segment_end = 0;
         state.has_growing = false;
         state.index = .none;
         state.index_pages = 0;

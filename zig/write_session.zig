@@ -468,7 +468,7 @@ pub const WriteSession = struct {
         var buffer: [format.slot_count]Root = undefined;
         for (session.slots.newestFirst(&buffer)) |*root| {
             if (root.transaction_id > newest.transaction_id) continue;
-            // A file never becomes shorter: what this root promises was never there.
+            // What it promises is not there: to count it would take memory for nothing.
             if (root.file_pages > session.writer.physical_pages) continue;
             session.walk(root, &pages, .shared) catch |err| if (err != error.Corrupt) return err;
         }

@@ -195,6 +195,7 @@ const file_vtable: os.File.VTable = .{
     .read = read,
     .write = write,
     .extend = extend,
+    .shrink = shrink,
     .sync = sync,
     .stat = stat,
     .lock = lock,
@@ -235,6 +236,16 @@ fn extend(context: *anyopaque, length: u64) os.Error!void {
     if (connection.readonly) return error.ReadOnlyMedia;
     if (length > Content.bytes_max) return error.NoSpace;
     connection.content.length = @max(connection.content.length, @as(usize, @intCast(length)));
+}
+
+/// Now and then it is not allowed, as on Windows.
+fn shrink(context: *anyopaque, length: u64) os.Error!bool {
+    const connection = connectionOf(context);
+    if (connection.readonly) return error.ReadOnlyMedia;
+    if (connection.machine.prng.random().uintLessThan(u8, 8) == 0) return false;
+    const content = connection.content;
+    content.setLength(@intCast(@min(content.length, length)));
+    return true;
 }
 
 fn sync(_: *anyopaque) os.Error!void {}

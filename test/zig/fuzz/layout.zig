@@ -19,8 +19,7 @@ pub const Node = struct { page: u32, type: format.PageType };
 pub const Row = struct {
     collection: u32,
     dimension: u32,
-    segment: u32,
-    row: u32,
+    location: format.Location,
     vector_at: usize,
     entry_at: usize,
     record_at: usize,
@@ -116,7 +115,7 @@ pub fn fixHead(head: *[512]u8) void {
 
 /// The checksums of a row, by what its bytes now say, as far as they lie inside of the file.
 pub fn fixRow(bytes: []u8, row: *const Row) void {
-    const seed = format.rowSeed(row.collection, row.segment, row.row);
+    const seed = format.rowSeed(row.collection, row.location);
     const entry: *align(1) format.RowEntry = @ptrCast(bytes[row.entry_at..][0..32]);
     const record: *align(1) format.Record = @ptrCast(bytes[row.record_at..][0..48]);
     const key_end = row.record_at + @sizeOf(format.Record) + record.key_bytes;
@@ -272,8 +271,8 @@ const Walk = struct {
             const index = refPlace(at + @offsetOf(format.CollectionPage, "index"));
             try walk.leaf(.{ .node = pending }, index);
             const segments = refPlace(at + @offsetOf(format.CollectionPage, "segments"));
-            const sealed = disk.segment_count - disk.has_growing;
-            try walk.array(.{ .node = pending }, segments, heightOf(sealed), .segment);
+            const height = heightOf(disk.segment_array_len);
+            try walk.array(.{ .node = pending }, segments, height, .segment);
             if (disk.has_growing == 1) {
                 try walk.segment(at + @offsetOf(format.CollectionPage, "growing"));
             }
@@ -298,8 +297,11 @@ const Walk = struct {
             try walk.layout.rows.append(gpa, .{
                 .collection = walk.collection,
                 .dimension = walk.dimension,
-                .segment = disk.id,
-                .row = @intCast(row),
+                .location = .{
+                    .row = @intCast(row),
+                    .generation = @intCast(disk.generation),
+                    .segment = @intCast(disk.id),
+                },
                 .vector_at = @intCast(start + row * stride),
                 .entry_at = @intCast(entry_at),
                 .record_at = @intCast(entry.record_offset),

@@ -176,7 +176,7 @@ test "a collection that is said to have had all segments is scanned at once" {
     var story: Story = try .begin(Base.small);
     const node = story.newest(.collection);
     const page = story.pageAt(node, format.CollectionPage);
-    page.segment_count = vl.limits.segments_max;
+    page.segment_array_len = vl.limits.segments_max;
     page.has_growing = 0;
     story.fix(node);
     const io = std.testing.io;
