@@ -311,12 +311,13 @@ const Slice = struct {
         const transaction = slice.transaction;
         const end = slice.progress.end_page;
         var id: u32 = 0;
-        while (try slice.next(state, id)) |segment| : (id = segment.disk.id + 1) {
+        while (try slice.next(state, id)) |segment| {
+            id = segment.disk.id + 1;
             const is_behind = segment.page.page >= end or for (segment.disk.tombstones) |ref| {
                 if (ref.page >= end) break true;
             } else false;
             if (!is_behind) continue;
-            const own = try transaction.editableSegment(state, @intCast(id));
+            const own = try transaction.editableSegment(state, segment.disk.id);
             for (&own.disk.tombstones) |*ref| if (ref.page >= end) {
                 ref.* = .{ .page = (try transaction.writer.edit(ref.*)).number };
             };
