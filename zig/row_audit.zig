@@ -178,10 +178,8 @@ const Window = struct {
         len: usize,
     ) error{OutOfMemory}!usize {
         // A damaged record may claim to be long: what the file does not have takes no memory.
-        const wanted = if (len <= chunk_bytes) len else there: {
-            const stat = audit.file.stat() catch return 0;
-            break :there @min(len, stat.length -| offset);
-        };
+        const stat = audit.file.stat() catch return 0;
+        const wanted = @min(len, stat.length -| offset);
         try window.buffer.resize(audit.gpa, @intCast(wanted));
         const found = audit.file.read(offset, window.buffer.items) catch |err| switch (err) {
             error.OutOfMemory => return error.OutOfMemory,

@@ -264,9 +264,9 @@ pub const Transaction = struct {
         root.file_pages = transaction.writer.space.file_pages;
     }
 
-    /// Called between rows: keeps the memory of a large transaction bounded.
+    /// Called between rows when there are `limits.dirty_pages_max`: keeps the memory of a large
+    /// transaction bounded.
     pub fn spill(transaction: *Transaction) Error!void {
-        if (transaction.writer.dirty.count() < limits.dirty_pages_max) return;
         try transaction.seal(.goes_on);
     }
 

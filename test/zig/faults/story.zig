@@ -330,6 +330,8 @@ pub const Story = struct {
         try next.put(90, value);
         try next.put(4, other);
         try story.first.put(90, value);
+        // As if it had become large.
+        try database.transaction.?.spill();
         try story.first.put(4, other);
         const found = try story.first.readAll();
         if (!found.eql(next.digest())) return error.WrongContents;
