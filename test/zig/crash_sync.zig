@@ -9,6 +9,7 @@ const Base = @import("crash/workload.zig").Base;
 const Contents = @import("crash/contents.zig").Contents;
 const Rig = @import("crash/rig.zig").Rig;
 const Step = @import("crash/workload.zig").Step;
+const tally = @import("crash/tally.zig");
 const simulated = vl.backends.simulated;
 
 const Scenario = struct {
@@ -111,10 +112,12 @@ fn runAll(rig: *Rig, base: *const Base, scenario: Scenario) !u64 {
 test "after a failed sync nothing is built on what the medium does not have" {
     var base = try Base.small();
     defer base.deinit();
+    var runs: u64 = 0;
+    var images: u64 = 0;
     for ([_]vl.Durability{ .full, .normal, .none }) |durability| {
         const rig = try Rig.create(.{
             .durability = durability,
-            .images_per_sync = 5 * scale,
+            .images_per_sync = 5,
             .images_per_write = 1,
             .second_life = 0,
         }, null, 2);
@@ -132,7 +135,10 @@ test "after a failed sync nothing is built on what the medium does not have" {
             };
         };
         try std.testing.expect(trials > 300 and rig.counts.images > 5_000);
+        runs += trials;
+        images += rig.counts.images;
     }
+    tally.tell("failed syncs", .{ .failed_syncs = runs, .images = images });
 }
 
 test "a sync that fails during creation leaves nothing to build on" {
@@ -170,5 +176,6 @@ test "a sync that fails during creation leaves nothing to build on" {
         try rig.settle();
         trials += 1;
     };
+    tally.tell("failed syncs of creation", .{ .failed_syncs = trials });
     try std.testing.expect(trials > 120);
 }

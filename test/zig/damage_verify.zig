@@ -3,6 +3,7 @@
 const std = @import("std");
 const vl = @import("vectorlite");
 const scale = @import("crash_options").scale;
+const tally = @import("crash/tally.zig");
 const Base = @import("crash/workload.zig").Base;
 const inspector = @import("crash/inspector.zig");
 const format = vl.format;
@@ -75,6 +76,7 @@ test "a flipped bit is found exactly where bytes are used" {
     var prng: std.Random.DefaultPrng = .init(1);
     const random = prng.random();
     var found: u64 = 0;
+    var flips: u64 = 0;
     for (0..base.bytes.len) |offset| {
         const page = offset / format.page_bytes;
         const is_free = page >= format.first_free_page and
@@ -95,8 +97,10 @@ test "a flipped bit is found exactly where bytes are used" {
         // Damage that is found by some bits and not by others would be luck.
         try std.testing.expect(detected == 0 or detected == bits);
         if (detected > 0) found += 1;
+        flips += bits;
         if (is_free) try std.testing.expectEqual(0, detected);
     }
+    tally.tell("bits that verify is asked for", .{ .flips = flips });
     try std.testing.expectEqual(clean.verify.ledger.bytes().used, found);
 }
 

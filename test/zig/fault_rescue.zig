@@ -16,6 +16,7 @@ const Seen = @import("faults/witness.zig").Seen;
 const Victims = @import("faults/witness.zig").Victims;
 const Witness = @import("faults/witness.zig").Witness;
 const contents = @import("crash/contents.zig");
+const tally = @import("crash/tally.zig");
 const format = vl.format;
 const simulated = vl.backends.simulated;
 
@@ -192,6 +193,11 @@ test "every place of a rescue that allocates or reads fails, and is survived" {
             std.debug.print("not hit: {s}:{d}: {s}\n", .{ site.file, site.first, site.text });
         }
     }
+    tally.tell("faults of rescues", .{
+        .faults = runs,
+        .places = engine.sites.items.len,
+        .places_hit = hit,
+    });
     try std.testing.expectEqual(engine.sites.items.len, hit);
     try std.testing.expect(runs > 50);
 }

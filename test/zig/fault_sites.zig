@@ -6,6 +6,7 @@
 
 const std = @import("std");
 const vl = @import("vectorlite");
+const tally = @import("crash/tally.zig");
 const scale = @import("crash_options").scale;
 const Engine = @import("faults/sites.zig").Engine;
 const Site = @import("faults/sites.zig").Site;
@@ -194,8 +195,11 @@ test "every place that calls the machine or allocates fails, and is survived" {
             std.debug.print("not hit: {s}:{d}: {s}\n", .{ site.file, site.first, site.text });
         }
     }
-    if (scale > 1) std.debug.print("{d} runs: {d} of {d} places hit, {d} exempt\n", .{
-        runs, hit, engine.sites.items.len, exempted,
+    tally.tell("faults", .{
+        .faults = runs,
+        .places = engine.sites.items.len,
+        .places_hit = hit,
+        .places_exempt = exempted,
     });
     try std.testing.expect(hit >= 120);
     try std.testing.expect(runs > 500);

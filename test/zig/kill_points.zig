@@ -5,6 +5,8 @@
 const std = @import("std");
 const builtin = @import("builtin");
 const vl = @import("vectorlite");
+const scale = @import("crash_options").scale;
+const tally = @import("crash/tally.zig");
 const os = vl.os;
 const linux = std.os.linux;
 
@@ -13,7 +15,8 @@ const key_count = 12;
 const dimension = 8;
 
 /// Which call a process dies at.
-const Point = struct { number: u64, when: enum { before, after, half_way } };
+const Point = struct { number: u64, when: When };
+const When = enum { before, after, half_way };
 
 /// The real system, which ends the process at one of its calls.
 const Killer = struct {
@@ -305,37 +308,59 @@ fn makeFolder(buffer: []u8) ![:0]const u8 {
     return error.SkipZigTest;
 }
 
+/// One process after the other, each killed one call later than the one before, in a file that
+/// begins with some batches. The number of kills.
+fn killEverywhere(
+    path: [:0]const u8,
+    durability: vl.Durability,
+    when: When,
+    batches_before: u8,
+) !u64 {
+    // From no file on; each process goes on where the last one died.
+    _ = linux.unlink(path);
+    defer _ = linux.unlink(path);
+    var last: u8 = 0;
+    if (batches_before > 0) {
+        const first = try Connection.open(vl.backends.file.system(), path, durability);
+        defer first.close();
+        while (last < batches_before) : (last += 1) try first.putBatch(last + 1);
+    }
+    var kills: u64 = 0;
+    var number: u64 = 0;
+    while (number < 160 and last < 200) : (number += 1) {
+        const point: Point = .{ .number = number, .when = when };
+        errdefer |err| std.debug.print("{t}: {t} {} after {d}\n", .{
+            err, durability, point, batches_before,
+        });
+        const end = try liveInChild(path, durability, point);
+        const next = try Connection.open(vl.backends.file.system(), path, durability);
+        defer next.close();
+        const found = try next.readBatch();
+        const acknowledged = end.acknowledged orelse last;
+        // The kill may come between the commit and the word of it.
+        if (found != acknowledged and found != acknowledged + 1) return error.WrongBatch;
+        try next.putBatch(found + 1);
+        last = found + 1;
+        if (!end.was_killed and when != .half_way) break;
+        if (end.was_killed) kills += 1;
+    }
+    return kills;
+}
+
 test "a process that is killed at any call loses nothing that was acknowledged" {
     if (builtin.os.tag != .linux) return error.SkipZigTest;
     var folder_buffer: [64]u8 = undefined;
     const folder = try makeFolder(&folder_buffer);
     defer _ = linux.rmdir(folder);
     var kills: u64 = 0;
-    for ([_]vl.Durability{ .full, .normal, .none }) |durability| {
-        for (std.enums.values(@FieldType(Point, "when"))) |when| {
-            var path_buffer: [80]u8 = undefined;
-            const path = try std.fmt.bufPrintZ(&path_buffer, "{s}/{t}.vl", .{ folder, durability });
-            // From no file on; each process goes on where the last one died.
-            _ = linux.unlink(path);
-            defer _ = linux.unlink(path);
-            var last: u8 = 0;
-            var number: u64 = 0;
-            while (number < 160 and last < 200) : (number += 1) {
-                const point: Point = .{ .number = number, .when = when };
-                errdefer |err| std.debug.print("{t}: {t} {}\n", .{ err, durability, point });
-                const end = try liveInChild(path, durability, point);
-                const next = try Connection.open(vl.backends.file.system(), path, durability);
-                defer next.close();
-                const found = try next.readBatch();
-                const acknowledged = end.acknowledged orelse last;
-                // The kill may come between the commit and the word of it.
-                if (found != acknowledged and found != acknowledged + 1) return error.WrongBatch;
-                try next.putBatch(found + 1);
-                last = found + 1;
-                if (!end.was_killed and when != .half_way) break;
-                if (end.was_killed) kills += 1;
-            }
+    for (0..scale) |round| for ([_]vl.Durability{ .full, .normal, .none }) |durability| {
+        var path_buffer: [80]u8 = undefined;
+        const path = try std.fmt.bufPrintZ(&path_buffer, "{s}/{t}.vl", .{ folder, durability });
+        for (std.enums.values(When)) |when| {
+            const batches_before: u8 = @intCast(@min(round * 7, 90));
+            kills += try killEverywhere(path, durability, when, batches_before);
         }
-    }
+    };
+    tally.tell("kill points", .{ .kills = kills });
     try std.testing.expect(kills > 150);
 }
