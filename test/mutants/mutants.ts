@@ -431,7 +431,8 @@ export const mutants: readonly Mutant[] = [
     "an overwrite leaves the old row alive",
     crash,
     "collection",
-    "            try transaction.buryRow(state, .fromInt(location));\n            try mover.pay();\n        } else",
+    "            try transaction.buryRow(state, .fromInt(location));\n" +
+      "            try mover.pay();\n        } else",
     "        } else",
   ),
   mutant(
