@@ -7,12 +7,13 @@
 
 const std = @import("std");
 const format = @import("format.zig");
+const HeldStates = @import("held_states.zig").HeldStates;
 
 pub const Run = struct { page: u32, count: u32 };
 
-/// Used by the transactions `born` up to, and not including, `freed`. Where both are the same, no
-/// root leads there, but the state of a reader may.
-pub const Pending = struct { run: Run, born: u64, freed: u64 };
+/// Used by the transactions `born` up to, and not including, `freed`. Where `born` is not known, no
+/// root leads there, but any earlier state of a reader may.
+pub const Pending = struct { run: Run, born: ?u64, freed: u64 };
 
 pub const FreeSpace = struct {
     gpa: std.mem.Allocator,
@@ -58,7 +59,7 @@ pub const FreeSpace = struct {
             if (run.count > 0) {
                 if (waits_for) |transaction_id| try space.addPending(.{
                     .run = run,
-                    .born = transaction_id,
+                    .born = null,
                     .freed = transaction_id,
                 }) else space.release(run);
             }
@@ -198,18 +199,16 @@ pub const FreeSpace = struct {
     }
 
     pub fn addPending(space: *FreeSpace, pending: Pending) Error!void {
-        std.debug.assert(pending.born <= pending.freed);
+        std.debug.assert((pending.born orelse 0) <= pending.freed);
         try space.pending.append(space.gpa, pending);
         space.pending_pages += pending.run.count;
     }
 
-    /// Frees what no `retained` root (transaction ids) and no snapshot at or above
-    /// `oldest_snapshot` leads to. `oldest_snapshot` is the lowest transaction that any reader
-    /// holds, or the highest integer where there is none.
-    pub fn reclaim(space: *FreeSpace, retained: []const u64, oldest_snapshot: u64) void {
+    /// Frees what no `retained` root (transaction ids) and no state that a reader holds leads to.
+    pub fn reclaim(space: *FreeSpace, retained: []const u64, held: *const HeldStates) void {
         var kept: usize = 0;
         for (space.pending.items) |item| {
-            if (isReachable(item, retained, oldest_snapshot)) {
+            if (isHeld(item, held) or isRetained(item, retained)) {
                 space.pending.items[kept] = item;
                 kept += 1;
             } else {
@@ -220,19 +219,23 @@ pub const FreeSpace = struct {
         space.pending.shrinkRetainingCapacity(kept);
     }
 
-    /// Pages that wait, but not for a snapshot at or above `oldest_snapshot`.
-    pub fn leftBefore(space: *const FreeSpace, oldest_snapshot: u64) u64 {
+    /// Pages that wait, but for no reader.
+    pub fn pendingOnlyForRoots(space: *const FreeSpace, held: *const HeldStates) u64 {
         var count: u64 = 0;
         for (space.pending.items) |item| {
-            if (item.freed <= oldest_snapshot) count += item.run.count;
+            if (!isHeld(item, held)) count += item.run.count;
         }
         return count;
     }
 
-    fn isReachable(item: Pending, retained: []const u64, oldest_snapshot: u64) bool {
-        if (oldest_snapshot < item.freed) return true;
+    fn isHeld(item: Pending, held: *const HeldStates) bool {
+        return held.needs(item.born orelse 0, item.freed);
+    }
+
+    fn isRetained(item: Pending, retained: []const u64) bool {
+        const born = item.born orelse return false;
         for (retained) |transaction_id| {
-            if (item.born <= transaction_id and transaction_id < item.freed) return true;
+            if (born <= transaction_id and transaction_id < item.freed) return true;
         }
         return false;
     }
@@ -265,15 +268,22 @@ test "runs are found, never cross a window, and grow the file where there is non
     try std.testing.expect(!space.isFree(grown));
 }
 
+fn holding(ids: []const u64) HeldStates {
+    var held: HeldStates = .{};
+    for (ids) |id| _ = held.add(id);
+    return held;
+}
+
 test "a page waits for the last root and the last reader that can reach it" {
     var space = try FreeSpace.init(std.testing.allocator, 64);
     defer space.deinit();
     try space.addPending(.{ .run = .{ .page = 10, .count = 2 }, .born = 3, .freed = 5 });
-    space.reclaim(&.{ 4, 5, 6 }, std.math.maxInt(u64));
+    space.reclaim(&.{ 4, 5, 6 }, &.{});
     try std.testing.expectEqual(@as(u64, 0), space.free_count);
-    space.reclaim(&.{ 5, 6, 7 }, 4);
+    space.reclaim(&.{ 5, 6, 7 }, &holding(&.{ 2, 4, 9 }));
     try std.testing.expectEqual(@as(u64, 0), space.free_count);
-    space.reclaim(&.{ 5, 6, 7 }, 5);
+    // Whoever reads an older or a newer state needs other pages.
+    space.reclaim(&.{ 5, 6, 7 }, &holding(&.{ 2, 5, 9 }));
     try std.testing.expectEqual(@as(u64, 2), space.free_count);
     try std.testing.expectEqual(@as(u64, 0), space.pending_pages);
 }
@@ -287,9 +297,9 @@ test "pages that no root leads to wait for the readers of earlier states only" {
     used.setRangeValue(.{ .start = 9, .end = 11 }, true);
     try space.freeComplement(&used, 7);
     try std.testing.expectEqual(@as(u64, 10), space.pending_pages);
-    space.reclaim(&.{ 5, 6, 7 }, 6);
+    space.reclaim(&.{ 5, 6, 7 }, &holding(&.{6}));
     try std.testing.expectEqual(@as(u64, 0), space.free_count);
-    space.reclaim(&.{ 5, 6, 7 }, 7);
+    space.reclaim(&.{ 5, 6, 7 }, &holding(&.{7}));
     try std.testing.expectEqual(@as(u64, 10), space.free_count);
     try std.testing.expect(space.isFree(8) and !space.isFree(10) and space.isFree(19));
 }

@@ -1,11 +1,12 @@
 //! Readers without a reader table: whoever reads the state of transaction T holds the lock byte
 //! `lock_snapshots + T` shared. The operating system drops it when the process dies, however it
-//! dies, so there is nothing to clean up; a writer asks for the lowest locked byte before it reuses
+//! dies, so there is nothing to clean up; a writer asks which bytes are locked before it reuses
 //! pages. Locks are counted here because a second lock of one descriptor is the same lock.
 
 const std = @import("std");
 const os = @import("os/os.zig");
 const format = @import("format.zig");
+const HeldStates = @import("held_states.zig").HeldStates;
 
 pub const SnapshotLocks = struct {
     gpa: std.mem.Allocator,
@@ -59,12 +60,17 @@ pub const SnapshotLocks = struct {
     }
 };
 
-/// The lowest transaction that any connection holds, or the highest integer. The writer asks under
-/// its lock, after publishing: a reader that is not seen yet can only hold the newest state.
-pub fn oldest(file: os.File) os.Error!u64 {
-    const all: os.LockRange = .{ .start = format.lock_snapshots, .len = format.lock_snapshots_len };
-    const byte = try file.probe(all) orelse return std.math.maxInt(u64);
-    return byte - format.lock_snapshots;
+/// The states that any connection holds. The writer asks under its lock, after publishing: a reader
+/// that is not seen yet can only hold the newest state.
+pub fn heldBy(file: os.File) os.Error!HeldStates {
+    const end = format.lock_snapshots + format.lock_snapshots_len;
+    var held: HeldStates = .{};
+    var next = format.lock_snapshots;
+    while (try file.probe(.{ .start = next, .len = end - next })) |byte| {
+        next = byte + 1;
+        if (!held.add(byte - format.lock_snapshots)) break;
+    }
+    return held;
 }
 
 /// True where some connection holds a state other than that of `transaction_id`.

@@ -59,6 +59,7 @@ test {
     _ = @import("free_space.zig");
     _ = @import("hash.zig");
     _ = @import("head_audit.zig");
+    _ = @import("held_states.zig");
     _ = @import("hot_cache.zig");
     _ = @import("image.zig");
     _ = @import("job.zig");

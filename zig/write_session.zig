@@ -365,9 +365,9 @@ pub const WriteSession = struct {
         try session.reclaim();
         const space = &session.space;
         if (space.pending_pages < session.relief_pages_min) return;
-        const oldest = snapshot_locks.oldest(session.file) catch |err|
+        const held = snapshot_locks.heldBy(session.file) catch |err|
             return session.diagnostics.failOs(err, "probing the locks");
-        const waiting = space.leftBefore(oldest);
+        const waiting = space.pendingOnlyForRoots(&held);
         const used = session.used_pages;
         const is_needed = waiting >= session.relief_pages_min and
             waiting >= used / limits.relief_part and
@@ -443,7 +443,7 @@ pub const WriteSession = struct {
             return session.diagnostics.failOs(err, "taking the reader gate");
         if (!got) return;
         defer session.file.unlock(.writer, gate);
-        const oldest = snapshot_locks.oldest(session.file) catch |err|
+        const held = snapshot_locks.heldBy(session.file) catch |err|
             return session.diagnostics.failOs(err, "probing the locks");
         var retained: [format.slot_count]u64 = undefined;
         var len: usize = 0;
@@ -451,7 +451,7 @@ pub const WriteSession = struct {
             retained[len] = root.transaction_id;
             len += 1;
         };
-        session.space.reclaim(retained[0..len], oldest);
+        session.space.reclaim(retained[0..len], &held);
         const left = session.space.pending_pages;
         session.reclaim_at = left + @max(left / 8, limits.reclaim_pages_min);
     }

@@ -316,18 +316,18 @@ export const mutants: readonly Mutant[] = [
     "pages of the oldest root are used again",
     crash,
     "write_session",
-    "        session.space.reclaim(retained[0..len], oldest);",
+    "        session.space.reclaim(retained[0..len], &held);",
     "        std.mem.sort(u64, retained[0..len], {}, std.sort.desc(u64));\n" +
-      "        session.space.reclaim(retained[0..@min(len, 3)], oldest);",
+      "        session.space.reclaim(retained[0..@min(len, 3)], &held);",
   ),
   mutant(
     "readers do not keep pages",
     beside,
     "write_session",
-    "        const oldest = snapshot_locks.oldest(session.file) catch |err|\n" +
+    "        const held = snapshot_locks.heldBy(session.file) catch |err|\n" +
       '            return session.diagnostics.failOs(err, "probing the locks");\n' +
       "        var retained",
-    "        const oldest: u64 = std.math.maxInt(u64);\n        var retained",
+    '        const held: @import("held_states.zig").HeldStates = .{};\n        var retained',
   ),
   mutant(
     "a new session does not ask for readers",
@@ -340,15 +340,29 @@ export const mutants: readonly Mutant[] = [
     "a pending page is free at its commit",
     crash,
     "free_space",
-    "if (item.born <= transaction_id and transaction_id < item.freed) return true;",
-    "if (item.born < transaction_id and transaction_id < item.freed) return true;",
+    "if (born <= transaction_id and transaction_id < item.freed) return true;",
+    "if (born < transaction_id and transaction_id < item.freed) return true;",
   ),
   mutant(
     "readers keep one state too few",
     `core ${beside}`,
+    "held_states",
+    "if (born <= id and id < freed) return true;",
+    "if (born <= id and id + 1 < freed) return true;",
+  ),
+  mutant(
+    "readers do not keep what is as old as their state",
+    `core ${beside}`,
+    "held_states",
+    "if (born <= id and id < freed) return true;",
+    "if (born < id and id < freed) return true;",
+  ),
+  mutant(
+    "pages of unknown age do not wait for readers",
+    `core ${beside} lost_states`,
     "free_space",
-    "if (oldest_snapshot < item.freed) return true;",
-    "if (oldest_snapshot + 1 < item.freed) return true;",
+    "held.needs(item.born orelse 0, item.freed)",
+    "held.needs(item.born orelse item.freed, item.freed)",
   ),
   mutant(
     "a rollback keeps the growth that failed",

@@ -21,7 +21,11 @@ function layer(name: string, folder: string, files: string): Layer {
 
 /** From the bottom up. */
 const zigLayers: readonly Layer[] = [
-  layer("pure", "zig", "format limits checksum hash soundness top_k hot_cache metrics kernels/*"),
+  layer(
+    "pure",
+    "zig",
+    "format limits checksum hash soundness top_k hot_cache metrics held_states kernels/*",
+  ),
   layer("os", "zig", "os/*"),
   layer(
     "storage",
