@@ -18,9 +18,13 @@ pub const dimension = contents.dimension;
 /// What the collection `docs` held after one transaction.
 pub const State = struct { transaction_id: u64, rows: Contents };
 
+/// One value that a key of `docs` once had.
+pub const Put = struct { number: u32, value: Value };
+
 pub const Base = struct {
     bytes: []u8,
     states: std.ArrayList(State),
+    puts: std.ArrayList(Put),
     /// More than any key that was ever used.
     keys_end: u32,
 
@@ -28,6 +32,7 @@ pub const Base = struct {
         gpa.free(base.bytes);
         for (base.states.items) |*state| state.rows.deinit();
         base.states.deinit(gpa);
+        base.puts.deinit(gpa);
     }
 
     /// Null where no transaction of that number left a state.
@@ -51,8 +56,23 @@ pub const Base = struct {
         return builder.finish();
     }
 
+    /// The next puts fill the segment that grows; then dead rows are so many that every row which
+    /// is buried moves others, and the first segment goes.
+    pub fn worn(machine: *Machine) !Base {
+        var builder: Builder = undefined;
+        try builder.open(machine);
+        defer builder.close();
+        builder.database.session.?.durability = .full;
+        try builder.put(0, 4, 8);
+        for (0..60) |_| try builder.put(15, 1, 0);
+        try builder.put(4, 11, 3);
+        for (0..49) |_| try builder.put(15, 1, 5);
+        return builder.finish();
+    }
+
     /// What a file can have: an index of several levels, sealed segments, some of them with dead
-    /// rows, other collections, one that was dropped, and volatile roots.
+    /// rows, places of dropped segments, other collections, one that was dropped, and volatile
+    /// roots. Rows move with the next ones that are buried.
     pub fn large(machine: *Machine) !Base {
         var builder: Builder = undefined;
         try builder.open(machine);
@@ -62,6 +82,8 @@ pub const Base = struct {
         try builder.put(1, 40, 0);
         for (0..8) |round| try builder.put(@intCast(10 + 40 * round), 40, @intCast(round * 3));
         for (0..6) |i| try builder.delete(@intCast(7 + 31 * i));
+        try builder.put(1, 64, 4);
+        for (0..32) |i| try builder.put(@intCast(70 + 4 * i), 3, 4);
         if (!try builder.database.dropCollection("gone")) return error.NotDropped;
         try builder.note();
         builder.database.session.?.durability = .none;
@@ -78,6 +100,7 @@ const Builder = struct {
     collection: *vl.Collection,
     rows: Contents,
     states: std.ArrayList(State),
+    puts: std.ArrayList(Put),
     value_next: u32,
     keys_end: u32,
 
@@ -90,6 +113,7 @@ const Builder = struct {
             .collection = undefined,
             .rows = .{ .gpa = gpa },
             .states = .empty,
+            .puts = .empty,
             .value_next = 1,
             .keys_end = 0,
         };
@@ -137,6 +161,7 @@ const Builder = struct {
             builder.value_next += 1;
             try putOne(builder.collection, @intCast(number), value);
             try builder.rows.put(@intCast(number), value);
+            try builder.puts.append(gpa, .{ .number = @intCast(number), .value = value });
             try builder.note();
         }
         builder.keys_end = @max(builder.keys_end, first + count);
@@ -159,6 +184,7 @@ const Builder = struct {
         return .{
             .bytes = try gpa.dupe(u8, builder.machine.main.bytes()),
             .states = builder.states,
+            .puts = builder.puts,
             .keys_end = builder.keys_end + 2,
         };
     }

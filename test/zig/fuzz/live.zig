@@ -9,31 +9,19 @@ const vl = @import("vectorlite");
 const base_module = @import("base.zig");
 const contents = @import("../crash/contents.zig");
 const disk = @import("disk.zig");
+const inspect = @import("inspect.zig");
 const mutate = @import("mutate.zig");
 const Base = base_module.Base;
+const Put = base_module.Put;
 const Campaign = @import("campaign.zig").Campaign;
 const Choices = @import("choices.zig").Choices;
 const Key = contents.Key;
 const Stage = @import("forged.zig").Stage;
 const Value = contents.Value;
 
-const keys_max = 16;
+const keys_max = inspect.keys_max;
 const states_max = 256;
-
-const Rows = struct {
-    values: [keys_max]?Value = @splat(null),
-
-    fn digest(rows: *const Rows) contents.Digest {
-        var out: contents.Digest = .{};
-        var buffer: [64]u8 = undefined;
-        for (rows.values, 0..) |maybe, number| if (maybe) |value| {
-            const key: Key = .init(@intCast(number));
-            const vector = value.vector();
-            out.add(key.text(), std.mem.asBytes(&vector), value.metadata(&buffer));
-        };
-        return out;
-    }
-};
+const Rows = inspect.Rows;
 
 const State = struct { transaction_id: u64, rows: Rows };
 
@@ -58,20 +46,62 @@ const World = struct {
     states: [states_max]State = undefined,
     state_count: usize = 0,
     clients: [2]Client = .{ .{}, .{} },
+    puts: std.ArrayList(Put) = .empty,
+    puts_buffer: [steps_max]Put = undefined,
     value_next: u32 = 1000,
 
+    const steps_max = 32;
+
     fn run(world: *World) !void {
-        for (world.stage.base.states.items) |*state| {
+        // The slots lead to the last few.
+        const states = world.stage.base.states.items;
+        for (states[states.len -| 24..]) |*state| {
             var rows: Rows = .{};
             for (state.rows.rows.keys(), state.rows.rows.values()) |number, value| {
                 rows.values[number] = value;
             }
             world.record(state.transaction_id, rows);
         }
+        world.puts = .initBuffer(&world.puts_buffer);
         errdefer for (&world.clients) |*client| world.drop(client);
         if (world.damage == .blind) world.harm();
-        for (0..8 + world.choices.below(24)) |_| try world.step();
+        for (0..8 + world.choices.below(steps_max - 8)) |_| try world.step();
         for (&world.clients) |*client| try world.close(client);
+        if (world.damage == .wild) return;
+        if (world.choices.oneIn(12)) try world.verify();
+        if (world.choices.oneIn(12)) try world.salvage();
+    }
+
+    /// Where nothing was found, everything can be read.
+    fn verify(world: *World) !void {
+        if (!(try world.check(inspect.isSound(world.stage)) orelse return)) {
+            return if (world.damage == .none) error.UnsoundFile;
+        }
+        const damage = world.damage;
+        world.damage = .none;
+        defer world.damage = damage;
+        const client = &world.clients[0];
+        try world.open(client);
+        if (!client.is_open) return error.NotOpened;
+        try world.scan(client, client.collection, world.stateOf(client));
+        try world.search(client);
+        try world.close(client);
+    }
+
+    fn salvage(world: *World) !void {
+        const puts = .{ world.stage.base.puts.items, world.puts.items };
+        const found = inspect.salvage(world.stage, puts) catch |err|
+            return if (err == error.NotADatabase and world.damage == .blind) {} else err;
+        var newest: *const State = &world.states[0];
+        var is_known = false;
+        for (world.states[0..world.state_count]) |*state| {
+            if (state.transaction_id > newest.transaction_id) newest = state;
+            if (found.rows.isPartOf(&state.rows)) is_known = true;
+        }
+        if (found.uncertain == 0 and !is_known) return error.SalvagedMixture;
+        if (world.damage == .blind) return;
+        if (found.uncertain + found.damaged != 0) return error.SalvageInDoubt;
+        if (!std.meta.eql(found.rows, newest.rows)) return error.WrongSalvage;
     }
 
     /// Where a damaged slot has made a number free again, the new state of it counts.
@@ -109,7 +139,7 @@ const World = struct {
         const choices = world.choices;
         const client = &world.clients[choices.below(2)];
         if (!client.is_open) return world.open(client);
-        switch (choices.below(20)) {
+        switch (choices.below(21)) {
             0...4 => try world.get(client),
             5 => try world.scan(client, client.collection, world.stateOf(client)),
             6 => try world.search(client),
@@ -119,7 +149,8 @@ const World = struct {
             15 => try world.takeSnapshot(client),
             16, 17 => try world.readSnapshot(client),
             18 => try world.close(client),
-            19 => switch (world.damage) {
+            19 => try world.compact(client),
+            20 => switch (world.damage) {
                 .none => world.stage.machine.clock_ms += 700,
                 .blind => {
                     for (&world.clients) |*each| try world.close(each);
@@ -157,6 +188,12 @@ const World = struct {
             &client.diagnostics,
         )) orelse return;
         errdefer client.database.close();
+        if (!client.readonly) {
+            // So small a file never has as many pages that wait.
+            const session = try world.check(client.database.openSession()) orelse
+                return client.database.close();
+            session.relief_pages_min = 4;
+        }
         client.collection = try world.check(vl.Collection.open(
             .{ .database = client.database },
             base_module.collection_name,
@@ -319,6 +356,7 @@ const World = struct {
                     .metadata_bytes = @intCast(choices.below(40)),
                 };
                 world.value_next += 1;
+                world.puts.appendAssumeCapacity(.{ .number = number, .value = value });
                 rows.values[number] = value;
                 break :put base_module.putOne(client.collection, number, value);
             },
@@ -359,6 +397,31 @@ const World = struct {
         world.record(transaction_id, rows);
     }
 
+    /// All of it, or a slice that later calls come between.
+    fn compact(world: *World, client: *Client) !void {
+        if (client.readonly or client.working != null) return;
+        // What the first slice starts from may be older than what is read, after damage.
+        if (!try world.begin(client)) return;
+        const rows = client.working.?;
+        client.working = null;
+        client.database.rollback();
+        var is_first = world.choices.oneIn(4);
+        const slices_max: u32 = if (world.choices.oneIn(2)) 1 else 200;
+        for (0..slices_max) |_| {
+            const before = client.database.current.root.transaction_id;
+            var done: f64 = 0;
+            var total: f64 = 0;
+            const slice_bytes = 16 * 1024;
+            const more = vl.compactStep(client.database, is_first, slice_bytes, &done, &total);
+            const after = client.database.current.root.transaction_id;
+            if (after != before) world.record(after, rows);
+            if (!(try world.check(more) orelse return)) return;
+            if (done > total) return error.WrongProgress;
+            is_first = false;
+        }
+        if (slices_max > 1 and world.damage == .none) return error.Endless;
+    }
+
     fn takeSnapshot(world: *World, client: *Client) !void {
         if (client.working != null) return;
         closeSnapshot(client);
@@ -380,34 +443,39 @@ const World = struct {
 };
 
 fn addTo(digest: *contents.Digest, writer: *const vl.EntryWriter) void {
-    var at: usize = 0;
-    for (0..writer.count) |i| {
-        const key_len = std.mem.readInt(u32, writer.out[at..][0..4], .little);
-        const metadata_len = std.mem.readInt(u32, writer.out[at + 4 ..][0..4], .little);
-        const key = writer.out[at + 8 ..][0..key_len];
-        const metadata = writer.out[at + 8 + key_len ..][0..metadata_len];
-        at += 8 + key_len + metadata_len;
-        const vector = writer.vectors[i * contents.dimension ..][0..contents.dimension];
-        digest.add(key, std.mem.sliceAsBytes(vector), metadata);
+    var entries: inspect.Entries = .{ .writer = writer };
+    while (entries.next()) |entry| {
+        digest.add(entry.key, std.mem.sliceAsBytes(entry.vector), entry.metadata);
     }
 }
 
 fn Target(comptime damage: Damage) type {
     return struct {
-        stage: Stage,
+        small: Stage,
+        worn: Stage,
 
-        pub fn execute(target: *@This(), choices: *Choices) !void {
-            target.stage.reset();
-            var world: World = .{
-                .stage = &target.stage,
-                .choices = choices,
-                .damage = damage,
-            };
-            try world.run();
-            try target.stage.budget.finish();
+        const Self = @This();
+
+        fn init() !Self {
+            var small: Stage = try .init(Base.small);
+            errdefer small.deinit();
+            return .{ .small = small, .worn = try .init(Base.worn) };
         }
 
-        fn followCoverage(target: *@This(), smith: *std.testing.Smith) !void {
+        fn deinit(target: *Self) void {
+            target.small.deinit();
+            target.worn.deinit();
+        }
+
+        pub fn execute(target: *Self, choices: *Choices) !void {
+            const stage = if (choices.oneIn(2)) &target.small else &target.worn;
+            stage.reset();
+            var world: World = .{ .stage = stage, .choices = choices, .damage = damage };
+            try world.run();
+            try stage.budget.finish();
+        }
+
+        fn followCoverage(target: *Self, smith: *std.testing.Smith) !void {
             var choices: Choices = .{ .smith = smith };
             try target.execute(&choices);
         }
@@ -415,8 +483,8 @@ fn Target(comptime damage: Damage) type {
 }
 
 fn campaign(comptime damage: Damage, name: []const u8, seeds: []const u8, count: u64) !void {
-    var target: Target(damage) = .{ .stage = try .init(Base.small) };
-    defer target.stage.deinit();
+    var target: Target(damage) = try .init();
+    defer target.deinit();
     const runs: Campaign(Target(damage)) = .{
         .name = name,
         .target = &target,
@@ -439,7 +507,7 @@ test "fuzz wild: damage in the middle of anything harms nobody else" {
 }
 
 test "coverage wild" {
-    var target: Target(.wild) = .{ .stage = try .init(Base.small) };
-    defer target.stage.deinit();
+    var target: Target(.wild) = try .init();
+    defer target.deinit();
     try std.testing.fuzz(&target, Target(.wild).followCoverage, .{});
 }

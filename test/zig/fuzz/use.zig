@@ -60,6 +60,8 @@ pub const User = struct {
         user.readAll(database);
         if (user.choices.oneIn(6)) user.work(database, .verify, "") catch {};
         if (options.readonly) return;
+        // So small a file never has as many pages that wait.
+        (try database.openSession()).relief_pages_min = 4;
         for (0..1 + user.choices.below(3)) |_| user.write(database) catch {};
         user.readAll(database);
     }
@@ -160,8 +162,9 @@ pub const User = struct {
 
     fn write(user: *User, database: *vl.Database) vl.Error!void {
         const choices = user.choices;
-        switch (choices.below(8)) {
+        switch (choices.below(9)) {
             0...3 => try user.change(database),
+            8 => try user.compact(database),
             4 => try database.flush(),
             5 => {
                 const snapshot = try database.openSnapshot();
@@ -181,6 +184,29 @@ pub const User = struct {
             },
             else => unreachable,
         }
+    }
+
+    /// A reader of the state before it comes back afterwards.
+    fn compact(user: *User, database: *vl.Database) vl.Error!void {
+        const reader = try vl.Database.open(
+            user.gpa,
+            user.machine.system(),
+            disk.path,
+            .{ .readonly = true },
+            &user.diagnostics,
+        );
+        defer reader.close();
+        const snapshot = if (user.choices.oneIn(2)) try reader.openSnapshot() else null;
+        defer if (snapshot) |held| held.close();
+        var is_first = true;
+        var done: f64 = 0;
+        var total: f64 = 0;
+        const slice_bytes = 32 * 1024;
+        while (try vl.compactStep(database, is_first, slice_bytes, &done, &total)) is_first = false;
+        if (snapshot) |held| {
+            user.readCollection(.{ .snapshot = held }, base.collection_name) catch {};
+        }
+        user.readCollection(.{ .database = reader }, base.collection_name) catch {};
     }
 
     fn change(user: *User, database: *vl.Database) vl.Error!void {
