@@ -72,6 +72,7 @@ pub const Kind = enum { anything, slots, pages };
 pub fn Target(comptime kind: Kind) type {
     return struct {
         small: Stage,
+        worn: Stage,
         large: Stage,
 
         const Self = @This();
@@ -79,16 +80,23 @@ pub fn Target(comptime kind: Kind) type {
         pub fn init() !Self {
             var small: Stage = try .init(Base.small);
             errdefer small.deinit();
-            return .{ .small = small, .large = try .init(Base.large) };
+            var worn: Stage = try .init(Base.worn);
+            errdefer worn.deinit();
+            return .{ .small = small, .worn = worn, .large = try .init(Base.large) };
         }
 
         fn deinit(target: *Self) void {
             target.small.deinit();
+            target.worn.deinit();
             target.large.deinit();
         }
 
         pub fn execute(target: *Self, choices: *Choices) !void {
-            const stage = if (choices.oneIn(2)) &target.small else &target.large;
+            const stage = switch (choices.below(8)) {
+                0...2 => &target.small,
+                3...5 => &target.worn,
+                else => &target.large,
+            };
             stage.reset();
             const content = &stage.machine.main;
             const count = 1 + if (choices.oneIn(3)) choices.below(6) else 0;

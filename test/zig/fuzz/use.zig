@@ -38,9 +38,10 @@ pub const User = struct {
             .busy_timeout_ms = 5,
             .create = user.choices.oneIn(2),
         }) catch |err| try known(err);
-        if (!readonly) user.live(.{ .readonly = true }) catch |err| try known(err);
-        if (user.choices.oneIn(4)) user.readBytes() catch |err| try known(err);
-        if (user.choices.oneIn(12)) user.salvage() catch |err| try known(err);
+        const is_read_again = !readonly and user.choices.oneIn(2);
+        if (is_read_again) user.live(.{ .readonly = true }) catch |err| try known(err);
+        if (user.choices.oneIn(24)) user.readBytes() catch |err| try known(err);
+        if (user.choices.oneIn(16)) user.salvage() catch |err| try known(err);
     }
 
     /// Every error of the engine is an answer.
@@ -58,12 +59,12 @@ pub const User = struct {
         );
         defer database.close();
         user.readAll(database);
-        if (user.choices.oneIn(6)) user.work(database, .verify, "") catch {};
+        if (user.choices.oneIn(12)) user.work(database, .verify, "") catch {};
         if (options.readonly) return;
         // So small a file never has as many pages that wait.
         (try database.openSession()).relief_pages_min = 4;
         for (0..1 + user.choices.below(3)) |_| user.write(database) catch {};
-        user.readAll(database);
+        if (user.choices.oneIn(2)) user.readAll(database);
     }
 
     fn readBytes(user: *User) vl.Error!void {
@@ -101,8 +102,8 @@ pub const User = struct {
             var len: u32 = 0;
             _ = collection.getRecord(key.text(), vector, &user.buffers.bytes, &len) catch {};
         }
-        user.scan(collection) catch {};
-        user.search(collection) catch {};
+        if (user.choices.oneIn(2)) user.scan(collection) catch {};
+        if (user.choices.oneIn(2)) user.search(collection) catch {};
     }
 
     fn scan(user: *User, collection: *vl.Collection) vl.Error!void {
