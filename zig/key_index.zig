@@ -214,7 +214,8 @@ pub const Editor = struct {
         }
         const all_one = std.mem.allEqual(u32, &before.pages, before.pages[0]);
         if (!all_one or before.isInner(0)) return .{ .page = number, .checksum = ref.checksum };
-        editor.page_count.* -= 1;
+        // A file may have lied about it.
+        editor.page_count.* -|= 1;
         try editor.writer.discard(.{ .page = number }, before.header.transaction_id);
         return before.ref(0);
     }
@@ -242,7 +243,7 @@ pub const Editor = struct {
         const is_own = editor.writer.isDirty(high.page);
         const born = if (is_own) editor.writer.transaction_id else upper.header.transaction_id;
         try editor.writer.discard(high, born);
-        editor.page_count.* -= 1;
+        editor.page_count.* -|= 1;
         return page.number;
     }
 

@@ -124,7 +124,9 @@ pub const Walker = struct {
         }
         const inner = @as(*const format.InnerPage, @ptrCast(page)).*;
         for (0..format.fanout) |child| {
-            if (child > 0 and inner.pages[child] == inner.pages[child - 1]) continue;
+            // Only a bucket may be several children.
+            const is_same = child > 0 and inner.pages[child] == inner.pages[child - 1];
+            if (is_same and !inner.isInner(child)) continue;
             try walker.index(inner.ref(child), level + 1, inner.isInner(child));
         }
     }

@@ -111,7 +111,7 @@ const Program = struct {
 
     fn step(program: *Program) !void {
         const choices = program.choices;
-        switch (choices.below(14)) {
+        switch (choices.below(16)) {
             0...3 => try program.put(),
             4 => try program.delete(),
             5, 6 => try program.get(program.collection, &program.rows),
@@ -131,6 +131,8 @@ const Program = struct {
                 try expect(ok, function("vl_collection_clear")(program.collection));
                 program.rows = @splat(null);
             },
+            14 => try program.compact(),
+            15 => if (choices.oneIn(3)) try program.verify(),
             else => unreachable,
         }
     }
@@ -294,6 +296,40 @@ const Program = struct {
         program.snapshot = program.words[0];
         program.frozen = try program.openDocs(program.snapshot);
         program.frozen_rows = program.rows;
+    }
+
+    /// All of it, or some slices; the next call may go on with them.
+    fn compact(program: *Program) !void {
+        var is_first: u32 = @intCast(program.choices.below(2));
+        var progress: [2]f64 align(8) = undefined;
+        for (0..100) |_| {
+            const status = function("vl_compact_step")(program.database, is_first, 8192, &progress);
+            if (program.before != null) return expect(-1, status);
+            if (status == not_found) return;
+            try expect(ok, status);
+            is_first = 0;
+            if (program.choices.oneIn(4)) return;
+        }
+        return error.Endless;
+    }
+
+    fn verify(program: *Program) !void {
+        if (program.before != null) return;
+        var progress: [2]f64 align(8) = undefined;
+        const kind = 1;
+        const handle = program.words[0..1];
+        try expect(ok, function("vl_job_open")(program.database, kind, "", 0, handle));
+        const job = handle[0];
+        while (true) {
+            const status = function("vl_job_step")(job, 1 << 16, &progress);
+            if (status == not_found) break;
+            try expect(ok, status);
+        }
+        const len = program.words[1..2];
+        try expect(ok, function("vl_job_result")(job, &program.bytes, program.bytes.len, len));
+        try expect(ok, function("vl_close")(job));
+        const json = program.bytes[0..len[0]];
+        if (!std.mem.startsWith(u8, json, "{\"ok\":true,")) return error.UnsoundFile;
     }
 
     /// A call that must change nothing: with a handle that is none, or arguments that disagree.

@@ -6,6 +6,7 @@ const base_module = @import("base.zig");
 const contents = @import("../crash/contents.zig");
 const disk = @import("disk.zig");
 const forged = @import("forged.zig");
+const inspect = @import("inspect.zig");
 const Base = base_module.Base;
 const Contents = contents.Contents;
 const Key = contents.Key;
@@ -97,21 +98,6 @@ fn isAsked(reached: *const std.DynamicBitSetUnmanaged, at: usize, bit: usize) bo
     return if (is_used) (at + at / 8) % 8 == bit else at % 64 == 0 and at / 64 % 8 == bit;
 }
 
-/// The pages that the newest state leads to.
-fn pagesInUse(stage: *Stage) !std.DynamicBitSetUnmanaged {
-    var diagnostics: vl.Diagnostics = .{};
-    const system = stage.machine.system();
-    const gpa = std.testing.allocator;
-    const database = try vl.Database.open(gpa, system, disk.path, .{}, &diagnostics);
-    defer database.close();
-    const verify: *vl.Verify = try .open(database);
-    defer verify.close();
-    var done: f64 = 0;
-    var total: f64 = 0;
-    while (try verify.step(1 << 20, &done, &total)) {}
-    return verify.ledger.pages.clone(gpa);
-}
-
 fn isEngineError(err: anyerror) bool {
     inline for (@typeInfo(vl.Error).error_set.?) |member| {
         if (err == @field(anyerror, member.name)) return true;
@@ -122,7 +108,7 @@ fn isEngineError(err: anyerror) bool {
 test "every flipped bit of a file is noticed, or changes nothing" {
     var stage: Stage = try .init(Base.small);
     defer stage.deinit();
-    var reached = try pagesInUse(&stage);
+    var reached = try inspect.pagesInUse(&stage, std.testing.allocator);
     defer reached.deinit(std.testing.allocator);
     var counts: std.EnumArray(Outcome, u64) = .initFill(0);
     const bytes = stage.machine.main.bytes();

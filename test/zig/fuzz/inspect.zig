@@ -46,10 +46,31 @@ pub fn isSound(stage: *Stage) vl.Error!bool {
     defer database.close();
     const verify: *vl.Verify = try .open(database);
     defer verify.close();
+    try stepAll(verify);
+    return verify.ledger.findings.count == 0 and verify.warnings.count == 0;
+}
+
+/// The pages that the newest state leads to.
+pub fn pagesInUse(stage: *Stage, gpa: std.mem.Allocator) !std.DynamicBitSetUnmanaged {
+    var diagnostics: vl.Diagnostics = .{};
+    const database = try vl.Database.open(
+        gpa,
+        stage.machine.system(),
+        disk.path,
+        .{ .readonly = true },
+        &diagnostics,
+    );
+    defer database.close();
+    const verify: *vl.Verify = try .open(database);
+    defer verify.close();
+    try stepAll(verify);
+    return verify.ledger.pages.clone(gpa);
+}
+
+fn stepAll(job: anytype) vl.Error!void {
     var done: f64 = 0;
     var total: f64 = 0;
-    while (try verify.step(1 << 20, &done, &total)) {}
-    return verify.ledger.findings.count == 0 and verify.warnings.count == 0;
+    while (try job.step(1 << 20, &done, &total)) {}
 }
 
 pub const Salvaged = struct {
@@ -73,9 +94,7 @@ pub fn salvage(stage: *Stage, puts: [2][]const Put) !Salvaged {
     {
         const job: *vl.Salvage = try .open(database, disk.path);
         defer job.close();
-        var done: f64 = 0;
-        var total: f64 = 0;
-        while (try job.step(1 << 20, &done, &total)) {}
+        try stepAll(job);
         for (job.wreck.collections.values()) |collection| {
             out.damaged += collection.damaged;
             out.uncertain += collection.uncertain;

@@ -142,6 +142,8 @@ pub fn forgePage(content: *Content, layout: *const Layout, choices: *Choices) vo
         const other = layout.nodes.items[choices.below(layout.nodes.items.len)];
         const from: usize = @intCast(format.pageOffset(other.page));
         std.mem.copyForwards(u8, page, bytes[from..][0..format.page_bytes]);
+    } else if (choices.oneIn(16) and (node.type == .inner or node.type == .array)) {
+        repeatChild(page, choices);
     } else for (0..1 + choices.below(3)) |_| switch (node.type) {
         .inner, .array => forgeField(format.InnerPage, page, choices),
         .bucket => forgeField(format.BucketPage, page, choices),
@@ -152,6 +154,20 @@ pub fn forgePage(content: *Content, layout: *const Layout, choices: *Choices) vo
     };
     touchTree(content, layout);
     layout.fixNode(bytes, index);
+}
+
+/// Makes one child of an inner page all of its children up to another.
+fn repeatChild(bytes: *[format.page_bytes]u8, choices: *Choices) void {
+    const inner: *align(1) format.InnerPage = @ptrCast(bytes);
+    const child = choices.below(format.fanout);
+    const end = choices.below(format.fanout + 1);
+    const is_inner = choices.oneIn(2);
+    for (@min(child, end)..@max(child, end)) |i| {
+        inner.pages[i] = inner.pages[child];
+        inner.checksums[i] = inner.checksums[child];
+        const bit = @as(u8, 1) << @intCast(i % 8);
+        if (is_inner) inner.inner_children[i / 8] |= bit else inner.inner_children[i / 8] &= ~bit;
+    }
 }
 
 /// Whether all of the layout still lies in the file.

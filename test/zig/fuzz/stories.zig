@@ -5,6 +5,7 @@ const std = @import("std");
 const vl = @import("vectorlite");
 const base_module = @import("base.zig");
 const disk = @import("disk.zig");
+const inspect = @import("inspect.zig");
 const layout_module = @import("layout.zig");
 const Base = base_module.Base;
 const Stage = @import("forged.zig").Stage;
@@ -73,8 +74,12 @@ const Story = struct {
     }
 
     fn open(story: *Story) !*vl.Database {
+        return story.openWith(story.stage.budget.allocator());
+    }
+
+    fn openWith(story: *Story, gpa: std.mem.Allocator) !*vl.Database {
         return vl.Database.open(
-            story.stage.budget.allocator(),
+            gpa,
             story.stage.machine.system(),
             disk.path,
             .{ .busy_timeout_ms = 1 },
@@ -100,6 +105,32 @@ const Story = struct {
         const collection = try docs(target);
         defer collection.close();
         return (try collection.stats()).records;
+    }
+
+    /// The engine has written meanwhile.
+    fn readAgain(story: *Story) !void {
+        story.stage.layout.deinit();
+        story.stage.layout = try .read(story.stage.machine.main.bytes());
+    }
+
+    fn compact(story: *Story) !void {
+        const database = try story.open();
+        defer database.close();
+        var done: f64 = 0;
+        var total: f64 = 0;
+        var is_first = true;
+        while (try vl.compactStep(database, is_first, 1 << 16, &done, &total)) is_first = false;
+    }
+
+    fn expectQuickly(
+        story: *Story,
+        comptime call: fn (*Story) anyerror!void,
+        expected: anyerror!void,
+    ) !void {
+        const io = std.testing.io;
+        const start = std.Io.Clock.awake.now(io);
+        try std.testing.expectEqual(expected, call(story));
+        try std.testing.expect(start.untilNow(io, .awake).nanoseconds < 200_000_000);
     }
 
     /// What one put into `docs` gives.
@@ -287,5 +318,75 @@ test "a record that is said to be longer than the file costs salvage no memory" 
     record.metadata_bytes = vl.limits.metadata_bytes_max;
     layout_module.fixRow(bytes, row);
     _ = try story.salvage();
+    try story.end();
+}
+
+test "a collection that is said to have had all segments is compacted at once" {
+    var story: Story = try .begin(Base.worn);
+    const node = story.newest(.collection);
+    const page = story.pageAt(node, format.CollectionPage);
+    page.segments = .none;
+    page.segment_array_len = vl.limits.segments_max;
+    story.fix(node);
+    try story.expectQuickly(Story.compact, {});
+    try story.end();
+}
+
+test "index pages whose children are all one index page are damage, and take no time" {
+    var story: Story = try .begin(Base.large);
+    // Then one state is in all slots.
+    try story.compact();
+    try story.readAgain();
+    const levels = 3;
+    const end = story.rootAt(0).file_pages;
+    story.stage.machine.main.setLength(@intCast(format.pageOffset(end + levels)));
+    for (0..format.durable_slot_count) |slot| {
+        story.rootAt(@intCast(slot)).file_pages += levels;
+        story.fixRoot(@intCast(slot));
+    }
+    const root = story.newest(.inner);
+    const top = story.pageAt(root, format.InnerPage);
+    const bytes = story.stage.machine.main.bytes();
+    // The lowest one tells two buckets apart.
+    var lowest = top.*;
+    for (lowest.pages[0..128]) |*child| child.* = top.pages[0];
+    for (lowest.checksums[0..128]) |*checksum| checksum.* = top.checksums[0];
+    for (0..levels) |i| {
+        const page = end + @as(u32, @intCast(i));
+        const out = bytes[@intCast(format.pageOffset(page))..][0..format.page_bytes];
+        lowest.header.depth = @intCast(levels - i);
+        out.* = @bitCast(lowest);
+        @memset(&lowest.pages, page);
+        @memset(&lowest.checksums, std.hash.XxHash3.hash(0, out));
+        @memset(&lowest.inner_children, 0xFF);
+    }
+    lowest.header.depth = 0;
+    top.* = lowest;
+    story.fix(root);
+    const node = story.newest(.collection);
+    story.pageAt(node, format.CollectionPage).index_pages = 64;
+    story.fix(node);
+    try story.expectQuickly(Story.compact, error.Corrupt);
+    try story.end();
+}
+
+test "an index that is said to have fewer pages than it has loses them in good order" {
+    var story: Story = try .begin(Base.large);
+    {
+        const gpa = std.testing.allocator;
+        const database = try story.openWith(gpa);
+        defer database.close();
+        const collection = try Story.docs(database);
+        defer collection.close();
+        for (1000..1800) |number| {
+            try base_module.putOne(collection, @intCast(number), .{ .seed = 1 });
+        }
+        for (10..1800) |number| _ = try base_module.deleteOne(collection, @intCast(number));
+    }
+    try story.readAgain();
+    const node = story.newest(.collection);
+    story.pageAt(node, format.CollectionPage).index_pages = 3;
+    story.fix(node);
+    try story.compact();
     try story.end();
 }
