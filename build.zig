@@ -325,7 +325,7 @@ fn addFuzzOptions(b: *Build) *Build.Step.Options {
     options.addOption(u64, "scale", b.option(
         u64,
         "fuzz-scale",
-        "How many times as many executions the fuzz targets make (default: 1, 20 seconds)",
+        "How many times as many executions the fuzz targets make (default: 1, 10 seconds)",
     ) orelse 1);
     options.addOption(u64, "seed", b.option(
         u64,

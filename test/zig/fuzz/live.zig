@@ -93,12 +93,12 @@ const World = struct {
         const found = inspect.salvage(world.stage, puts) catch |err|
             return if (err == error.NotADatabase and world.damage == .blind) {} else err;
         var newest: *const State = &world.states[0];
-        var is_known = false;
+        var is_part = false;
         for (world.states[0..world.state_count]) |*state| {
             if (state.transaction_id > newest.transaction_id) newest = state;
-            if (found.rows.isPartOf(&state.rows)) is_known = true;
+            if (found.rows.isPartOf(&state.rows)) is_part = true;
         }
-        if (found.uncertain == 0 and !is_known) return error.SalvagedMixture;
+        if (found.uncertain == 0 and !is_part) return error.SalvagedMixture;
         if (world.damage == .blind) return;
         if (found.uncertain + found.damaged != 0) return error.SalvageInDoubt;
         if (!std.meta.eql(found.rows, newest.rows)) return error.WrongSalvage;
