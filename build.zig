@@ -288,6 +288,11 @@ fn addTestStep(context: Context) void {
         "crash-scale",
         "How many times as many crashes the crash tests try (default: 1)",
     ) orelse 1);
+    options.addOption(?u64, "seed", b.option(
+        u64,
+        "crash-seed",
+        "The only seed of the simulation that is run",
+    ));
     const fuzz_options = addFuzzOptions(b);
     fuzz_options.addOption(bool, "is_afl", false);
     // These tests open some hundred thousand files, which takes too long without optimization.

@@ -28,10 +28,10 @@ const after = "        session.slots.roots[slot] = root.*;\n        session.sync
 const retrying =
   "        session.file.sync() catch session.file.sync() catch |err| return session.poison(err);\n";
 
-const crash = "crash crash_sync crash_readers";
+const crash = "crash crash_sync crash_simulation";
 const syncs = "crash_sync lost_states crash";
-const lost = "lost_states crash_readers";
-const beside = "readers_beside_writers crash_readers";
+const lost = "lost_states crash_simulation";
+const beside = "readers_beside_writers crash_simulation";
 
 export const mutants: readonly Mutant[] = [
   // The order of a durable commit.
@@ -194,7 +194,7 @@ export const mutants: readonly Mutant[] = [
   ),
   mutant(
     "the volatile guard is not taken",
-    "lost_states crash_readers crash_sync",
+    "lost_states crash_simulation crash_sync",
     "write_session",
     `            session.holds_volatile_guard = session.file.lock(
                 .writer,
@@ -427,7 +427,7 @@ export const mutants: readonly Mutant[] = [
   ),
   mutant(
     "slots are remembered after the lock is gone",
-    "crash_faults crash_readers lost_states",
+    "crash_faults crash_simulation lost_states",
     "write_session",
     "if (session.slots_are_read) session.watch.words() else null;",
     "session.watch.words();",

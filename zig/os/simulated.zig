@@ -54,6 +54,8 @@ pub const Fault = struct {
     /// Of a write: some of its first bytes have been written all the same. A read then succeeds
     /// with fewer bytes, as if the file had been cut.
     partial: bool = false,
+    /// Only calls of the process with this id; null: of any.
+    process: ?u64 = null,
     /// Of a sync: what reaches the medium although it failed. Everything is marked clean either
     /// way, and the cache keeps the new content.
     survivors: Survivors = .random,
@@ -67,12 +69,25 @@ pub const Survivors = union(enum) {
     number: u64,
 };
 
-/// Called on the disk's behalf, before the thing happens. They must not use this disk's files.
+/// Where a write stops for a moment, so that others see a part of it. A system with one coherent
+/// page cache shows a write that has returned to everybody, so this is all the delay there is.
+pub const Cut = struct {
+    /// Bytes of it that are visible then: the first ones, or the last.
+    len: usize,
+    end: enum { head, tail } = .head,
+};
+
+/// Called on the disk's behalf, before the thing happens. They must not use this disk's files, but
+/// in `onCall`, `onLock`, `onSleep` and `onPart` other processes may act with theirs, and be killed.
 pub const Hooks = struct {
     context: ?*anyopaque = null,
     /// Of those that can fail: a test learns from the stack who makes them.
     onCall: ?*const fn (context: ?*anyopaque, call: Call) void = null,
     onWrite: ?*const fn (context: ?*anyopaque, offset: u64, len: u64) void = null,
+    /// Null: the write happens at once.
+    cutWrite: ?*const fn (context: ?*anyopaque, offset: u64, len: u64) ?Cut = null,
+    /// In the middle of a write that was cut. Who is killed here has written a part.
+    onPart: ?*const fn (context: ?*anyopaque) void = null,
     onShrink: ?*const fn (context: ?*anyopaque, length: u64) void = null,
     /// Every state that a power loss can produce since the last sync is among the crashes here.
     onSync: ?*const fn (context: ?*anyopaque) void = null,
@@ -471,9 +486,10 @@ pub const Disk = struct {
         if (disk.hooks.onCall) |hook| hook(disk.hooks.context, call);
     }
 
-    fn takeFault(disk: *Disk, call: Call) ?Fault {
+    fn takeFault(disk: *Disk, call: Call, process_id: u64) ?Fault {
         for (disk.faults.items, 0..) |*fault, index| {
             if (fault.call != null and fault.call != call) continue;
+            if (fault.process != null and fault.process != process_id) continue;
             if (fault.after > 0) {
                 fault.after -= 1;
                 continue;
@@ -557,7 +573,8 @@ pub const Process = struct {
         if (!process.alive) return error.InputOutput;
         const disk = process.disk.others.get(path) orelse process.disk;
         disk.noteCall(.open);
-        if (disk.takeFault(.open)) |fault| return fault.err;
+        if (!process.alive) return error.InputOutput;
+        if (disk.takeFault(.open, process.id)) |fault| return fault.err;
         if (disk == process.disk) {
             const name = disk.path orelse path;
             if (!std.mem.eql(u8, name, path)) return error.FileNotFound;
@@ -635,7 +652,9 @@ const Connection = struct {
     fn enter(connection: *Connection, call: Call) os.Error!?Fault {
         if (!connection.process.alive) return error.InputOutput;
         connection.disk.noteCall(call);
-        return connection.disk.takeFault(call);
+        // The hook may have killed it.
+        if (!connection.process.alive) return error.InputOutput;
+        return connection.disk.takeFault(call, connection.process.id);
     }
 
     fn read(context: *anyopaque, offset: u64, buffer: []u8) os.Error!usize {
@@ -663,7 +682,30 @@ const Connection = struct {
             }
             return found.err;
         }
-        try disk.put(offset, parts, len);
+        const hook = disk.hooks.cutWrite orelse return disk.put(offset, parts, len);
+        const cut = hook(disk.hooks.context, offset, len) orelse
+            return disk.put(offset, parts, len);
+        return connection.writeInParts(offset, parts, cut);
+    }
+
+    fn writeInParts(
+        connection: *Connection,
+        offset: u64,
+        parts: []const []const u8,
+        cut: Cut,
+    ) os.Error!void {
+        const disk = connection.disk;
+        const whole = try std.mem.concat(disk.gpa, u8, parts);
+        defer disk.gpa.free(whole);
+        std.debug.assert(cut.len < whole.len);
+        const at = if (cut.end == .head) cut.len else whole.len - cut.len;
+        const head = .{ offset, whole[0..at] };
+        const tail = .{ offset + at, whole[at..] };
+        const first, const second = if (cut.end == .head) .{ head, tail } else .{ tail, head };
+        try disk.put(first[0], &.{first[1]}, first[1].len);
+        if (disk.hooks.onPart) |hook| hook(disk.hooks.context);
+        if (!connection.process.alive) return error.InputOutput;
+        try disk.put(second[0], &.{second[1]}, second[1].len);
     }
 
     fn extend(context: *anyopaque, length: u64) os.Error!void {
@@ -717,6 +759,7 @@ const Connection = struct {
         if (kind == .exclusive and !writable) return error.ReadOnlyMedia;
         const disk = connection.disk;
         if (disk.hooks.onLock) |hook| hook(disk.hooks.context, range);
+        if (!connection.process.alive) return error.InputOutput;
         return disk.locks.acquire(disk.gpa, connection.holder(owner), kind, range);
     }
 

@@ -59,37 +59,11 @@ pub const Client = struct {
 
     /// One atomic batch.
     pub fn putMany(client: *Client, numbers: []const u32, values: []const Value) vl.Error!void {
-        var arena: std.heap.ArenaAllocator = .init(std.heap.smp_allocator);
-        defer arena.deinit();
-        const scratch = arena.allocator();
-        var keys: std.ArrayList(u8) = .empty;
-        var metadata: std.ArrayList(u8) = .empty;
-        const key_lens = try scratch.alloc(u32, numbers.len);
-        const metadata_lens = try scratch.alloc(u32, numbers.len);
-        const vectors = try scratch.alloc(f32, numbers.len * contents.dimension);
-        var buffer: [contents.metadata_bytes_max]u8 = undefined;
-        for (numbers, values, 0..) |number, value, i| {
-            const key: Key = .init(number);
-            try keys.appendSlice(scratch, key.text());
-            try metadata.appendSlice(scratch, value.metadata(&buffer));
-            key_lens[i] = @intCast(key.len);
-            metadata_lens[i] = value.metadata_bytes;
-            @memcpy(vectors[i * contents.dimension ..][0..contents.dimension], &value.vector());
-        }
-        return client.collection.?.put(.{
-            .keys = keys.items,
-            .key_lens = key_lens,
-            .vectors = vectors,
-            .metadata = metadata.items,
-            .metadata_lens = metadata_lens,
-        });
+        return putRows(client.collection.?, numbers, values);
     }
 
     pub fn delete(client: *Client, number: u32) vl.Error!bool {
-        const key: Key = .init(number);
-        var deleted: u32 = 0;
-        try client.collection.?.delete(key.text(), &.{@intCast(key.len)}, &deleted);
-        return deleted == 1;
+        return deleteRow(client.collection.?, number);
     }
 
     /// Reads every row in every way that there is.
@@ -101,6 +75,46 @@ pub const Client = struct {
         return readEverything(client.collection.?, .scan);
     }
 };
+
+/// One atomic batch.
+pub fn putRows(
+    collection: *vl.Collection,
+    numbers: []const u32,
+    values: []const Value,
+) vl.Error!void {
+    var arena: std.heap.ArenaAllocator = .init(std.heap.smp_allocator);
+    defer arena.deinit();
+    const scratch = arena.allocator();
+    var keys: std.ArrayList(u8) = .empty;
+    var metadata: std.ArrayList(u8) = .empty;
+    const key_lens = try scratch.alloc(u32, numbers.len);
+    const metadata_lens = try scratch.alloc(u32, numbers.len);
+    const vectors = try scratch.alloc(f32, numbers.len * contents.dimension);
+    var buffer: [contents.metadata_bytes_max]u8 = undefined;
+    for (numbers, values, 0..) |number, value, i| {
+        const key: Key = .init(number);
+        try keys.appendSlice(scratch, key.text());
+        try metadata.appendSlice(scratch, value.metadata(&buffer));
+        key_lens[i] = @intCast(key.len);
+        metadata_lens[i] = value.metadata_bytes;
+        @memcpy(vectors[i * contents.dimension ..][0..contents.dimension], &value.vector());
+    }
+    return collection.put(.{
+        .keys = keys.items,
+        .key_lens = key_lens,
+        .vectors = vectors,
+        .metadata = metadata.items,
+        .metadata_lens = metadata_lens,
+    });
+}
+
+/// Whether there was such a row.
+pub fn deleteRow(collection: *vl.Collection, number: u32) vl.Error!bool {
+    const key: Key = .init(number);
+    var deleted: u32 = 0;
+    try collection.delete(key.text(), &.{@intCast(key.len)}, &deleted);
+    return deleted == 1;
+}
 
 pub const Ways = enum { scan, every_way };
 

@@ -1,0 +1,67 @@
+//! A machine with up to nine readers, two writers and a compactor, from one seed: they act between
+//! and inside of each other's calls; processes are killed, syncs and other calls fail, memory and
+//! the disk run out, the power goes. Whatever happens, every read shows the newest commit, a
+//! snapshot what it showed first, and the file what was promised (simulation/oracle.zig). At the
+//! end of a run the file is made as small as it can be, and verified.
+
+const std = @import("std");
+const vl = @import("vectorlite");
+const options = @import("crash_options");
+const model = @import("simulation/model.zig");
+const client = @import("crash/client.zig");
+const Actor = @import("simulation/actor.zig").Actor;
+const Base = @import("crash/workload.zig").Base;
+const Coverage = @import("simulation/coverage.zig").Coverage;
+const World = @import("simulation/world.zig").World;
+
+const seeds_of_ordinary_run = 250;
+
+/// Every call is printed.
+pub var is_told = false;
+
+pub fn play(base: *const Base, coverage: *Coverage, seed: u64) !u64 {
+    var world: World = undefined;
+    try world.init(base, coverage, seed);
+    defer world.deinit();
+    errdefer |err| {
+        const frames = world.frames[0..@max(world.depth, 1)];
+        std.debug.print("\n{t} in step {d} of seed {d} ({s})\n  run it alone: {s}{d}\n", .{
+            err,                                                          world.step, seed, world.oracle.problem,
+            "zig build test -Dtest-suite=crash_simulation -Dcrash-seed=", seed,
+        });
+        for (frames) |*frame| {
+            std.debug.print("  {t} {t}: {s}\n", .{
+                frame.actor.role, frame.op, frame.actor.diagnostics.message(),
+            });
+        }
+    }
+    world.is_told = is_told or options.seed != null;
+    const steps = 100 + world.random.uintLessThan(u64, 200);
+    for (0..steps) |_| try world.takeStep();
+    try world.finish();
+    coverage.counts.seeds += 1;
+    return world.trace.final();
+}
+
+test "whoever acts when, every read shows the newest commit, and nothing that was promised is lost" {
+    var base = try Base.small();
+    defer base.deinit();
+    var coverage: Coverage = .{};
+    if (options.seed) |seed| {
+        _ = try play(&base, &coverage, seed);
+        return;
+    }
+    for (0..seeds_of_ordinary_run * options.scale) |seed| _ = try play(&base, &coverage, seed);
+    coverage.tell();
+    try coverage.expectComplete();
+}
+
+test "one seed is one run" {
+    var base = try Base.small();
+    defer base.deinit();
+    var coverage: Coverage = .{};
+    for (0..3) |seed| {
+        const first = try play(&base, &coverage, seed);
+        try std.testing.expectEqual(first, try play(&base, &coverage, seed));
+    }
+}

@@ -1,0 +1,105 @@
+//! What a database should hold, as plainly as possible: for each collection whether it is there,
+//! and a value for each key. A state is a value that can be copied; a change says what a call does
+//! to whatever state it meets.
+
+const std = @import("std");
+const contents = @import("../crash/contents.zig");
+const Contents = contents.Contents;
+const Digest = contents.Digest;
+const Value = contents.Value;
+
+pub const names = [_][]const u8{ "docs", "more" };
+pub const key_count = 20;
+pub const batch_max = 8;
+
+pub const Rows = struct {
+    /// Which making of the collection this is; 0 where it is not there.
+    made: u32 = 0,
+    /// By key, the first one being 1. A seed of 0: there is no such row.
+    values: [key_count]Value = @splat(.{ .seed = 0 }),
+
+    pub fn value(rows: *const Rows, number: u32) ?Value {
+        const found = rows.values[number - 1];
+        return if (found.seed == 0) null else found;
+    }
+
+    pub fn digest(rows: *const Rows) Digest {
+        var out: Digest = .{};
+        var buffer: [contents.metadata_bytes_max]u8 = undefined;
+        for (rows.values, 1..) |found, number| {
+            if (found.seed == 0) continue;
+            const key: contents.Key = .init(@intCast(number));
+            const vector = found.vector();
+            out.add(key.text(), std.mem.asBytes(&vector), found.metadata(&buffer));
+        }
+        return out;
+    }
+};
+
+pub const Put = struct {
+    collection: usize,
+    count: usize = 0,
+    numbers: [batch_max]u32 = undefined,
+    values: [batch_max]Value = undefined,
+};
+
+pub const Change = union(enum) {
+    /// As by a flush, by moving rows, and by reading.
+    none,
+    put: Put,
+    delete: struct { collection: usize, number: u32 },
+    clear: usize,
+    drop: usize,
+    make: struct { collection: usize, made: u32 },
+    /// An explicit transaction, which nobody else can come between.
+    all: State,
+};
+
+pub const State = struct {
+    collections: [names.len]Rows = @splat(.{}),
+
+    pub fn init(rows: *const Contents) State {
+        var state: State = .{};
+        state.collections[0].made = 1;
+        for (rows.rows.keys(), rows.rows.values()) |number, found| {
+            state.collections[0].values[number - 1] = found;
+        }
+        return state;
+    }
+
+    pub fn after(state: State, change: *const Change) State {
+        var next = state;
+        switch (change.*) {
+            .none => {},
+            .put => |*put| {
+                const values = &next.collections[put.collection].values;
+                for (put.numbers[0..put.count], put.values[0..put.count]) |number, found| {
+                    values[number - 1] = found;
+                }
+            },
+            .delete => |one| {
+                next.collections[one.collection].values[one.number - 1] = .{ .seed = 0 };
+            },
+            .clear => |collection| {
+                next.collections[collection] = .{ .made = state.collections[collection].made };
+            },
+            .drop => |collection| next.collections[collection] = .{},
+            .make => |one| if (next.collections[one.collection].made == 0) {
+                next.collections[one.collection] = .{ .made = one.made };
+            },
+            .all => |whole| next = whole,
+        }
+        return next;
+    }
+
+    /// Of all collections together.
+    pub fn digest(state: *const State) Digest {
+        var out: Digest = .{};
+        for (&state.collections) |*rows| {
+            const one = rows.digest();
+            out.rows += one.rows;
+            out.sum +%= one.sum;
+        }
+        return out;
+    }
+};
