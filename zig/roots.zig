@@ -110,6 +110,11 @@ pub const Slots = struct {
     }
 };
 
+comptime {
+    // Written last, and a part of the checksum.
+    std.debug.assert(@offsetOf(Root, "checksum") + 16 == format.slot_bytes);
+}
+
 const read_bytes = (format.slot_count - 1) * format.page_bytes + format.slot_bytes;
 
 fn kindOf(slot: u32) format.RootKind {
@@ -187,8 +192,10 @@ pub fn disownVolatile(file: os.File, slots: *Slots) os.Error!void {
     return file.write(slotOffset(format.durable_slot_count), &.{&bytes});
 }
 
-/// Tells without a system call whether any slot has changed: one word of each slot's checksum, seen
-/// through a map. It is a hint that saves work; what it says is always confirmed by `Slots.read`.
+/// Tells without a system call whether any slot has changed: the last word of each slot's checksum,
+/// seen through a map. It is a hint that saves work; what it says is always confirmed by
+/// `Slots.read`. The last word, because a slot may be seen while it is written: who has seen the
+/// word and then reads the slot finds all of it.
 pub const Watch = struct {
     map: ?os.Map,
 
@@ -204,7 +211,7 @@ pub const Watch = struct {
         var out: Words = undefined;
         for (&out, 0..) |*word, slot| {
             const start: usize = @intCast(slotOffset(@intCast(slot)));
-            const bytes = map.bytes.ptr + start + @offsetOf(Root, "checksum");
+            const bytes = map.bytes.ptr + start + format.slot_bytes - @sizeOf(u64);
             word.* = @atomicLoad(u64, @as(*const u64, @ptrCast(@alignCast(bytes))), .acquire);
         }
         return if (map.isWhole()) out else null;
