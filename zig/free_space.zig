@@ -44,28 +44,45 @@ pub const FreeSpace = struct {
         space.* = undefined;
     }
 
-    /// Makes every page free that `used` does not hold; its bits beyond `file_pages` are ignored.
-    /// Where `waits_for` is a transaction they wait for the readers of all before it.
-    pub fn freeComplement(
+    /// Makes every page free that no root leads to; where `waits_for` is a transaction they wait for
+    /// the readers of all before it. `used` has what any valid root leads to, `own` what the newest
+    /// one does, of the transaction `newest`: the rest waits until no older root is left. Their bits
+    /// beyond `file_pages` are ignored.
+    pub fn countFree(
         space: *FreeSpace,
         used: *const std.DynamicBitSetUnmanaged,
+        own: *const std.DynamicBitSetUnmanaged,
+        newest: u64,
         waits_for: ?u64,
     ) Error!void {
         var first: u32 = format.first_free_page;
         while (first < space.file_pages) {
+            const class = classOf(used, own, first);
             var end = first;
-            while (end < space.file_pages and !isSet(used, end)) end += 1;
+            while (end < space.file_pages and classOf(used, own, end) == class) end += 1;
             const run: Run = .{ .page = first, .count = end - first };
-            if (run.count > 0) {
-                if (waits_for) |transaction_id| try space.addPending(.{
+            switch (class) {
+                .own => {},
+                .older => try space.addPending(.{ .run = run, .born = 0, .freed = newest }),
+                .none => if (waits_for) |transaction_id| try space.addPending(.{
                     .run = run,
                     .born = null,
                     .freed = transaction_id,
-                }) else space.release(run);
+                }) else space.release(run),
             }
             first = end;
-            while (first < space.file_pages and isSet(used, first)) first += 1;
         }
+    }
+
+    const Class = enum { own, older, none };
+
+    fn classOf(
+        used: *const std.DynamicBitSetUnmanaged,
+        own: *const std.DynamicBitSetUnmanaged,
+        page: u32,
+    ) Class {
+        if (isSet(own, page)) return .own;
+        return if (isSet(used, page)) .older else .none;
     }
 
     fn isSet(used: *const std.DynamicBitSetUnmanaged, page: u32) bool {
@@ -295,13 +312,32 @@ test "pages that no root leads to wait for the readers of earlier states only" {
     var used = try std.DynamicBitSetUnmanaged.initEmpty(gpa, 12);
     defer used.deinit(gpa);
     used.setRangeValue(.{ .start = 9, .end = 11 }, true);
-    try space.freeComplement(&used, 7);
+    try space.countFree(&used, &used, 7, 7);
     try std.testing.expectEqual(@as(u64, 10), space.pending_pages);
     space.reclaim(&.{ 5, 6, 7 }, &holding(&.{6}));
     try std.testing.expectEqual(@as(u64, 0), space.free_count);
     space.reclaim(&.{ 5, 6, 7 }, &holding(&.{7}));
     try std.testing.expectEqual(@as(u64, 10), space.free_count);
     try std.testing.expect(space.isFree(8) and !space.isFree(10) and space.isFree(19));
+}
+
+test "pages that only older roots lead to are free when the last of those is gone" {
+    const gpa = std.testing.allocator;
+    var space = try FreeSpace.init(gpa, 16);
+    defer space.deinit();
+    var used = try std.DynamicBitSetUnmanaged.initFull(gpa, 14);
+    defer used.deinit(gpa);
+    var own = try std.DynamicBitSetUnmanaged.initFull(gpa, 10);
+    defer own.deinit(gpa);
+    try space.countFree(&used, &own, 7, null);
+    try std.testing.expectEqual(2, space.free_count);
+    try std.testing.expectEqual(4, space.pending_pages);
+    space.reclaim(&.{ 3, 7 }, std.math.maxInt(u64));
+    try std.testing.expectEqual(4, space.pending_pages);
+    space.reclaim(&.{ 7, 8 }, 6);
+    try std.testing.expectEqual(4, space.pending_pages);
+    space.reclaim(&.{ 7, 8 }, 7);
+    try std.testing.expectEqual(6, space.free_count);
 }
 
 test "random takes and releases never hand out a page twice" {

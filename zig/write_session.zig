@@ -465,6 +465,9 @@ pub const WriteSession = struct {
         var pages: reach.Pages = .{ .gpa = session.gpa };
         defer pages.deinit();
         try session.walk(newest, &pages, .strict);
+        var own = pages.bits.clone(session.gpa) catch
+            return session.diagnostics.failOs(error.OutOfMemory, "counting the free space");
+        defer own.deinit(session.gpa);
         var buffer: [format.slot_count]Root = undefined;
         for (session.slots.newestFirst(&buffer)) |*root| {
             if (root.transaction_id > newest.transaction_id) continue;
@@ -486,7 +489,7 @@ pub const WriteSession = struct {
         };
         session.reclaim_at = limits.reclaim_pages_min;
         const waits_for = if (is_held) session.highest_transaction else null;
-        session.space.freeComplement(&pages.bits, waits_for) catch
+        session.space.countFree(&pages.bits, &own, newest.transaction_id, waits_for) catch
             return session.diagnostics.failOs(error.OutOfMemory, "counting the free space");
         session.counted_for = newest.checksum;
     }
