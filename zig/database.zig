@@ -396,16 +396,21 @@ pub const Database = struct {
     /// Makes sure that a transaction runs; true where this call began it and its caller ends it.
     pub fn beginImplicit(database: *Database) Error!bool {
         if (database.transaction) |transaction| {
-            if (transaction.doomed) |cause| return database.diagnostics.fail(
-                cause,
-                "an earlier write of this transaction " ++
-                    "failed, so it can only be rolled back",
-                .{},
-            );
+            try database.checkDoomed(transaction);
             return false;
         }
         try database.begin();
         return true;
+    }
+
+    /// A transaction in which a write failed may have a part of that write.
+    fn checkDoomed(database: *Database, transaction: *const Transaction) Error!void {
+        if (transaction.doomed) |cause| return database.diagnostics.fail(
+            cause,
+            "an earlier write of this transaction " ++
+                "failed, so it can only be rolled back",
+            .{},
+        );
     }
 
     /// Whether moving rows, which takes room before it gives any, would be left out now.
@@ -432,7 +437,8 @@ pub const Database = struct {
 
     /// Called at the start of every read: afterwards `readView` is the newest state, pinned.
     pub fn enterRead(database: *Database) Error!void {
-        if (database.transaction != null or database.isFixed()) return;
+        if (database.transaction) |transaction| return database.checkDoomed(transaction);
+        if (database.isFixed()) return;
         const now = database.watch.words();
         const is_same = now != null and database.words != null and
             std.mem.eql(u64, &now.?, &database.words.?);

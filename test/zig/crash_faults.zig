@@ -274,3 +274,25 @@ test "a full disk refuses what does not fit, and what fits goes on" {
         _ = try rig.inspectDisk(true);
     }
 }
+
+test "a transaction in which a write has failed is not read" {
+    var base = try Base.small();
+    defer base.deinit();
+    const rig = try Rig.create(.{}, base.bytes, 1);
+    defer rig.destroy();
+    try rig.begin(&base.rows);
+    try rig.open();
+    const before = try rig.client.readAll();
+    try rig.client.database.?.begin();
+    try rig.client.put(1, .{ .seed = 1 });
+    rig.disk.capacity_bytes = rig.disk.length;
+    const long = .{ .seed = 2, .metadata_bytes = 60_000 };
+    for (2..100) |number| {
+        rig.client.put(@intCast(number), long) catch break;
+    } else return error.NotRefused;
+    // Half of the last write may be there, which is no damage, and no answer either.
+    try std.testing.expectError(error.NoSpace, rig.client.readAll());
+    try std.testing.expectError(error.NoSpace, rig.client.collection.?.has("key 1"));
+    rig.client.database.?.rollback();
+    try std.testing.expectEqual(before, try rig.client.readAll());
+}
