@@ -72,6 +72,7 @@ pub const Actor = struct {
     pub fn open(actor: *Actor, disk: *vl.backends.simulated.Disk) !void {
         if (!actor.isAlive()) actor.process = try disk.process();
         actor.last_transaction = 0;
+        actor.volatile_since_ms = 0;
         actor.database = try vl.Database.open(
             actor.scarce.allocator(),
             actor.process.?.system(),

@@ -108,8 +108,12 @@ pub fn perform(world: *World, frame: *Frame) anyerror!void {
     switch (frame.op) {
         .open => unreachable,
         .close => try close(world, frame),
-        .read => try read(world, frame),
-        .lookup => try lookup(world, frame),
+        .read, .lookup => {
+            const result = if (frame.op == .read) read(world, frame) else lookup(world, frame);
+            const cause = actor.doomed orelse return result;
+            // Half of a write may be there.
+            if (result) |_| return error.DoomedRead else |err| if (err != cause) return err;
+        },
         .snapshot_open => try openSnapshot(world, frame),
         .snapshot_read => try readSnapshot(world, frame),
         .snapshot_close => closeSnapshot(world, actor),
@@ -145,7 +149,7 @@ fn read(world: *World, frame: *Frame) !void {
     const index = world.random.uintLessThan(usize, model.names.len);
     const rows = seenBy(world, actor).collections[index];
     const ways: client.Ways = if (world.random.boolean()) .scan else .every_way;
-    if (rows.made == 0) return expectAbsent(actor, .{ .database = actor.database.? }, index);
+    if (rows.made == 0) return expectAbsentNow(world, frame, index);
     const collection = try actor.handle(index, rows.made);
     const found = client.readEverything(collection, ways);
     if (world.oracle.moves != frame.moves) {
@@ -176,13 +180,22 @@ fn expectAbsent(actor: *Actor, scope: vl.Scope, index: usize) !void {
     return error.DroppedCollectionFound;
 }
 
+fn expectAbsentNow(world: *World, frame: *Frame, index: usize) !void {
+    const actor = frame.actor;
+    expectAbsent(actor, .{ .database = actor.database.? }, index) catch |err| {
+        // Somebody may have made it meanwhile.
+        const is_late = world.oracle.moves != frame.moves;
+        if (err != error.DroppedCollectionFound or !is_late) return err;
+    };
+}
+
 /// One call: it shows one of the states that there were meanwhile.
 fn lookup(world: *World, frame: *Frame) !void {
     const actor = frame.actor;
     const index = world.random.uintLessThan(usize, model.names.len);
     const number = 1 + world.random.uintLessThan(u32, model.key_count);
     const rows = seenBy(world, actor).collections[index];
-    if (rows.made == 0) return;
+    if (rows.made == 0) return expectAbsentNow(world, frame, index);
     const collection = try actor.handle(index, rows.made);
     const key: contents.Key = .init(number);
     var vector: [contents.dimension]f32 = undefined;
@@ -430,8 +443,10 @@ fn commit(frame: *Frame) !void {
     actor.transaction = null;
     actor.doomed = null;
     actor.database.?.commit() catch |err| {
-        if (doomed) |cause| if (err == cause) return;
-        return err;
+        const cause = doomed orelse return err;
+        if (err != cause) return err;
+        frame.change = .none;
+        return;
     };
     if (doomed != null) return error.DoomedCommitted;
 }

@@ -123,12 +123,15 @@ pub const Oracle = struct {
             oracle.coverage.counts.commits += 1;
             oracle.moves += 1;
             try oracle.append();
+            if (root.kind == .durable) try oracle.checkBarrier();
             return true;
         }
         if (root.transaction_id < before.transaction_id) try oracle.goBack();
         // Perhaps another slot has it now.
         try oracle.learn(root, oracle.now().*);
         oracle.history.items[oracle.index()].sum = root.checksum;
+        const is_durable = root.kind == .durable and root.transaction_id == before.transaction_id;
+        if (is_durable) try oracle.checkBarrier();
         return false;
     }
 
@@ -287,10 +290,19 @@ pub const Oracle = struct {
                 return error.NewestSlotWritten;
             }
         }
-        if (offset >= vl.roots.slotOffset(vl.format.durable_slot_count)) return;
-        const sectors_before = vl.format.pageOffset(vl.format.first_free_page) / 512;
+    }
+
+    /// A durable root has just been written, and not been synced yet.
+    fn checkBarrier(oracle: *const Oracle) !void {
+        const record = oracle.records.getPtr(oracle.newest.checksum).?;
         for (oracle.disk.log.atoms.items) |atom| {
-            if (atom.sector >= sectors_before) return error.NoBarrier;
+            const start = atom.sector * vl.backends.simulated.sector_bytes;
+            const part = oracle.disk.log.writes.items[atom.write].partOf(atom.sector);
+            for (record.ranges) |range| {
+                if (start + part.start < range.end and range.start < start + part.end) {
+                    return error.NoBarrier;
+                }
+            }
         }
     }
 

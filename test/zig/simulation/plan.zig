@@ -60,7 +60,7 @@ pub const Plan = struct {
     /// The same without anything that goes wrong.
     pub fn quiet(plan: *const Plan) Plan {
         var same = plan.*;
-        same.inside_every = 0;
+        same.depth_max = 1;
         same.cut_every = 0;
         same.has_kills = false;
         same.has_power_losses = false;
