@@ -332,11 +332,11 @@ test "pages that only older roots lead to are free when the last of those is gon
     try space.countFree(&used, &own, 7, null);
     try std.testing.expectEqual(2, space.free_count);
     try std.testing.expectEqual(4, space.pending_pages);
-    space.reclaim(&.{ 3, 7 }, std.math.maxInt(u64));
+    space.reclaim(&.{ 3, 7 }, &.{});
     try std.testing.expectEqual(4, space.pending_pages);
-    space.reclaim(&.{ 7, 8 }, 6);
+    space.reclaim(&.{ 7, 8 }, &holding(&.{6}));
     try std.testing.expectEqual(4, space.pending_pages);
-    space.reclaim(&.{ 7, 8 }, 7);
+    space.reclaim(&.{ 7, 8 }, &holding(&.{7}));
     try std.testing.expectEqual(6, space.free_count);
 }
 
