@@ -225,7 +225,8 @@ pub const Appender = struct {
     fn takeRun(appender: *Appender, least: u32, most: u32) Error!Run {
         const writer = appender.transaction.writer;
         const page = writer.takePages(most) catch |err| {
-            if (err != error.NoSpace or least == most) return err;
+            const is_full = err == error.NoSpace and writer.is_disk_full;
+            if (!is_full or least == most) return err;
             return .{ .page = try writer.takePages(least), .count = least };
         };
         return .{ .page = page, .count = most };

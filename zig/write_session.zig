@@ -117,6 +117,7 @@ pub const WriteSession = struct {
     /// Makes `root` (from a sealed transaction) the state of the file. On an error nothing was
     /// published, or nobody knows: then the session is poisoned.
     pub fn publish(session: *WriteSession, root: *Root) Error!void {
+        try session.checkPoisoned();
         root.transaction_id = session.writer.transaction_id;
         root.commit_ms = session.system.wallMs();
         if (session.is_lost) root.loss_count = session.slots.highestLossCount() +% 1;
@@ -246,13 +247,17 @@ pub const WriteSession = struct {
         );
     }
 
-    fn acquire(session: *WriteSession) Error!void {
+    fn checkPoisoned(session: *WriteSession) Error!void {
         if (session.poisoned) return session.diagnostics.fail(
             error.Poisoned,
             "an earlier sync of this handle failed, so " ++
                 "nothing more is written through it; close it and open the file again",
             .{},
         );
+    }
+
+    fn acquire(session: *WriteSession) Error!void {
+        try session.checkPoisoned();
         const range: os.LockRange = .{ .start = format.lock_writer, .len = 1 };
         const start = session.system.monotonicMs();
         const patience_ms = if (session.is_patient) session.busy_timeout_ms else 0;
@@ -362,6 +367,8 @@ pub const WriteSession = struct {
     /// more are taken back. Where many wait for older durable roots only, those are let go.
     fn relieve(context: *anyopaque) Error!void {
         const session: *WriteSession = @ptrCast(@alignCast(context));
+        // Whoever was refused pages may ask for fewer; what failed then may have been a sync.
+        try session.checkPoisoned();
         try session.reclaim();
         const space = &session.space;
         if (space.pending_pages < session.relief_pages_min) return;

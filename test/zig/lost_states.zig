@@ -437,3 +437,39 @@ test "a device that fails for a moment does not cost what a killed process commi
     }
     try std.testing.expect(refusals > 10);
 }
+
+test "a sync that fails for want of space is not tried again with less" {
+    var failures: u32 = 0;
+    for (0..150) |after| {
+        var machine = try Machine.init();
+        defer machine.deinit();
+        var client: Client = undefined;
+        try machine.open(&client, .{ .durability = .full });
+        defer client.close();
+        // Old roots are let go in the middle of the writes that make the file grow.
+        (try client.database.?.openSession()).relief_pages_min = 1;
+        try machine.disk.inject(.{
+            .call = .sync,
+            .after = after,
+            .err = error.NoSpace,
+            .survivors = .none,
+        });
+        for (0..30) |round| {
+            var numbers: [8]u32 = undefined;
+            var values: [8]Value = undefined;
+            for (&numbers, &values, 0..) |*number, *value, i| {
+                number.* = @intCast(1 + round % 2 * 8 + i);
+                value.* = .{ .seed = machine.value_next, .metadata_bytes = 6000 };
+                machine.value_next += 1;
+            }
+            client.putMany(&numbers, &values) catch |err| {
+                try std.testing.expectEqual(error.NoSpace, err);
+                failures += 1;
+                break;
+            };
+            if (machine.disk.faults_fired > 0) return error.FailureHidden;
+        }
+        machine.disk.clearFaults();
+    }
+    try std.testing.expect(failures > 60);
+}
