@@ -281,7 +281,9 @@ const Slice = struct {
             budget -|= 1;
         }
         const len = root.catalogue_len;
-        if (try page_array.relocate(transaction.writer, &root.catalogue, len, end)) {
+        // Otherwise it would move for ever, and the slice would seem to get somewhere.
+        const has_room = slice.space.hasRunBelow(1, end);
+        if (has_room and try page_array.relocate(transaction.writer, &root.catalogue, len, end)) {
             transaction.has_changes = true;
             budget -|= 1;
         }
