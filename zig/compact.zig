@@ -75,12 +75,16 @@ fn advance(database: *Database, progress: *Progress, bytes_max: u64) Error!bool 
         .bytes_max = bytes_max,
     };
     try slice.prepare();
+    // What moves has to come to lie before the end.
+    slice.space.packs = progress.phase == .tail;
+    defer slice.space.packs = false;
     const bytes = try slice.run();
     progress.done_bytes += bytes;
     // Somebody who writes all the time makes new dead rows faster than they can be moved.
     progress.slices += 1;
     const is_endless = progress.slices > 2 * progress.phase_bytes / bytes_max + slices_min;
-    const is_over = bytes == 0 and (progress.phase == .rows or progress.is_stuck);
+    const is_stuck = bytes == 0 and progress.is_stuck;
+    const is_over = bytes == 0 and progress.phase == .rows or is_stuck and !slice.moveEnd();
     progress.is_stuck = bytes == 0;
     if (is_over or is_endless) progress.phase = switch (progress.phase) {
         .rows => .tail,
@@ -137,6 +141,15 @@ const Slice = struct {
         progress.slices = 0;
     }
     const gap_pages = 16;
+
+    /// Rows need runs of pages, and before the end there is none that is long enough: the file may
+    /// end further behind. False where it already ends there.
+    fn moveEnd(slice: Slice) bool {
+        const progress = slice.progress;
+        if (progress.end_page >= slice.space.usedEnd()) return false;
+        progress.end_page +|= progress.end_page / 8 + gap_pages;
+        return true;
+    }
 
     fn victimBytes(slice: Slice) Error!u64 {
         var bytes: u64 = 0;

@@ -28,6 +28,8 @@ pub const FreeSpace = struct {
     lowest_free: u32 = 0,
     /// No word below has both free and used pages.
     lowest_mixed: u32 = 0,
+    /// Single pages are taken from the low end, whatever lies around them.
+    packs: bool = false,
 
     pub const Error = error{OutOfMemory};
 
@@ -104,13 +106,13 @@ pub const FreeSpace = struct {
     /// Where there are used pages nearby, so that long runs stay whole for rows.
     fn takePage(space: *FreeSpace) ?u32 {
         const words = space.words.items;
-        while (space.lowest_mixed < words.len) : (space.lowest_mixed += 1) {
+        if (!space.packs) while (space.lowest_mixed < words.len) : (space.lowest_mixed += 1) {
             const word = words[space.lowest_mixed];
             if (word == 0 or word == std.math.maxInt(u64)) continue;
             const page = space.lowest_mixed * 64 + @ctz(word);
             space.setUsed(page, 1);
             return page;
-        }
+        };
         while (space.lowest_free < space.file_pages) : (space.lowest_free += 1) {
             if (!space.isFree(space.lowest_free)) continue;
             space.setUsed(space.lowest_free, 1);
@@ -200,7 +202,9 @@ pub const FreeSpace = struct {
     /// True where a run of `count` free pages begins and ends below `end`.
     pub fn hasRunBelow(space: *const FreeSpace, count: u32, end: u32) bool {
         var len: u32 = 0;
-        for (space.lowest_free..@min(end, space.file_pages)) |page| {
+        const stop = @min(end, space.file_pages);
+        if (space.lowest_free >= stop) return false;
+        for (space.lowest_free..stop) |page| {
             if (page % format.window_pages == 0) len = 0;
             len = if (space.isFree(@intCast(page))) len + 1 else 0;
             if (len == count) return true;
