@@ -59,6 +59,8 @@ const Context = struct {
     test_filters: []const []const u8,
     /// Names of test programs; empty is all of them.
     test_suites: []const []const u8,
+    /// A command, words with spaces between them, that runs the test programs.
+    test_under: ?[]const u8,
 };
 
 pub fn build(b: *Build) void {
@@ -84,6 +86,11 @@ pub fn build(b: *Build) void {
             "test-suite",
             "Run only this test program: core, c_api, or a file of test/zig (repeatable)",
         ) orelse &.{},
+        .test_under = b.option(
+            []const u8,
+            "test-under",
+            "Run the tests with this command, as in \"qemu-x86_64 -cpu Nehalem\"",
+        ),
     };
 
     const library = addLibrary(b, createCore(b, target, context.kernels, context.optimize));
@@ -91,6 +98,7 @@ pub fn build(b: *Build) void {
 
     addPlatformSteps(context);
     addTestStep(context);
+    addTestLibraryStep(context);
     addAflStep(context);
     addAbiSteps(context);
     addBenchSteps(context);
@@ -400,9 +408,48 @@ fn addTest(context: Context, step: *Build.Step, name: []const u8, module: *Build
         .root_module = module,
         .filters = context.test_filters,
     });
-    const run = context.b.addRunArtifact(compile);
+    step.dependOn(&addTestRun(context, compile).step);
+}
+
+fn addTestRun(context: Context, compile: *Compile) *Build.Step.Run {
+    const b = context.b;
+    const run = if (context.test_under) |command| run: {
+        const run = Build.Step.Run.create(b, b.fmt("run {s}", .{compile.name}));
+        run.producer = compile;
+        var words = std.mem.tokenizeScalar(u8, command, ' ');
+        while (words.next()) |word| run.addArg(word);
+        run.addArtifactArg(compile);
+        if (compile.kind == .@"test") run.enableTestRunnerMode();
+        break :run run;
+    } else b.addRunArtifact(compile);
     // With -Dtarget the tests of another machine are compiled, which is worth something.
     run.skip_foreign_checks = true;
+    return run;
+}
+
+/// A program in C opens the file that is published for the target, as a stranger would.
+fn addTestLibraryStep(context: Context) void {
+    const b = context.b;
+    const step = b.step("test-library", "Open the library in a C program, also with -Dtarget");
+    const system = context.target.result;
+    const target = resolveTarget(b, .{ .cpu_arch = system.cpu.arch, .os_tag = system.os.tag });
+    const program = b.addExecutable(.{
+        .name = "open_library",
+        .linkage = .dynamic,
+        .root_module = b.createModule(.{
+            .target = context.target,
+            .optimize = .ReleaseSafe,
+            .link_libc = true,
+        }),
+    });
+    program.root_module.addCSourceFile(.{
+        .file = b.path("test/programs/open_library.c"),
+        .flags = &.{ "-std=c11", "-Wall", "-Wextra", "-Werror" },
+    });
+    const run = addTestRun(context, program);
+    const core = createCore(b, target, addKernels(b, target), context.optimize);
+    run.addArtifactArg(addLibrary(b, core));
+    _ = run.addOutputFileArg("library.vl");
     step.dependOn(&run.step);
 }
 
