@@ -5,6 +5,7 @@
 //! run again for every different stack, with a fault in the first call that has it.
 
 const std = @import("std");
+const builtin = @import("builtin");
 const vl = @import("vectorlite");
 const tally = @import("crash/tally.zig");
 const scale = @import("crash_options").scale;
@@ -20,6 +21,7 @@ const simulated = vl.backends.simulated;
 const Fault = simulated.Fault;
 
 const gpa = std.heap.smp_allocator;
+const is_windows = builtin.os.tag == .windows;
 
 /// What a story runs on.
 const Setting = struct { durability: vl.Durability, has_maps: bool = true, is_long: bool = false };
@@ -191,7 +193,7 @@ test "every place that calls the machine or allocates fails, and is survived" {
     var hit: u32 = 0;
     var exempted: u32 = 0;
     for (engine.sites.items) |site| {
-        if (site.hits > 0) hit += 1 else if (isExempt(site)) exempted += 1 else {
+        if (site.hits > 0) hit += 1 else if (isExempt(site)) exempted += 1 else if (!is_windows) {
             std.debug.print("not hit: {s}:{d}: {s}\n", .{ site.file, site.first, site.text });
         }
     }
@@ -203,6 +205,8 @@ test "every place that calls the machine or allocates fails, and is survived" {
     });
     try std.testing.expect(hit >= 120);
     try std.testing.expect(runs > 500);
+    // The debug information of Windows does not name the places of inlined calls.
+    if (is_windows) return;
     try std.testing.expectEqual(engine.sites.items.len, hit + exempted);
     try std.testing.expectEqual(exempt.len, exempted);
 }
