@@ -11,6 +11,7 @@ const Digest = @import("crash/contents.zig").Digest;
 const Rig = @import("crash/rig.zig").Rig;
 const Scarce = @import("faults/scarce.zig").Scarce;
 const Step = @import("crash/workload.zig").Step;
+const Value = @import("crash/contents.zig").Value;
 const simulated = vl.backends.simulated;
 
 const workload = [_]Step{
@@ -286,7 +287,7 @@ test "a transaction in which a write has failed is not read" {
     try rig.client.database.?.begin();
     try rig.client.put(1, .{ .seed = 1 });
     rig.disk.capacity_bytes = rig.disk.length;
-    const long = .{ .seed = 2, .metadata_bytes = 60_000 };
+    const long: Value = .{ .seed = 2, .metadata_bytes = 60_000 };
     for (2..100) |number| {
         rig.client.put(@intCast(number), long) catch break;
     } else return error.NotRefused;
