@@ -36,7 +36,7 @@ pub fn play(base: *const Base, coverage: *Coverage, seed: u64) !u64 {
         }
     }
     world.is_told = is_told or options.seed != null;
-    const steps = 100 + world.random.uintLessThan(u64, 200);
+    const steps = 100 + world.random.uintLessThan(u64, 160);
     for (0..steps) |_| try world.takeStep();
     try world.finish();
     coverage.counts.seeds += 1;

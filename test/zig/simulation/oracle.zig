@@ -12,6 +12,8 @@
 //! - `NewestSlotWritten`: the newest root, and the newest durable one, are not written over.
 //! - `NoBarrier`: a root is not written to a durable slot before its pages were synced.
 //! - `RetainedPageFree`: no writer thinks that a page is free that any of those reach.
+//! - `Unsound`: what a root reaches is not what it says; after a power loss, without a failed sync
+//!   or a kill, of any root in a durable slot.
 //! - `VolatileAfterBoot`: no volatile root is believed after a boot.
 
 const std = @import("std");
@@ -57,6 +59,7 @@ pub const Oracle = struct {
     /// A sync failed, or the write of a slot: volatile commits may go.
     may_lose: bool = false,
     had_fault: bool = false,
+    had_kill: bool = false,
     /// How often the state went back, and how often it changed at all.
     losses: u64 = 0,
     moves: u64 = 0,
@@ -161,6 +164,22 @@ pub const Oracle = struct {
         oracle.history.items[oracle.index()].sum = oracle.newest.checksum;
         oracle.floor = oracle.index();
         oracle.may_lose = false;
+        for (oracle.slots) |maybe| if (maybe) |*root| try oracle.learnAgain(root);
+    }
+
+    /// An older root that a power loss has left. Where a sync had failed, or who wrote a later root
+    /// had died before its sync, the medium may have kept this one, and nobody its pages.
+    fn learnAgain(oracle: *Oracle, root: *const Root) !void {
+        const is_newest = std.mem.eql(u8, &root.checksum, &oracle.newest.checksum);
+        if (is_newest or root.kind != .durable) return;
+        const known = oracle.records.fetchSwapRemove(root.checksum);
+        const state = if (known) |entry| entry.value.state else null;
+        oracle.learn(root, state) catch |err| {
+            const may_be_lost = oracle.had_fault or oracle.had_kill;
+            // It may even show rows that a later segment has put into the same places.
+            const is_lost = err == error.Unsound or err == error.WrongRoot;
+            if (!is_lost or !may_be_lost) return err;
+        };
     }
 
     /// What was committed as `transaction_id` survives from now on.

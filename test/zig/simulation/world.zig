@@ -9,6 +9,8 @@
 const std = @import("std");
 const vl = @import("vectorlite");
 const acts = @import("acts.zig");
+const answers = @import("answers.zig");
+const mishaps = @import("mishaps.zig");
 const model = @import("model.zig");
 const simulated = vl.backends.simulated;
 const Actor = @import("actor.zig").Actor;
@@ -57,10 +59,11 @@ pub const World = struct {
     prng: std.Random.DefaultPrng,
     random: std.Random,
     plan: Plan,
-    disks: [2]*Disk,
     disk: *Disk,
+    /// What a power loss leaves, and then the disk before it.
+    spare: ?*Disk = null,
     /// Where backups go.
-    copy: *Disk,
+    copy: ?*Disk,
     coverage: *Coverage,
     oracle: Oracle,
     actors: [actors_max]Actor = undefined,
@@ -83,22 +86,19 @@ pub const World = struct {
     pub fn init(world: *World, base: *const Base, coverage: *Coverage, seed: u64) !void {
         var prng = std.Random.DefaultPrng.init(seed);
         const plan: Plan = .draw(prng.random());
-        const first = try Disk.create(gpa, .{ .seed = seed, .content = base.bytes });
-        errdefer first.destroy();
-        const second = try Disk.create(gpa, .{ .seed = ~seed });
-        errdefer second.destroy();
-        const copy = try Disk.create(gpa, .{ .seed = seed +% 1 });
-        errdefer copy.destroy();
-        for ([_]*Disk{ first, second }) |disk| try disk.attach(copy_path, copy);
+        const disk = try Disk.create(gpa, .{ .seed = seed, .content = base.bytes });
+        errdefer disk.destroy();
+        const copy = if (plan.has_jobs) try Disk.create(gpa, .{ .seed = seed +% 1 }) else null;
+        errdefer if (copy) |other| other.destroy();
+        if (copy) |other| try disk.attach(copy_path, other);
         world.* = .{
             .prng = prng,
             .random = undefined,
             .plan = plan,
-            .disks = .{ first, second },
-            .disk = first,
+            .disk = disk,
             .copy = copy,
             .coverage = coverage,
-            .oracle = .init(first, coverage),
+            .oracle = .init(disk, coverage),
         };
         world.random = world.prng.random();
         errdefer world.oracle.deinit();
@@ -116,8 +116,9 @@ pub const World = struct {
             actor.close() catch {};
         }
         world.oracle.deinit();
-        for (world.disks) |disk| disk.destroy();
-        world.copy.destroy();
+        world.disk.destroy();
+        if (world.spare) |disk| disk.destroy();
+        if (world.copy) |disk| disk.destroy();
     }
 
     pub fn all(world: *World) []Actor {
@@ -151,7 +152,7 @@ pub const World = struct {
 
     // The hooks.
 
-    fn setHooks(world: *World) void {
+    pub fn setHooks(world: *World) void {
         world.disk.hooks = .{
             .context = world,
             .onCall = onCall,
@@ -164,8 +165,8 @@ pub const World = struct {
         };
     }
 
-    fn unsetHooks(world: *World) void {
-        for (world.disks) |disk| disk.hooks = .{};
+    pub fn unsetHooks(world: *World) void {
+        world.disk.hooks = .{};
     }
 
     fn of(context: ?*anyopaque) *World {
@@ -254,14 +255,19 @@ pub const World = struct {
         const frame = &world.frames[world.depth - 1];
         const dice = world.random.uintLessThan(u32, 100);
         if (world.plan.has_kills and dice < 3) {
-            if (frame.actor.isAlive()) try world.kill(frame.actor);
+            if (frame.actor.isAlive()) try mishaps.kill(world, frame.actor);
             return;
         }
-        if (world.plan.has_power_losses and dice == 3) return world.losePower();
+        if (world.plan.has_power_losses and dice == 3) return mishaps.losePower(world);
         try acts.choose(world);
     }
 
     // What everybody does.
+
+    /// What this process must see.
+    pub fn seenBy(world: *World, actor: *const Actor) model.State {
+        return actor.transaction orelse world.oracle.now().*;
+    }
 
     /// Follows the state of the file, as it is at this call of the machine.
     pub fn look(world: *World) !void {
@@ -358,7 +364,7 @@ pub const World = struct {
             world.depth -= 1;
             actor.is_busy = false;
         }
-        world.arm(frame);
+        mishaps.arm(world, frame);
         world.note(op);
         world.say(frame, "begins", null);
         const result = acts.perform(world, frame);
@@ -366,16 +372,16 @@ pub const World = struct {
         const fault = if (frame.hasFired(world.disk)) frame.fault else null;
         const was_scarce = frame.is_scarce and actor.scarce.fired;
         world.noteFault();
-        world.disarm(frame);
+        mishaps.disarm(world, frame);
         world.trace.update(&[_]u8{ @intFromEnum(op), @intFromBool(std.meta.isError(result)) });
         if (world.failure) |failure| return failure;
         if (world.power_is_lost) return;
         try world.lookFrom(frame);
         if (result) |_| {
-            try acts.keepPromise(world, frame, fault != null);
+            try answers.keepPromise(world, frame, fault != null);
         } else |err| {
             world.coverage.counts.refusals += 1;
-            try acts.judge(world, frame, err, fault, was_scarce);
+            try answers.judge(world, frame, err, fault, was_scarce);
         }
         try world.afterCall(actor);
     }
@@ -426,110 +432,16 @@ pub const World = struct {
         return frame;
     }
 
-    /// Something is about to go wrong in this call, perhaps.
-    fn arm(world: *World, frame: *Frame) void {
-        const actor = frame.actor;
-        const plan = &world.plan;
-        const random = world.random;
-        const dice = random.uintLessThan(u32, 100);
-        if (plan.has_scarce_memory and dice < 6) {
-            actor.scarce.fired = false;
-            actor.scarce.left = random.uintLessThan(u64, 40);
-            frame.is_scarce = true;
-            return;
-        }
-        const fails_sync = plan.has_failing_syncs and dice >= 90;
-        const fails_call = plan.has_failing_calls and dice >= 80 and dice < 90;
-        if (!fails_sync and !fails_call) return;
-        const calls = [_]simulated.Call{ .read, .write, .extend, .stat, .lock, .probe, .map, .open };
-        const call = if (fails_sync) .sync else calls[random.uintLessThan(usize, calls.len)];
-        const may_be_full = call == .write or call == .extend or call == .sync;
-        const is_full = may_be_full and random.boolean();
-        frame.fault = .{
-            .call = call,
-            .after = random.uintLessThan(u64, if (fails_sync) 3 else 6),
-            .forever = random.uintLessThan(u32, 3) == 0,
-            .err = if (is_full) error.NoSpace else error.InputOutput,
-            // Short reads are a file that was cut, which is damage.
-            .partial = call == .write and random.boolean(),
-            .process = if (actor.process) |process| process.id else 0,
-        };
-        frame.faults_before = world.disk.faults_fired;
-        world.disk.inject(frame.fault.?) catch {
-            frame.fault = null;
-        };
-    }
-
-    fn disarm(world: *World, frame: *Frame) void {
-        const actor = frame.actor;
-        actor.scarce.left = std.math.maxInt(u64);
-        if (frame.is_scarce and actor.scarce.fired) world.coverage.counts.faults += 1;
-        actor.scarce.fired = false;
-        frame.is_scarce = false;
-        if (frame.fault == null) return;
-        if (frame.hasFired(world.disk)) world.coverage.counts.faults += 1;
-        const faults = &world.disk.faults;
-        var at = faults.items.len;
-        while (at > 0) {
-            at -= 1;
-            if (faults.items[at].process == frame.fault.?.process) _ = faults.orderedRemove(at);
-        }
-        frame.fault = null;
-    }
-
-    // What happens to everybody.
-
-    /// A process dies. What it had open is freed when no call of it is on the stack any more.
-    pub fn kill(world: *World, actor: *Actor) !void {
-        if (world.depth > 0) try world.look();
-        world.note(.kill);
-        actor.process.?.kill();
-        if (actor.role != .reader) world.conditions.insert(.after_kill);
-    }
-
-    /// The machine is gone, in the middle of whatever is being done. The disk that is left is built
-    /// now, and found when everybody is dead.
-    pub fn losePower(world: *World) !void {
-        if (world.depth > 0) try world.look();
-        world.note(.power_loss);
-        var possible = try world.disk.crashes(.{
-            .groups_max = 8,
-            .samples = 32,
-            .seed = world.random.int(u64),
-        });
-        defer possible.deinit();
-        const number = world.random.uintLessThan(u64, possible.count());
-        const other = if (world.disk == world.disks[0]) world.disks[1] else world.disks[0];
-        try other.become(world.disk, possible.at(number).?, .new);
-        for (world.all()) |*actor| if (actor.process) |process| process.kill();
-        world.power_is_lost = true;
-    }
-
-    fn comeBack(world: *World) !void {
-        for (world.all()) |*actor| {
-            actor.process = null;
-            try actor.close();
-        }
-        world.unsetHooks();
-        world.disk = if (world.disk == world.disks[0]) world.disks[1] else world.disks[0];
-        world.disk.capacity_bytes = (simulated.Options{}).capacity_bytes;
-        world.power_is_lost = false;
-        world.is_full = false;
-        world.conditions = .initMany(&.{ .fresh, .after_power_loss });
-        world.setHooks();
-        try world.oracle.reboot(world.disk);
-    }
-
     pub fn takeStep(world: *World) !void {
         world.step += 1;
         world.coverage.counts.steps += 1;
         if (world.random.uintLessThan(u32, 8) == 0) world.disk.advance(200);
-        try world.changeDisk();
+        try mishaps.changeDisk(world);
         if (world.plan.has_power_losses and world.random.uintLessThan(u32, 80) == 0) {
-            try world.losePower();
+            try mishaps.losePower(world);
         } else try acts.choose(world);
         if (world.failure) |failure| return failure;
-        if (world.power_is_lost) return world.comeBack();
+        if (world.power_is_lost) return mishaps.comeBack(world);
         for (world.all()) |*actor| {
             if (actor.isAlive() or actor.process == null) continue;
             actor.process = null;
@@ -563,21 +475,8 @@ pub const World = struct {
     /// Forty rows of at most 6,000 bytes, in segments that may be half empty.
     const length_max = 1 << 20;
 
-    fn changeDisk(world: *World) !void {
-        if (!world.plan.has_full_disk) return;
-        const dice = world.random.uintLessThan(u32, 20);
-        if (dice == 0 and !world.is_full) {
-            const more = world.random.uintLessThan(u64, 6) * vl.format.page_bytes;
-            world.disk.capacity_bytes = world.disk.length + more;
-            world.is_full = true;
-        } else if (dice == 1) {
-            world.disk.capacity_bytes = (simulated.Options{}).capacity_bytes;
-            world.is_full = false;
-        }
-    }
-
     /// In which states of the world the operation was tried.
-    fn note(world: *World, op: Op) void {
+    pub fn note(world: *World, op: Op) void {
         var conditions = world.conditions;
         const oracle = &world.oracle;
         conditions.setPresent(.@"volatile", oracle.newest.kind == .@"volatile");

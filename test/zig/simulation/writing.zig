@@ -1,0 +1,155 @@
+//! Calls that change the file, and what they leave in the model.
+
+const std = @import("std");
+const vl = @import("vectorlite");
+const client = @import("../crash/client.zig");
+const model = @import("model.zig");
+const Actor = @import("actor.zig").Actor;
+const Frame = @import("world.zig").Frame;
+const World = @import("world.zig").World;
+
+pub fn write(world: *World, frame: *Frame) anyerror!void {
+    const actor = frame.actor;
+    const database = actor.database.?;
+    const random = world.random;
+    const index: usize = if (random.uintLessThan(u32, 4) == 0) 1 else 0;
+    const rows = world.seenBy(actor).collections[index];
+    if (rows.made == 0 and frame.op != .make) frame.op = .make;
+    var change: model.Change = switch (frame.op) {
+        .put => .{ .put = drawPut(world, index) },
+        .delete => .{ .delete = .{
+            .collection = index,
+            .number = 1 + random.uintLessThan(u32, model.key_count),
+        } },
+        .clear => .{ .clear = index },
+        .drop => .{ .drop = index },
+        .make => .{ .make = .{ .collection = index, .made = world.made_next } },
+        else => unreachable,
+    };
+    world.made_next += @intFromBool(frame.op == .make);
+    const is_implicit = actor.transaction == null;
+    if (is_implicit) frame.change = change;
+    const result = callWrite(world, frame, &change, rows);
+    if (is_implicit) return result;
+    if (actor.doomed) |cause| {
+        // A transaction that is done for takes nothing any more.
+        if (result) |_| return error.DoomedWritten else |err| {
+            return if (err == cause or isHandleError(err)) {} else err;
+        }
+    }
+    if (result) |_| {
+        actor.transaction = actor.transaction.?.after(&change);
+    } else |err| {
+        const transaction = database.transaction orelse return err;
+        if (transaction.doomed) |cause| actor.doomed = cause;
+        return err;
+    }
+}
+
+fn isHandleError(err: anyerror) bool {
+    return err == error.Closed or err == error.InvalidArgument;
+}
+
+fn callWrite(
+    world: *World,
+    frame: *Frame,
+    change: *model.Change,
+    rows: model.Rows,
+) anyerror!void {
+    const actor = frame.actor;
+    switch (change.*) {
+        .put => |*put| {
+            const collection = try actor.handle(put.collection, rows.made);
+            try client.putRows(collection, put.numbers[0..put.count], put.values[0..put.count]);
+        },
+        .delete => |one| {
+            const collection = try actor.handle(one.collection, rows.made);
+            const was_there = try client.deleteRow(collection, one.number);
+            const expected = rows.value(one.number) != null;
+            const is_known = frame.intrusions == 0 and actor.doomed == null;
+            if (is_known and was_there != expected) return error.WrongAnswer;
+        },
+        .clear => |index| {
+            const collection = try actor.handle(index, rows.made);
+            try collection.clear();
+        },
+        .drop => |index| {
+            const found = try actor.database.?.dropCollection(model.names[index]);
+            if (frame.intrusions == 0 and actor.doomed == null and !found) return error.WrongAnswer;
+        },
+        .make => |*one| {
+            actor.closeHandle(one.collection);
+            const scope: vl.Scope = .{ .database = actor.database.? };
+            const collection = try actor.openCollection(scope, one.collection, true);
+            try world.lookFrom(frame);
+            const made = if (rows.made != 0) rows.made else one.made;
+            if (frame.intrusions > 0) return collection.close();
+            actor.handles[one.collection] = .{ .collection = collection, .made = made };
+        },
+        .none, .all => unreachable,
+    }
+}
+
+fn drawPut(world: *World, index: usize) model.Put {
+    const random = world.random;
+    var put: model.Put = .{ .collection = index };
+    const is_large = random.uintLessThan(u32, 6) == 0;
+    put.count = if (is_large) model.batch_max else 1 + random.uintLessThan(usize, 2);
+    for (put.numbers[0..put.count], put.values[0..put.count]) |*number, *value| {
+        number.* = 1 + random.uintLessThan(u32, model.key_count);
+        const is_long = world.plan.has_large_rows and random.uintLessThan(u32, 8) == 0;
+        value.* = .{
+            .seed = world.value_next,
+            .metadata_bytes = random.uintLessThan(u32, if (is_long) 6000 else 40),
+        };
+        world.value_next += 1;
+    }
+    return put;
+}
+
+pub fn commit(frame: *Frame) !void {
+    const actor = frame.actor;
+    const doomed = actor.doomed;
+    frame.change = .{ .all = actor.transaction.? };
+    actor.transaction = null;
+    actor.doomed = null;
+    actor.database.?.commit() catch |err| {
+        const cause = doomed orelse return err;
+        if (err != cause) return err;
+        frame.change = .none;
+        return;
+    };
+    if (doomed != null) return error.DoomedCommitted;
+}
+
+pub fn compact(actor: *Actor) !void {
+    const is_first = !actor.is_compacting;
+    actor.is_compacting = false;
+    var progress: [2]f64 = undefined;
+    const database = actor.database.?;
+    actor.is_compacting = try vl.compactStep(
+        database,
+        is_first,
+        actor.slice_bytes,
+        &progress[0],
+        &progress[1],
+    );
+    if (progress[0] > progress[1]) return error.WrongProgress;
+}
+
+/// Makes durable what this connection has committed.
+pub fn close(world: *World, frame: *Frame) !void {
+    const actor = frame.actor;
+    const session = actor.database.?.session;
+    const has_volatile = if (session) |found|
+        found.hasVolatileCommits() and !found.poisoned
+    else
+        false;
+    actor.volatile_since_ms = 0;
+    try actor.close();
+    if (!has_volatile or frame.intrusions > 0 or frame.lock_was_taken) return;
+    if (frame.fault != null or frame.is_scarce or world.is_full or !actor.isAlive()) return;
+    try world.lookFrom(frame);
+    if (world.oracle.newest.kind != .durable) return error.CloseNotDurable;
+    world.oracle.promise(frame.transaction_id);
+}
