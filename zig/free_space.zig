@@ -46,10 +46,10 @@ pub const FreeSpace = struct {
         space.* = undefined;
     }
 
-    /// Makes every page free that no root leads to; where `waits_for` is a transaction they wait for
-    /// the readers of all before it. `used` has what any valid root leads to, `own` what the newest
-    /// one does, of the transaction `newest`: the rest waits until no older root is left. Their bits
-    /// beyond `file_pages` are ignored.
+    /// Makes every page free that no root leads to; where `waits_for` is a transaction they wait
+    /// for the readers of all before it. `used` has what any valid root leads to, `own` what the
+    /// newest one does, of the transaction `newest`: the rest waits until no older root is left.
+    /// Their bits beyond `file_pages` are ignored.
     pub fn countFree(
         space: *FreeSpace,
         used: *const std.DynamicBitSetUnmanaged,

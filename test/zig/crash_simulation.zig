@@ -16,26 +16,25 @@ const World = @import("simulation/world.zig").World;
 
 const seeds_of_ordinary_run = 250;
 
-/// Every call is printed.
-pub var is_told = false;
+fn tell(world: *const World, seed: u64, err: anyerror) void {
+    std.debug.print("\n{t} in step {d} of seed {d} ({s})\n", .{
+        err, world.step, seed, world.oracle.problem,
+    });
+    const command = "zig build test -Dtest-suite=crash_simulation -Dcrash-seed=";
+    std.debug.print("  run it alone: {s}{d}\n", .{ command, seed });
+    for (world.frames[0..@max(world.depth, 1)]) |*frame| {
+        std.debug.print("  {t} {t}: {s}\n", .{
+            frame.actor.role, frame.op, frame.actor.diagnostics.message(),
+        });
+    }
+}
 
-pub fn play(base: *const Base, coverage: *Coverage, seed: u64) !u64 {
+fn play(base: *const Base, coverage: *Coverage, seed: u64) !u64 {
     var world: World = undefined;
     try world.init(base, coverage, seed);
     defer world.deinit();
-    errdefer |err| {
-        const frames = world.frames[0..@max(world.depth, 1)];
-        std.debug.print("\n{t} in step {d} of seed {d} ({s})\n  run it alone: {s}{d}\n", .{
-            err,                                                          world.step, seed, world.oracle.problem,
-            "zig build test -Dtest-suite=crash_simulation -Dcrash-seed=", seed,
-        });
-        for (frames) |*frame| {
-            std.debug.print("  {t} {t}: {s}\n", .{
-                frame.actor.role, frame.op, frame.actor.diagnostics.message(),
-            });
-        }
-    }
-    world.is_told = is_told or options.seed != null;
+    errdefer |err| tell(&world, seed, err);
+    world.is_told = options.seed != null;
     const steps = 100 + world.random.uintLessThan(u64, 160);
     for (0..steps) |_| try world.takeStep();
     try world.finish();
@@ -43,7 +42,7 @@ pub fn play(base: *const Base, coverage: *Coverage, seed: u64) !u64 {
     return world.trace.final();
 }
 
-test "whoever acts when, every read shows the newest commit, and nothing that was promised is lost" {
+test "whoever acts when, reads show the newest commit, and what was promised is kept" {
     var base = try Base.small();
     defer base.deinit();
     var coverage: Coverage = .{};

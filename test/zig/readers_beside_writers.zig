@@ -210,3 +210,57 @@ test "a writer gets the free pages of a file although readers are always behind"
     for (100..140) |number| try second.put(@intCast(number), long);
     try std.testing.expectEqual(length, machine.disk.length);
 }
+
+/// Reads while a part of a root is in its slot.
+const Onlooker = struct {
+    reader: *Client,
+    cut: usize,
+    before: Digest,
+    looks: u32 = 0,
+    failure: ?anyerror = null,
+
+    fn cutWrite(context: ?*anyopaque, offset: u64, len: u64) ?usize {
+        const onlooker: *Onlooker = @ptrCast(@alignCast(context.?));
+        const is_slot = len == format.slot_bytes and offset % format.page_bytes == 0;
+        return if (is_slot) onlooker.cut else null;
+    }
+
+    fn onPart(context: ?*anyopaque) void {
+        const onlooker: *Onlooker = @ptrCast(@alignCast(context.?));
+        onlooker.looks += 1;
+        onlooker.look() catch |err| {
+            onlooker.failure = err;
+        };
+    }
+
+    fn look(onlooker: *Onlooker) !void {
+        const found = try onlooker.reader.readAll();
+        try std.testing.expectEqual(onlooker.before, found);
+    }
+};
+
+test "who reads while a slot is written finds the commit when it is there" {
+    for ([_]vl.Durability{ .full, .none }) |durability| for (1..format.slot_bytes) |cut| {
+        var machine = try Machine.init();
+        defer machine.deinit();
+        var writer: Client = undefined;
+        try machine.open(&writer, .{ .durability = durability });
+        defer writer.close();
+        try machine.overwrite(&writer, 1);
+        var reader: Client = undefined;
+        try machine.open(&reader, .{ .readonly = true });
+        defer reader.close();
+        const before = machine.rows.digest();
+        var onlooker: Onlooker = .{ .reader = &reader, .cut = cut, .before = before };
+        machine.disk.hooks = .{
+            .context = &onlooker,
+            .cutWrite = Onlooker.cutWrite,
+            .onPart = Onlooker.onPart,
+        };
+        try machine.overwrite(&writer, 1);
+        machine.disk.hooks = .{};
+        if (onlooker.failure) |failure| return failure;
+        try std.testing.expectEqual(1, onlooker.looks);
+        try std.testing.expectEqual(machine.rows.digest(), try reader.readAll());
+    };
+}

@@ -69,23 +69,18 @@ pub const Survivors = union(enum) {
     number: u64,
 };
 
-/// Where a write stops for a moment, so that others see a part of it. A system with one coherent
-/// page cache shows a write that has returned to everybody, so this is all the delay there is.
-pub const Cut = struct {
-    /// Bytes of it that are visible then: the first ones, or the last.
-    len: usize,
-    end: enum { head, tail } = .head,
-};
-
 /// Called on the disk's behalf, before the thing happens. They must not use this disk's files, but
-/// in `onCall`, `onLock`, `onSleep` and `onPart` other processes may act with theirs, and be killed.
+/// in `onCall`, `onLock`, `onSleep` and `onPart` other processes may act with their own, and any of
+/// them may be killed.
 pub const Hooks = struct {
     context: ?*anyopaque = null,
     /// Of those that can fail: a test learns from the stack who makes them.
     onCall: ?*const fn (context: ?*anyopaque, call: Call) void = null,
     onWrite: ?*const fn (context: ?*anyopaque, offset: u64, len: u64) void = null,
-    /// Null: the write happens at once.
-    cutWrite: ?*const fn (context: ?*anyopaque, offset: u64, len: u64) ?Cut = null,
+    /// Where a write stops for a moment, so that others see its first bytes; null: it happens at
+    /// once. A system with one coherent page cache shows a write that has returned to everybody, so
+    /// this is all the delay there is.
+    cutWrite: ?*const fn (context: ?*anyopaque, offset: u64, len: u64) ?usize = null,
     /// In the middle of a write that was cut. Who is killed here has written a part.
     onPart: ?*const fn (context: ?*anyopaque) void = null,
     onShrink: ?*const fn (context: ?*anyopaque, length: u64) void = null,
@@ -685,27 +680,12 @@ const Connection = struct {
         const hook = disk.hooks.cutWrite orelse return disk.put(offset, parts, len);
         const cut = hook(disk.hooks.context, offset, len) orelse
             return disk.put(offset, parts, len);
-        return connection.writeInParts(offset, parts, cut);
-    }
-
-    fn writeInParts(
-        connection: *Connection,
-        offset: u64,
-        parts: []const []const u8,
-        cut: Cut,
-    ) os.Error!void {
-        const disk = connection.disk;
         const whole = try std.mem.concat(disk.gpa, u8, parts);
         defer disk.gpa.free(whole);
-        std.debug.assert(cut.len < whole.len);
-        const at = if (cut.end == .head) cut.len else whole.len - cut.len;
-        const head = .{ offset, whole[0..at] };
-        const tail = .{ offset + at, whole[at..] };
-        const first, const second = if (cut.end == .head) .{ head, tail } else .{ tail, head };
-        try disk.put(first[0], &.{first[1]}, first[1].len);
-        if (disk.hooks.onPart) |hook| hook(disk.hooks.context);
+        try disk.put(offset, &.{whole[0..cut]}, cut);
+        if (disk.hooks.onPart) |onPart| onPart(disk.hooks.context);
         if (!connection.process.alive) return error.InputOutput;
-        try disk.put(second[0], &.{second[1]}, second[1].len);
+        try disk.put(offset + cut, &.{whole[cut..]}, len - cut);
     }
 
     fn extend(context: *anyopaque, length: u64) os.Error!void {
@@ -1205,6 +1185,36 @@ test "hooks hear of writes and syncs before they happen" {
     try testing.expectEqual(513, heard.writes);
     try testing.expectEqual(2, heard.pending);
     try testing.expectEqual(0, disk.log.atoms.items.len);
+}
+
+test "the first bytes of a write are seen before the others, and stay if its process dies" {
+    const Seen = struct {
+        writer: *Process,
+        reader: os.File,
+        text: [6]u8 = @splat(0),
+        fn cutWrite(_: ?*anyopaque, _: u64, _: u64) ?usize {
+            return 4;
+        }
+        fn onPart(context: ?*anyopaque) void {
+            const seen: *@This() = @ptrCast(@alignCast(context.?));
+            _ = seen.reader.read(0, &seen.text) catch {};
+            if (seen.text[0] == 'f') seen.writer.kill();
+        }
+    };
+    const disk = try Disk.create(testing.allocator, .{ .content = &sector_a });
+    defer disk.destroy();
+    const writer = try disk.process();
+    const file = try writer.system().open(testing.allocator, "db", .{});
+    defer file.close();
+    const reader = try openOn(disk);
+    defer reader.close();
+    var seen: Seen = .{ .writer = writer, .reader = reader };
+    disk.hooks = .{ .context = &seen, .cutWrite = Seen.cutWrite, .onPart = Seen.onPart };
+    try file.write(0, &.{ "one", " two" });
+    try testing.expectEqualStrings("one aa", &seen.text);
+    try testing.expectEqualStrings("one two", disk.bytes()[0..7]);
+    try testing.expectError(error.InputOutput, file.write(0, &.{"four" ++ "five"}));
+    try testing.expectEqualStrings("fourtwo", disk.bytes()[0..7]);
 }
 
 test "bit rot reaches every version of a sector" {

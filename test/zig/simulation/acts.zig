@@ -103,7 +103,9 @@ pub fn perform(world: *World, frame: *Frame) anyerror!void {
         .open => unreachable,
         .close => try writing.close(world, frame),
         .read, .lookup => {
-            const result = if (frame.op == .read) reading.read(world, frame) else reading.lookup(world, frame);
+            const is_lookup = frame.op == .lookup;
+            const call = if (is_lookup) &reading.lookup else &reading.read;
+            const result = call(world, frame);
             const cause = actor.doomed orelse return result;
             // Half of a write may be there.
             if (result) |_| return error.DoomedRead else |err| if (err != cause) return err;

@@ -6,9 +6,9 @@
 //! - `CommitOfNobody`: a new root comes from who holds the writer lock.
 //! - `StateLost`, `DurableLost`: the state goes back only after a failed sync or a power loss, and
 //!   never behind what was promised to be durable.
-//! - `RetainedBytesWritten`, `RetainedBytesCut`: what a root in a slot reaches, what a reader holds,
-//!   and what a reader in the gate is about to hold, stays as it is: index pages, and the rows below
-//!   each watermark, beside which rows are appended.
+//! - `RetainedBytesWritten`, `RetainedBytesCut`: what a root in a slot reaches, what a reader
+//!   holds, and what a reader in the gate is about to hold, stays as it is: index pages, and the
+//!   rows below each watermark, beside which rows are appended.
 //! - `NewestSlotWritten`: the newest root, and the newest durable one, are not written over.
 //! - `NoBarrier`: a root is not written to a durable slot before its pages were synced.
 //! - `RetainedPageFree`: no writer thinks that a page is free that any of those reach.

@@ -14,7 +14,7 @@ const World = world_module.World;
 
 const gpa = std.heap.smp_allocator;
 
-pub fn read(world: *World, frame: *Frame) !void {
+pub fn read(world: *World, frame: *Frame) anyerror!void {
     const actor = frame.actor;
     const index = world.random.uintLessThan(usize, model.names.len);
     const rows = world.seenBy(actor).collections[index];
@@ -60,7 +60,7 @@ fn expectAbsentNow(world: *World, frame: *Frame, index: usize) !void {
 }
 
 /// One call: it shows one of the states that there were meanwhile.
-pub fn lookup(world: *World, frame: *Frame) !void {
+pub fn lookup(world: *World, frame: *Frame) anyerror!void {
     const actor = frame.actor;
     const index = world.random.uintLessThan(usize, model.names.len);
     const number = 1 + world.random.uintLessThan(u32, model.key_count);

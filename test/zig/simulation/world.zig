@@ -219,17 +219,16 @@ pub const World = struct {
         world.oracle.beforeShrink(length) catch |err| world.fail(err);
     }
 
-    fn cutWrite(context: ?*anyopaque, offset: u64, len: u64) ?simulated.Cut {
+    fn cutWrite(context: ?*anyopaque, _: u64, len: u64) ?usize {
         const world = of(context);
         if (world.isOver() or world.depth >= world.plan.depth_max) return null;
         const every = world.plan.cut_every;
         if (every == 0 or len < 2 or world.random.uintLessThan(u32, every) > 0) return null;
-        _ = offset;
         // An end that is only just missing tells most.
         const is_close = world.random.boolean();
         const bytes_max = if (is_close) @min(len - 1, 16) else len - 1;
-        const some = 1 + world.random.uintLessThan(usize, @intCast(bytes_max));
-        return .{ .len = if (is_close) @intCast(len - some) else some };
+        const some = 1 + world.random.uintLessThan(u64, bytes_max);
+        return @intCast(if (is_close) len - some else some);
     }
 
     fn onPart(context: ?*anyopaque) void {
