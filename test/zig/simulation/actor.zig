@@ -36,6 +36,7 @@ pub const Actor = struct {
     /// Its memory, which can run out.
     scarce: Scarce,
     process: ?*Process = null,
+    process_id: u64 = 0,
     diagnostics: vl.Diagnostics = .{},
     database: ?*vl.Database = null,
     handles: [model.names.len]?Handle = @splat(null),
@@ -60,7 +61,8 @@ pub const Actor = struct {
 
     pub fn isAlive(actor: *const Actor) bool {
         const process = actor.process orelse return false;
-        return process.alive;
+        // A dead one is used again for somebody else.
+        return process.alive and process.id == actor.process_id;
     }
 
     pub fn isPoisoned(actor: *const Actor) bool {
@@ -70,7 +72,11 @@ pub const Actor = struct {
     }
 
     pub fn open(actor: *Actor, disk: *vl.backends.simulated.Disk) !void {
-        if (!actor.isAlive()) actor.process = try disk.process();
+        if (!actor.isAlive()) {
+            const process = try disk.process();
+            actor.process = process;
+            actor.process_id = process.id;
+        }
         actor.last_transaction = 0;
         actor.volatile_since_ms = 0;
         actor.database = try vl.Database.open(

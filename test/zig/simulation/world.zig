@@ -309,8 +309,8 @@ pub const World = struct {
     fn publisher(world: *World) ?*Frame {
         const holder = world.lockHolder(vl.format.lock_writer) orelse return null;
         for (world.frames[0..world.depth]) |*frame| {
-            const process = frame.actor.process orelse continue;
-            if (@intFromPtr(process) == holder) return frame;
+            if (!frame.actor.isAlive()) continue;
+            if (@intFromPtr(frame.actor.process.?) == holder) return frame;
         }
         return null;
     }
