@@ -48,10 +48,11 @@ const kills = 600;
 
 /** The longest first: the last ones to end then end together. */
 const campaigns: readonly Campaign[] = [
-  zig("fuzz", "fuzz", "-Dfuzz-scale=170"),
+  zig("fuzz", "fuzz", "-Dfuzz-scale=85", "-Dfuzz-seed=1000000000"),
+  zig("fuzz, other seeds", "fuzz", "-Dfuzz-scale=85", "-Dfuzz-seed=2000000000"),
   zig("crash images", "crash", "-Dcrash-scale=4"),
   zig("failed syncs", "crash_sync", "-Dcrash-scale=8"),
-  zig("simulation", "crash_simulation", "-Dcrash-scale=40"),
+  zig("simulation", "crash_simulation", "-Dcrash-scale=80"),
   zig("flipped bits, verify", "damage_verify", "-Dcrash-scale=2"),
   zig("damage, salvage", "damage_salvage", "-Dcrash-scale=40"),
   zig("failing calls", "fault_sites", "-Dcrash-scale=2"),
@@ -140,15 +141,14 @@ for (const result of results) addCounts(sums, result);
 
 process.stdout.write("\n");
 let missed = 0;
-for (const [name, sum] of sums) {
-  const least = wanted[name];
+for (const [name, least] of Object.entries(wanted)) {
+  const sum = sums.get(name) ?? 0;
   // A part of the campaigns covers a part.
-  const isMissed = names.length === 0 && least !== undefined && sum < least;
+  const isMissed = names.length === 0 && sum < least;
   if (isMissed) missed++;
-  const aim = least === undefined ? "" : ` of ${least.toLocaleString("en")}`;
-  process.stdout.write(`${name}: ${sum.toLocaleString("en")}${aim}${isMissed ? " MISSED" : ""}\n`);
+  const counts = `${sum.toLocaleString("en")} of ${least.toLocaleString("en")}`;
+  process.stdout.write(`${name}: ${counts}${isMissed ? " MISSED" : ""}\n`);
 }
-if (names.length === 0) missed += Object.keys(wanted).filter((name) => !sums.has(name)).length;
 const failed = results.filter(({ ok }) => !ok).length + missed;
 const minutes = Math.round((performance.now() - started) / 60_000);
 process.stdout.write(`\n${results.length - failed} passed, ${failed} failed, ${minutes} minutes\n`);

@@ -34,7 +34,7 @@ pub fn Campaign(comptime Target: type) type {
             if (options.scale == 1 and options.count == null) return;
             const ns: f64 = @floatFromInt(start.untilNow(io, .awake).nanoseconds);
             const rate = @as(f64, @floatFromInt(count)) / ns * 1e9;
-            std.debug.print("fuzz {s}: {d} executions, {d:.0} per second\n", .{
+            std.debug.print("TALLY fuzz {s} executions={d}, {d:.0} per second\n", .{
                 campaign.name, count, rate,
             });
         }

@@ -132,7 +132,7 @@ test "every flipped bit of a file is noticed, or changes nothing" {
     try std.testing.expect(counts.get(.refused) > 3 * 4096 * bits);
     try std.testing.expect(counts.get(.earlier) > 500 * bits);
     if (scale > 1) std.debug.print(
-        "every bit: {d} flips, {d} errors, {d} an earlier state, {d} change nothing\n",
+        "TALLY every bit flips={d} errors={d} earlier_states={d} no_change={d}\n",
         .{ flips, counts.get(.refused), counts.get(.earlier), counts.get(.right) },
     );
 }
