@@ -18,7 +18,7 @@ pub fn keepPromise(world: *World, frame: *Frame, has_fired: bool) !void {
     // Where a refused call left nothing, the handle may know an older state.
     if (database.pinned) |pinned| {
         if (actor.transaction == null and frame.op == .read) {
-            try reading.noteTransaction(world, actor, pinned);
+            try reading.noteTransaction(world, frame, pinned);
         }
     }
 }

@@ -106,7 +106,7 @@ pub fn openSnapshot(world: *World, frame: *Frame) !void {
         (root.transaction_id >= frame.transaction_id and
             root.transaction_id <= world.oracle.newest.transaction_id);
     if (!is_known) return error.NotTheNewest;
-    if (actor.transaction == null) try noteTransaction(world, actor, root.transaction_id);
+    if (actor.transaction == null) try noteTransaction(world, frame, root.transaction_id);
     const state = record.state orelse return error.UnknownRoot;
     var collections: [model.names.len]?*vl.Collection = @splat(null);
     errdefer for (collections) |maybe| if (maybe) |collection| collection.close();
@@ -120,7 +120,10 @@ pub fn openSnapshot(world: *World, frame: *Frame) !void {
 }
 
 /// The transactions that one process sees do not go back, but where states were lost.
-pub fn noteTransaction(world: *World, actor: *Actor, transaction_id: u64) !void {
+pub fn noteTransaction(world: *World, frame: *Frame, transaction_id: u64) !void {
+    const actor = frame.actor;
+    // It may have seen one that was lost within this call.
+    if (world.oracle.losses != frame.losses) return;
     const is_same = actor.last_losses == world.oracle.losses;
     if (is_same and transaction_id < actor.last_transaction) return error.TransactionWentBack;
     actor.last_transaction = transaction_id;
