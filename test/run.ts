@@ -11,7 +11,7 @@
 
 import { spawn } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
 import { biome, root, tsc, tsup, vitest, zig } from "./tools.ts";
 
@@ -68,7 +68,8 @@ function readZigSummary(stderr: string): Counts | undefined {
 
 async function zigTests(): Promise<Counts> {
   const { status, stderr } = await execute(runtime, [
-    ...["--bun", zig, "build", "test", "check-abi"],
+    // Left to itself, Zig 0.16.0 leaves one core idle.
+    ...["--bun", zig, "build", "test", "check-abi", `-j${availableParallelism()}`],
     ...["--summary", "all", "--color", "off"],
   ]);
   const counts = readZigSummary(stderr);

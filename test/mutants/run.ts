@@ -1,16 +1,16 @@
 /**
  * Proves the tests: builds each mutant of mutants.ts and shows that some test fails.
  *
- *     bun test/mutants/run.ts               all of them (about half a minute each)
+ *     bun test/mutants/run.ts               all of them, as many at once as there are cores
  *     bun test/mutants/run.ts barrier       those whose name contains this
  *
  * The engine is copied aside, so nothing here touches the working tree. A mutant that no longer
  * applies, or does not compile, is a failure like one that survives: the list is then out of date.
  */
 
-import { spawnSync } from "node:child_process";
+import { spawn } from "node:child_process";
 import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { type Mutant, mutants } from "./mutants.ts";
@@ -44,23 +44,39 @@ function apply(mutant: Mutant): Map<string, string> | undefined {
   return files;
 }
 
-function verdictOf(folder: string, mutant: Mutant): Verdict {
+interface Build {
+  status: number | null;
+  stderr: string;
+}
+
+function test(folder: string, suite: string): Promise<Build> {
+  return new Promise((resolve) => {
+    const zig = join(root, "node_modules/.bin/zig");
+    const child = spawn(zig, ["build", "test", "-j1", `-Dtest-suite=${suite}`], {
+      cwd: folder,
+      stdio: ["ignore", "ignore", "pipe"],
+      timeout: timeoutMs,
+    });
+    let stderr = "";
+    child.stderr.on("data", (chunk: Buffer) => {
+      stderr += chunk.toString();
+    });
+    child.on("close", (status) => resolve({ status, stderr }));
+  });
+}
+
+async function verdictOf(folder: string, mutant: Mutant): Promise<Verdict> {
   const files = apply(mutant);
   if (files === undefined) return { kind: "stale" };
   for (const [file, text] of files) writeFileSync(join(folder, file), text);
   try {
     for (const suite of mutant.suites) {
-      const zig = join(root, "node_modules/.bin/zig");
-      const build = spawnSync(zig, ["build", "test", `-Dtest-suite=${suite}`], {
-        cwd: folder,
-        encoding: "utf8",
-        timeout: timeoutMs,
-      });
-      if (/\d+ compilation errors|: error: .*\n.*\n.*\^/.test(build.stderr)) {
+      const { status, stderr } = await test(folder, suite);
+      if (/\d+ compilation errors|: error: .*\n.*\n.*\^/.test(stderr)) {
         return { kind: "does not compile" };
       }
       // A mutant that never ends is noticed too.
-      if (build.status !== 0) return { kind: "killed", by: suite };
+      if (status !== 0) return { kind: "killed", by: suite };
     }
     return { kind: "survived" };
   } finally {
@@ -72,21 +88,27 @@ const wanted: string[] = process.argv.slice(2);
 const chosen: Mutant[] = mutants.filter(
   ({ name }) => wanted.length === 0 || wanted.some((part) => name.includes(part)),
 );
-const folder: string = copyEngine();
-let killed = 0;
-try {
-  for (const [index, mutant] of chosen.entries()) {
-    const started = performance.now();
-    const verdict = verdictOf(folder, mutant);
-    if (verdict.kind === "killed") killed++;
-    const seconds = Math.round((performance.now() - started) / 1000);
-    const outcome = verdict.kind === "killed" ? `killed by ${verdict.by}` : verdict.kind;
-    process.stdout.write(
-      `${index + 1}/${chosen.length} ${mutant.name}: ${outcome}, ${seconds} s\n`,
-    );
+const waiting: Mutant[] = [...chosen];
+const unkilled: string[] = [];
+
+async function work(): Promise<void> {
+  const folder = copyEngine();
+  try {
+    for (let mutant = waiting.shift(); mutant !== undefined; mutant = waiting.shift()) {
+      const started = performance.now();
+      const verdict = await verdictOf(folder, mutant);
+      if (verdict.kind !== "killed") unkilled.push(mutant.name);
+      const seconds = Math.round((performance.now() - started) / 1000);
+      const outcome = verdict.kind === "killed" ? `killed by ${verdict.by}` : verdict.kind;
+      const number = chosen.indexOf(mutant) + 1;
+      process.stdout.write(`${number}/${chosen.length} ${mutant.name}: ${outcome}, ${seconds} s\n`);
+    }
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
   }
-} finally {
-  rmSync(folder, { recursive: true, force: true });
 }
-process.stdout.write(`\n${killed} passed, ${chosen.length - killed} failed\n`);
-process.exitCode = killed === chosen.length ? 0 : 1;
+
+await Promise.all(Array.from({ length: availableParallelism() }, work));
+for (const name of unkilled) process.stdout.write(`\nnot killed: ${name}`);
+process.stdout.write(`\n${chosen.length - unkilled.length} passed, ${unkilled.length} failed\n`);
+process.exitCode = unkilled.length === 0 ? 0 : 1;
