@@ -59,7 +59,7 @@ export const mutants: readonly Mutant[] = [
     "        const pages = session.writer.dirty;\n        session.writer.dirty = .empty;\n" +
       "        if (is_durable) try session.publishDurable(root) else " +
       "try session.publishVolatile(root);\n" +
-      "        session.writer.dirty = pages;\n        try session.writer.writeOut();\n",
+      "        session.writer.dirty = pages;\n        try session.writer.writeOut(.ends);\n",
   ),
   mutant(
     "a failed sync is tried again",
