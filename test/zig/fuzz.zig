@@ -9,6 +9,6 @@ test {
     _ = @import("fuzz/every_bit.zig");
     _ = @import("fuzz/forged.zig");
     _ = @import("fuzz/live.zig");
-    _ = @import("fuzz/memset.zig");
+    _ = @import("crash/memset.zig");
     _ = @import("fuzz/stories.zig");
 }

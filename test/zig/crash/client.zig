@@ -10,6 +10,11 @@ const Key = contents.Key;
 const Value = contents.Value;
 const simulated = vl.backends.simulated;
 
+comptime {
+    // For tests that open many thousands of files.
+    _ = @import("memset.zig");
+}
+
 pub const path = "crash.vl";
 pub const collection_name = "docs";
 

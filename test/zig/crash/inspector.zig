@@ -243,12 +243,15 @@ pub const Inspector = struct {
         for (disk.tombstones, 0..) |ref, block| {
             if (ref.isNone()) continue;
             const marks = try inspector.load(format.TombstonePage, ref, .tombstones);
-            for (0..format.tombstone_rows_per_page) |bit| {
-                if (marks.bits[bit / 8] >> @intCast(bit % 8) & 1 == 0) continue;
-                const number = block * format.tombstone_rows_per_page + bit;
-                if (number >= disk.rows) return inspector.unsound("a dead row of none", extent);
-                live.unset(number);
-                dead += 1;
+            for (marks.bits, 0..) |byte, index_of_byte| {
+                var left = byte;
+                while (left != 0) : (left &= left - 1) {
+                    const bit = index_of_byte * 8 + @ctz(left);
+                    const number = block * format.tombstone_rows_per_page + bit;
+                    if (number >= disk.rows) return inspector.unsound("a dead row of none", extent);
+                    live.unset(number);
+                    dead += 1;
+                }
             }
         }
         if (dead != disk.dead_rows) return inspector.unsound("a wrong count of dead rows", extent);
