@@ -89,7 +89,10 @@ fn tell(rig: *Rig, sequence: []const Step, err: anyerror) void {
 
 fn addCounts(total: *Counts, rig: *Rig) void {
     var life: ?*Rig = rig.next;
-    while (life) |next| : (life = next.next) rig.counts.images_second += next.counts.images;
+    while (life) |next| : (life = next.next) {
+        rig.counts.images_second += next.counts.images;
+        rig.counts.verified += next.counts.verified;
+    }
     total.add(rig.counts);
 }
 
