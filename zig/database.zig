@@ -339,7 +339,9 @@ pub const Database = struct {
     /// The newest committed state, kept until the snapshot is closed.
     pub fn openSnapshot(database: *Database) Error!*Snapshot {
         try database.checkOwner();
-        if (database.transaction == null) try database.refresh();
+        if (database.transaction) |transaction| {
+            try database.checkDoomed(transaction);
+        } else try database.refresh();
         const snapshot = database.gpa.create(Snapshot) catch return database.outOfMemory();
         errdefer database.gpa.destroy(snapshot);
         var view = database.current.clone() catch return database.outOfMemory();
@@ -403,7 +405,8 @@ pub const Database = struct {
         return true;
     }
 
-    /// A transaction in which a write failed may have a part of that write.
+    /// A transaction in which a write failed may have a part of that write. If that was a sync, what
+    /// was committed before it may be lost as well.
     fn checkDoomed(database: *Database, transaction: *const Transaction) Error!void {
         if (transaction.doomed) |cause| return database.diagnostics.fail(
             cause,

@@ -294,6 +294,7 @@ test "a transaction in which a write has failed is not read" {
     // Half of the last write may be there, which is no damage, and no answer either.
     try std.testing.expectError(error.NoSpace, rig.client.readAll());
     try std.testing.expectError(error.NoSpace, rig.client.collection.?.has("key 1"));
+    try std.testing.expectError(error.NoSpace, rig.client.database.?.openSnapshot());
     rig.client.database.?.rollback();
     try std.testing.expectEqual(before, try rig.client.readAll());
 }

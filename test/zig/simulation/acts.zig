@@ -110,11 +110,17 @@ pub fn perform(world: *World, frame: *Frame) anyerror!void {
             // Half of a write may be there.
             if (result) |_| return error.DoomedRead else |err| if (err != cause) return err;
         },
-        .snapshot_open => try reading.openSnapshot(world, frame),
+        .snapshot_open, .verify, .backup => {
+            const result: anyerror!void = switch (frame.op) {
+                .snapshot_open => reading.openSnapshot(world, frame),
+                .verify => reading.verify(world, frame),
+                else => reading.backup(world, frame),
+            };
+            // In a transaction that is done for: what was committed before it may be lost by now.
+            result catch |err| if (err != actor.doomed orelse return err) return err;
+        },
         .snapshot_read => try reading.readSnapshot(world, frame),
         .snapshot_close => reading.closeSnapshot(world, actor),
-        .verify => try reading.verify(world, frame),
-        .backup => try reading.backup(world, frame),
         .begin => {
             try database.begin();
             try world.lookFrom(frame);
