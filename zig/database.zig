@@ -405,8 +405,8 @@ pub const Database = struct {
         return true;
     }
 
-    /// A transaction in which a write failed may have a part of that write. If that was a sync, what
-    /// was committed before it may be lost as well.
+    /// A transaction in which a write failed may have a part of that write. If that was a sync,
+    /// what was committed before it may be lost as well.
     fn checkDoomed(database: *Database, transaction: *const Transaction) Error!void {
         if (transaction.doomed) |cause| return database.diagnostics.fail(
             cause,
