@@ -71,7 +71,10 @@ const Note = struct {
 
     fn open(name: []const u8) !Note {
         var buffer: [64]u8 = undefined;
-        const path = try std.fmt.bufPrint(&buffer, ".zig-cache/fuzz-{s}.seed", .{name});
+        // Campaigns that begin with different seeds may run side by side.
+        const path = try std.fmt.bufPrint(&buffer, ".zig-cache/fuzz-{s}-{d}.seed", .{
+            name, options.seed,
+        });
         return .{ .file = try std.Io.Dir.cwd().createFile(io, path, .{}) };
     }
 
