@@ -25,8 +25,8 @@ const Pattern = struct {
 };
 
 const patterns = [_]Pattern{
-    .{ .name = "sets in order", .batch = 1, .rounds = 2 },
-    .{ .name = "sets at random", .batch = 1, .is_random = true, .rounds = 2 },
+    .{ .name = "sets in order", .rows = 8000, .batch = 1, .rounds = 2 },
+    .{ .name = "sets at random", .rows = 8000, .batch = 1, .is_random = true, .rounds = 2 },
     .{ .name = "durable batches of 1 %", .durability = .full, .batch = 200, .is_random = true },
     .{ .name = "batches of 1 %, in order", .batch = 200, .rounds = 100 },
     .{ .name = "batches of 1 %", .batch = 200, .is_random = true },
