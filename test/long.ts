@@ -68,7 +68,6 @@ const campaigns: readonly Campaign[] = [
     name: "soak",
     args: ["vitest", "test/76-soak.test.ts"],
     env: { VECTORLITE_SOAK_SECONDS: "180" },
-    counts: { soak_seconds: 180 },
   },
 ];
 

@@ -384,8 +384,7 @@ pub const WriteSession = struct {
 
     /// Every durable slot gets the newest committed state, one after the other, each synced before
     /// the next is written, as by commits that change nothing. Then no root needs the pages of an
-    /// older state, but readers may. False where newer
-    /// states were lost.
+    /// older state, but readers may. False where newer states were lost.
     pub fn retireOlderRoots(session: *WriteSession) Error!bool {
         // States that were lost leave their ids in the volatile slots, which this would clear.
         if (session.is_lost) return false;
