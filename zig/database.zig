@@ -598,7 +598,7 @@ pub const Database = struct {
         const known = &database.current.root;
         if (!std.mem.eql(u8, &root.checksum, &known.checksum)) {
             const is_successor = root.transaction_id >= known.transaction_id and
-                root.loss_count == known.loss_count;
+                root.last_loss == known.last_loss;
             if (!is_successor) {
                 database.forgotten_count +%= 1;
                 database.current.deinit();
@@ -660,7 +660,7 @@ pub const Database = struct {
         if (!database.is_private) {
             database.current.root.checksum = @splat(0);
             database.current.root.transaction_id = 0;
-            database.current.root.loss_count = 0;
+            database.current.root.last_loss = 0;
             if (database.options.older_root > 0) return database.loadOlder();
             return database.refresh();
         }

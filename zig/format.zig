@@ -114,9 +114,9 @@ pub const Root = extern struct {
     catalogue_len: u32,
     catalogue: PageRef,
     next_collection_id: u32,
-    /// How often newer states than the one continued were lost. Roots of different counts may have
-    /// different rows in one place.
-    loss_count: u32 = 0,
+    /// The low half of the id of the transaction that last began where newer states were lost.
+    /// Roots in which it differs may have different rows in one place.
+    last_loss: u32 = 0,
     reserved_b: [408]u8 = @splat(0),
     /// `checksum.slot` over everything before it.
     checksum: [16]u8 = @splat(0),

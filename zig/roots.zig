@@ -83,14 +83,6 @@ pub const Slots = struct {
         return highest;
     }
 
-    pub fn highestLossCount(slots: *const Slots) u32 {
-        var highest: u32 = 0;
-        for (slots.roots) |maybe| if (maybe) |root| {
-            highest = @max(highest, root.loss_count);
-        };
-        return highest;
-    }
-
     /// Whatever any valid root reaches lies below.
     pub fn highestFilePages(slots: *const Slots) u32 {
         var highest: u32 = 0;

@@ -82,3 +82,18 @@ pub fn anyBesides(file: os.File, transaction_id: u64) os.Error!bool {
     ) != null) return true;
     return try file.probe(.{ .start = at + 1, .len = end - at - 1 }) != null;
 }
+
+/// The highest state beyond `transaction_id` that any connection holds. Halves the range: at most
+/// 61 probes, one where there is none.
+pub fn highestAbove(file: os.File, transaction_id: u64) os.Error!?u64 {
+    const first = format.lock_snapshots + transaction_id + 1;
+    var end = format.lock_snapshots + format.lock_snapshots_len;
+    var highest = try file.probe(.{ .start = first, .len = end - first }) orelse return null;
+    while (end - highest > 1) {
+        const middle = highest + (end - highest) / 2;
+        if (try file.probe(.{ .start = middle, .len = end - middle })) |byte| {
+            highest = byte;
+        } else end = middle;
+    }
+    return highest - format.lock_snapshots;
+}

@@ -56,6 +56,8 @@ pub const WriteSession = struct {
     words: ?roots.Watch.Words = null,
     /// `slots` is what the file has: set under the lock, gone with it.
     slots_are_read: bool = false,
+    /// The highest state that somebody held when `slots` were read, where no slot knew of it.
+    held_transaction: u64 = 0,
     /// The checksum of the root that `space` was counted for.
     counted_for: ?[16]u8 = null,
     /// The checksum of the durable root that this session saw reach the device.
@@ -98,10 +100,7 @@ pub const WriteSession = struct {
     pub fn begin(session: *WriteSession) Error!Root {
         try session.acquire();
         errdefer session.unlock();
-        const root = try session.adoptNewest();
-        session.is_lost = session.slots.highestTransaction() > root.transaction_id;
-        try session.nextTransaction();
-        try session.countSpace(&root);
+        const root = try session.prepare();
         const space = &session.space;
         session.used_pages = space.file_pages - space.free_count - space.pending_pages;
         session.writer.begin(session.highest_transaction);
@@ -120,7 +119,7 @@ pub const WriteSession = struct {
         try session.checkPoisoned();
         root.transaction_id = session.writer.transaction_id;
         root.commit_ms = session.system.wallMs();
-        if (session.is_lost) root.loss_count = session.slots.highestLossCount() +% 1;
+        if (session.is_lost) root.last_loss = @truncate(root.transaction_id);
         const must_sync = session.boot_id == null or session.next_is_durable;
         const is_durable = must_sync or switch (session.durability) {
             .full => true,
@@ -161,9 +160,23 @@ pub const WriteSession = struct {
         return std.mem.eql(u8, &synced, &root.checksum);
     }
 
-    /// An id that no slot mentions.
+    /// Under the lock: the root to start from, and what may be written beside it.
+    fn prepare(session: *WriteSession) Error!Root {
+        const root = try session.adoptNewest();
+        session.is_lost = session.highestSeen() > root.transaction_id;
+        try session.nextTransaction();
+        try session.countSpace(&root);
+        return root;
+    }
+
+    /// The highest id that any slot mentions or, since a slot may be torn, any reader holds.
+    fn highestSeen(session: *const WriteSession) u64 {
+        return @max(session.slots.highestTransaction(), session.held_transaction);
+    }
+
+    /// An id that no state has had which anybody may know of.
     fn nextTransaction(session: *WriteSession) Error!void {
-        const highest = @max(session.highest_transaction, session.slots.highestTransaction());
+        const highest = @max(session.highest_transaction, session.highestSeen());
         if (highest >= limits.transaction_max) return session.diagnostics.fail(
             error.NoSpace,
             "the file has had {d} transactions, which is the maximum; copy it into a new file",
@@ -305,10 +318,7 @@ pub const WriteSession = struct {
         );
         const physical_pages = stat.length / format.page_bytes;
         session.writer.physical_pages = @intCast(@min(physical_pages, std.math.maxInt(u32)));
-        if (!session.slotsAreKnown()) {
-            session.slots = roots.Slots.read(session.file) catch |err|
-                return session.diagnostics.failOs(err, "reading the root slots");
-        }
+        if (!session.slotsAreKnown()) try session.readSlots();
         session.slots_are_read = true;
         const newest = session.slots.newest(session.boot_id) orelse return session.noRoot();
         if (newest.root.file_pages > session.writer.physical_pages) return session.truncated(
@@ -344,6 +354,15 @@ pub const WriteSession = struct {
         var root = orphan;
         try session.publishDurable(&root);
         return root;
+    }
+
+    fn readSlots(session: *WriteSession) Error!void {
+        session.slots = roots.Slots.read(session.file) catch |err|
+            return session.diagnostics.failOs(err, "reading the root slots");
+        const highest = session.slots.highestTransaction();
+        const held = snapshot_locks.highestAbove(session.file, highest) catch |err|
+            return session.diagnostics.failOs(err, "probing the locks");
+        session.held_transaction = held orelse 0;
     }
 
     fn slotsAreKnown(session: *WriteSession) bool {
@@ -420,10 +439,7 @@ pub const WriteSession = struct {
     pub fn truncate(session: *WriteSession) Error!bool {
         try session.acquire();
         defer session.unlock();
-        const root = try session.adoptNewest();
-        session.is_lost = session.slots.highestTransaction() > root.transaction_id;
-        try session.nextTransaction();
-        try session.countSpace(&root);
+        _ = try session.prepare();
         if (!try session.retireOlderRoots()) return false;
         const gate: os.LockRange = .{ .start = format.lock_gate, .len = 1 };
         const got = session.file.lock(.writer, .exclusive, gate) catch |err|

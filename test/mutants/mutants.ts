@@ -263,10 +263,22 @@ export const mutants: readonly Mutant[] = [
     "lost states are not noticed",
     lost,
     "write_session",
-    "        errdefer session.unlock();\n        const root = try session.adoptNewest();\n" +
-      "        session.is_lost = session.slots.highestTransaction() > root.transaction_id;\n",
-    "        errdefer session.unlock();\n        const root = try session.adoptNewest();\n" +
-      "        session.is_lost = false;\n",
+    "session.is_lost = session.highestSeen() > root.transaction_id;",
+    "session.is_lost = false;",
+  ),
+  mutant(
+    "lost states that no slot tells of are not noticed",
+    lost,
+    "write_session",
+    "session.held_transaction = held orelse 0;",
+    "session.held_transaction = 0 * (held orelse 0);",
+  ),
+  mutant(
+    "of the lost states that are held, the lowest counts for the highest",
+    lost,
+    "snapshot_locks",
+    "    while (end - highest > 1) {",
+    "    while (end == highest) {",
   ),
   mutant(
     "rows go on behind those of a lost state",
@@ -286,14 +298,14 @@ export const mutants: readonly Mutant[] = [
     "a lost state's transaction id is used again",
     lost,
     "write_session",
-    "@max(session.highest_transaction, session.slots.highestTransaction());",
+    "@max(session.highest_transaction, session.highestSeen());",
     "session.slots.newest(session.boot_id).?.root.transaction_id;",
   ),
   mutant(
-    "a loss is not counted",
+    "a loss leaves no mark in the next root",
     lost,
     "write_session",
-    "        if (session.is_lost) root.loss_count = session.slots.highestLossCount() +% 1;\n",
+    "        if (session.is_lost) root.last_loss = @truncate(root.transaction_id);\n",
     "",
   ),
   mutant(

@@ -215,7 +215,7 @@ const changes = struct {
         f.root.next_collection_id = max32;
     }
     fn lastLoss(f: *Forgery) void {
-        f.root.loss_count = max32;
+        f.root.last_loss = max32;
     }
     fn noLiveRow(f: *Forgery) void {
         f.collection().live_rows = 0;

@@ -59,6 +59,13 @@ const Machine = struct {
         try std.testing.expectError(error.InputOutput, client.database.?.flush());
         machine.disk.clearFaults();
     }
+
+    /// As a write that stops in the middle does.
+    fn tearVolatileSlots(machine: *Machine) void {
+        for (vl.format.durable_slot_count..vl.format.slot_count) |slot| {
+            machine.disk.corrupt(vl.roots.slotOffset(@intCast(slot)) + 100, "torn");
+        }
+    }
 };
 
 const Held = struct {
@@ -194,6 +201,80 @@ test "a vector kept in memory is not taken for the one that took its place" {
     try machine.open(&second, volatile_options);
     try machine.loseVolatile(&second);
     second.close();
+    var third: Client = undefined;
+    try machine.open(&third, volatile_options);
+    defer third.close();
+    try third.put(500, .{ .seed = 22 });
+    try std.testing.expect(try reader.collection.?.get(key.text(), &out));
+    try std.testing.expectEqual((Value{ .seed = 22 }).vector(), out);
+}
+
+test "lost states that no slot tells of any more are still left to those who read them" {
+    var machine = try Machine.init();
+    defer machine.deinit();
+    var rows = try machine.base.rows.clone();
+    defer rows.deinit();
+    var lost = try machine.base.rows.clone();
+    defer lost.deinit();
+    var first: Client = undefined;
+    try machine.open(&first, volatile_options);
+    try machine.put(&first, &lost, 100, 10);
+    var reader: Client = undefined;
+    try machine.open(&reader, .{ .readonly = true });
+    defer reader.close();
+    const earlier = try Held.open(&reader);
+    try machine.put(&first, &lost, 110, 10);
+    const later = try Held.open(&reader);
+    defer later.close();
+    // The states are lost, and so are the slots in which they were taken back.
+    try machine.loseVolatile(&first);
+    first.close();
+    machine.tearVolatileSlots();
+    // Whoever comes next has another number for its state, and other pages.
+    var second: Client = undefined;
+    try machine.open(&second, volatile_options);
+    defer second.close();
+    try machine.put(&second, &rows, 200, 5);
+    try earlier.expectSame();
+    earlier.close();
+    for (0..8) |_| {
+        try machine.put(&second, &rows, 200, 5);
+        try later.expectSame();
+        try std.testing.expectEqual(rows.digest(), try second.readAll());
+    }
+    // So has who comes after it, and the reader finds the new state.
+    var third: Client = undefined;
+    try machine.open(&third, volatile_options);
+    defer third.close();
+    try machine.put(&third, &rows, 300, 5);
+    try later.expectSame();
+    try std.testing.expectEqual(rows.digest(), try reader.readAll());
+}
+
+test "two states that were lost are told apart by who knew them" {
+    var machine = try Machine.init();
+    defer machine.deinit();
+    var lost = try machine.base.rows.clone();
+    defer lost.deinit();
+    var first: Client = undefined;
+    try machine.open(&first, volatile_options);
+    try machine.put(&first, &lost, 500, 1);
+    try machine.loseVolatile(&first);
+    first.close();
+    // Somebody goes on after the loss, and keeps the rows in memory.
+    var reader: Client = undefined;
+    try machine.open(&reader, volatile_options);
+    defer reader.close();
+    try reader.put(500, .{ .seed = 11 });
+    var out: [dimension]f32 = undefined;
+    const key: Key = .init(500);
+    try std.testing.expect(try reader.collection.?.get(key.text(), &out));
+    // That is lost too, and nothing in the file tells of either loss.
+    var second: Client = undefined;
+    try machine.open(&second, volatile_options);
+    try machine.loseVolatile(&second);
+    second.close();
+    machine.tearVolatileSlots();
     var third: Client = undefined;
     try machine.open(&third, volatile_options);
     defer third.close();
