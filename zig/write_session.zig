@@ -56,8 +56,9 @@ pub const WriteSession = struct {
     words: ?roots.Watch.Words = null,
     /// `slots` is what the file has: set under the lock, gone with it.
     slots_are_read: bool = false,
-    /// The highest state that somebody held when `slots` were read, where no slot knew of it.
-    held_transaction: u64 = 0,
+    /// The highest id that a slot mentioned or a reader held when `slots` were read: a slot may
+    /// have been torn before, and be taken by an adopted root since.
+    seen_transaction: u64 = 0,
     /// The checksum of the root that `space` was counted for.
     counted_for: ?[16]u8 = null,
     /// The checksum of the durable root that this session saw reach the device.
@@ -169,9 +170,8 @@ pub const WriteSession = struct {
         return root;
     }
 
-    /// The highest id that any slot mentions or, since a slot may be torn, any reader holds.
     fn highestSeen(session: *const WriteSession) u64 {
-        return @max(session.slots.highestTransaction(), session.held_transaction);
+        return @max(session.slots.highestTransaction(), session.seen_transaction);
     }
 
     /// An id that no state has had which anybody may know of.
@@ -362,7 +362,7 @@ pub const WriteSession = struct {
         const highest = session.slots.highestTransaction();
         const held = snapshot_locks.highestAbove(session.file, highest) catch |err|
             return session.diagnostics.failOs(err, "probing the locks");
-        session.held_transaction = held orelse 0;
+        session.seen_transaction = held orelse highest;
     }
 
     fn slotsAreKnown(session: *WriteSession) bool {

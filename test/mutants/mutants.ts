@@ -270,8 +270,15 @@ export const mutants: readonly Mutant[] = [
     "lost states that no slot tells of are not noticed",
     lost,
     "write_session",
-    "session.held_transaction = held orelse 0;",
-    "session.held_transaction = 0 * (held orelse 0);",
+    "session.seen_transaction = held orelse highest;",
+    "session.seen_transaction = @min(held orelse highest, highest);",
+  ),
+  mutant(
+    "a lost state is forgotten when an older one is adopted",
+    lost,
+    "write_session",
+    "session.seen_transaction = held orelse highest;",
+    "session.seen_transaction = held orelse 0;",
   ),
   mutant(
     "of the lost states that are held, the lowest counts for the highest",

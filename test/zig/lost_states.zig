@@ -251,6 +251,51 @@ test "lost states that no slot tells of any more are still left to those who rea
     try std.testing.expectEqual(rows.digest(), try reader.readAll());
 }
 
+test "a lost state is left to its reader although the one before it comes back" {
+    var machine = try Machine.init();
+    defer machine.deinit();
+    var rows = try machine.base.rows.clone();
+    defer rows.deinit();
+    var first: Client = undefined;
+    try machine.open(&first, volatile_options);
+    try machine.put(&first, &rows, 100, 1);
+    var lost = try rows.clone();
+    defer lost.deinit();
+    const slot_before = newestVolatileSlot(&machine);
+    const bytes_before = slotBytes(&machine, slot_before);
+    try machine.put(&first, &lost, 101, 1);
+    var reader: Client = undefined;
+    try machine.open(&reader, .{ .readonly = true });
+    defer reader.close();
+    const held = try Held.open(&reader);
+    defer held.close();
+    // Of the two states only the newer one is taken back: the write stopped before the other.
+    try machine.loseVolatile(&first);
+    first.close();
+    machine.disk.corrupt(vl.roots.slotOffset(slot_before), &bytes_before);
+    var second: Client = undefined;
+    try machine.open(&second, volatile_options);
+    defer second.close();
+    for (0..8) |_| {
+        try machine.put(&second, &rows, 200, 5);
+        try held.expectSame();
+        try std.testing.expectEqual(rows.digest(), try second.readAll());
+    }
+}
+
+fn newestVolatileSlot(machine: *const Machine) u32 {
+    const slots = inspector.readSlots(machine.disk.bytes());
+    const first = vl.format.durable_slot_count;
+    const a = if (slots[first]) |root| root.transaction_id else 0;
+    const b = if (slots[first + 1]) |root| root.transaction_id else 0;
+    return if (a > b) first else first + 1;
+}
+
+fn slotBytes(machine: *const Machine, slot: u32) [vl.format.slot_bytes]u8 {
+    const offset: usize = @intCast(vl.roots.slotOffset(slot));
+    return machine.disk.bytes()[offset..][0..vl.format.slot_bytes].*;
+}
+
 test "two states that were lost are told apart by who knew them" {
     var machine = try Machine.init();
     defer machine.deinit();
