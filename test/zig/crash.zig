@@ -20,10 +20,10 @@ const steps = std.enums.values(Step);
 fn settingsOf(durability: vl.Durability) Settings {
     return .{
         .durability = durability,
-        .groups_max = if (scale > 1) 12 else 7,
+        .groups_max = if (tally.is_long) 12 else 7,
         .samples = 24 * scale,
         .images_per_write = 2 * scale,
-        .second_life = @max(1, 64 / scale),
+        .second_life = if (tally.is_long) 512 else 64,
     };
 }
 
@@ -180,7 +180,7 @@ test "a crash during creation leaves a file that can be created or opened" {
     for (durabilities) |durability| {
         var settings = settingsOf(durability);
         settings.create = true;
-        settings.second_life = @max(1, settings.second_life / 8);
+        settings.second_life /= 8;
         const rig = try Rig.create(settings, null, 3);
         defer rig.destroy();
         errdefer |err| tell(rig, &.{}, err);

@@ -331,6 +331,13 @@ pub const Rig = struct {
         const database = rig.client.database.?;
         const more = vl.compactStep(database, is_first, 2048, &done, &total) catch |err|
             return rig.refused(err);
+        // A slice that moves something is a commit, which may have been the checkpoint.
+        const slots = inspector_module.readSlots(rig.disk.bytes());
+        const newest = inspector_module.newest(&slots, rig.disk.boot_id) orelse return error.NoRoot;
+        if (newest.kind == .durable and !rig.had_fault) {
+            rig.durable = rig.acknowledged;
+            rig.has_volatile = false;
+        }
         try rig.settle();
         return more;
     }

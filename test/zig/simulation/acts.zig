@@ -84,8 +84,9 @@ fn draw(world: *World, actor: *const Actor) ?Op {
     return if (is_possible) op else null;
 }
 
-/// There is one place for copies.
+/// There is one place for copies, and another actor may just be opening one.
 fn mayCopy(world: *World, own: *const Actor) bool {
+    for (world.frames[0..world.depth]) |*frame| if (frame.op == .backup) return false;
     for (world.all()) |*actor| if (actor != own and actor.backup != null) return false;
     return true;
 }
