@@ -15,7 +15,7 @@ const sliceBytes = 1 << 20;
 /** Resolves when nothing more can be given back now. */
 export async function compact(
   connection: Connection,
-  onProgress: ((progress: Progress) => void) | undefined,
+  onProgress: ((progress: Progress) => unknown) | undefined,
 ): Promise<void> {
   const { native } = connection;
   const subject = `Compacting ${connection.subject}`;
@@ -26,7 +26,7 @@ export async function compact(
     const status = native.vl_compact_step(connection.id, isFirst, sliceBytes, progress);
     if (status !== Status.OK && status !== Status.NOT_FOUND) throw failure(status, subject);
     connection.wrote();
-    onProgress?.({ done: progress[0] ?? 0, total: progress[1] ?? 0 });
+    await onProgress?.({ done: progress[0] ?? 0, total: progress[1] ?? 0 });
     if (status === Status.NOT_FOUND) return;
     isFirst = 0;
     await new Promise((resolve) => setImmediate(resolve));

@@ -259,12 +259,13 @@ export class Database implements Disposable {
 
   /**
    * Copies the state of this moment to a new file, in slices between which other work goes on.
-   * The copy is complete and durable when the promise resolves.
+   * The copy is complete and durable when the promise resolves. Rows are copied as they are;
+   * whether they are whole is what `verify()` tells.
    *
-   * @param path - A file that does not exist yet.
+   * @param path - A file that does not exist yet. Where the backup fails it is removed.
    * @param options - `onProgress` is called after every slice.
-   * @throws {@link VectorLiteError} (as a rejection) ERR_INVALID_ARGUMENT, ERR_IO, ERR_NO_SPACE,
-   * ERR_CLOSED
+   * @throws {@link VectorLiteError} (as a rejection) ERR_INVALID_ARGUMENT where `path` exists;
+   * ERR_IO, ERR_NO_SPACE, ERR_CORRUPT, ERR_OUT_OF_MEMORY, ERR_CLOSED
    * @example
    * ```ts
    * await db.backup("copy.vl", { onProgress: ({ done, total }) => bar.update(done / total) });
@@ -309,7 +310,7 @@ export class Database implements Disposable {
    *
    * @param options - `onProgress` is called after every slice.
    * @throws {@link VectorLiteError} (as a rejection) ERR_INVALID_ARGUMENT, ERR_READONLY, ERR_IO,
-   * ERR_NO_SPACE, ERR_LOCKED, ERR_POISONED, ERR_CLOSED
+   * ERR_NO_SPACE, ERR_LOCKED, ERR_POISONED, ERR_CORRUPT, ERR_OUT_OF_MEMORY, ERR_CLOSED
    * @example
    * ```ts
    * await db.compact({ onProgress: ({ done, total }) => bar.update(done / total) });

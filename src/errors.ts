@@ -20,11 +20,11 @@
  * | `ERR_CLOSED` | the database, cache, collection or snapshot is closed |
  * | `ERR_READONLY` | a write through a read-only handle, snapshot or byte image |
  * | `ERR_LOCKED` | another process is writing and did not finish within `busyTimeout` |
- * | `ERR_NOT_A_DATABASE` | the file is not a VectorLite file |
+ * | `ERR_NOT_A_DATABASE` | the path is a folder, or the file is not a VectorLite file |
  * | `ERR_VERSION` | the file was written by a newer format version |
  * | `ERR_CORRUPT` | a checksum does not match: the file is damaged |
  * | `ERR_NO_SPACE` | the disk or quota is full; nothing of the failed write is visible |
- * | `ERR_IO` | the operating system refused: missing file, a folder, no permission, a bad disk |
+ * | `ERR_IO` | the operating system refused: missing file, no permission, a bad disk |
  * | `ERR_POISONED` | an fsync failed earlier, so nothing can be promised: close and open again |
  * | `ERR_OUT_OF_MEMORY` | memory ran out; nothing of the failed call is visible |
  * | `ERR_NATIVE_LIBRARY` | the native library is missing or of another version |

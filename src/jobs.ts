@@ -8,11 +8,12 @@
 import type { Connection } from "./connection.ts";
 import { Handle } from "./lifetime.ts";
 import { JobKind, Status } from "./native/native.ts";
+import { intoNewFile } from "./new-file.ts";
 import { check, failure } from "./status.ts";
 import type { Progress, SalvageResult, VerifyResult } from "./types.ts";
 import { decoder, encoder } from "./utf8.ts";
 
-type OnProgress = ((progress: Progress) => void) | undefined;
+type OnProgress = ((progress: Progress) => unknown) | undefined;
 
 /** Bytes of one slice: a few milliseconds on a disk of 500 MB/s. */
 const sliceBytes = 2 << 20;
@@ -25,16 +26,14 @@ export async function backup(
 ): Promise<void> {
   connection.checkOpen();
   const subject = `The backup of ${connection.subject} to ${JSON.stringify(path)}`;
-  const job = openJob(connection, JobKind.BACKUP, path, subject);
-  let complete = false;
-  try {
-    await runJob(connection, job, subject, onProgress);
-    complete = true;
-  } finally {
-    job.close();
-    // The engine refused to open a path that had a file, so what lies there is ours.
-    if (!complete) process.getBuiltinModule("node:fs").rmSync(path, { force: true });
-  }
+  await intoNewFile(path, "The path of the backup", async () => {
+    const job = openJob(connection, JobKind.BACKUP, path, subject);
+    try {
+      await runJob(connection, job, subject, onProgress);
+    } finally {
+      job.close();
+    }
+  });
 }
 
 /** Reads the whole file and says what is wrong with it. */
@@ -78,16 +77,17 @@ function openJob(connection: Connection, kind: number, path: string, subject: st
 }
 
 async function runJob(
-  { native }: Connection,
+  connection: Connection,
   job: Handle,
   subject: string,
   onProgress: OnProgress,
 ): Promise<void> {
   const progress = new Float64Array(2);
   while (true) {
-    const status = native.vl_job_step(job.id, sliceBytes, progress);
+    connection.checkOpen();
+    const status = connection.native.vl_job_step(job.id, sliceBytes, progress);
     if (status !== Status.OK && status !== Status.NOT_FOUND) throw failure(status, subject);
-    onProgress?.({ done: progress[0] ?? 0, total: progress[1] ?? 0 });
+    await onProgress?.({ done: progress[0] ?? 0, total: progress[1] ?? 0 });
     if (status === Status.NOT_FOUND) return;
     await new Promise((resolve) => setImmediate(resolve));
   }

@@ -6,6 +6,7 @@
 
 import { invalidArgument } from "./errors.ts";
 import { salvageInto } from "./jobs.ts";
+import { intoNewFile } from "./new-file.ts";
 import { durabilities, openDatabase } from "./open.ts";
 import {
   busyTimeoutDefaultMs,
@@ -46,31 +47,27 @@ export async function salvage(
   options?: SalvageOptions,
 ): Promise<SalvageResult> {
   checkText(from, "The path of the damaged file");
+  if (from === ":memory:") throw invalidArgument("The path of the damaged file", "a file", from);
   checkText(to, "The path of the new file");
   const { onProgress } = checkOptions(options, { onProgress: true }, "salvage()");
   if (onProgress !== undefined) checkFunction(onProgress, "onProgress");
-  const { existsSync, rmSync } = process.getBuiltinModule("node:fs");
-  if (to === ":memory:" || existsSync(to)) {
-    throw invalidArgument("The path of the new file", "one that does not exist yet", to);
-  }
-  const connection = openDatabase({
-    path: to,
-    readonly: false,
-    create: true,
-    // Nothing is worth keeping before all of it is there; closing makes it durable.
-    durability: durabilities.indexOf("none"),
-    busyTimeoutMs: busyTimeoutDefaultMs,
-    memoryBudgetBytes: memoryBudgetDefaultBytes,
-    olderRoot: 0,
+  return intoNewFile(to, "The path of the new file", async () => {
+    const connection = openDatabase({
+      path: to,
+      readonly: false,
+      create: true,
+      // Nothing is worth keeping before all of it is there; closing makes it durable.
+      durability: durabilities.indexOf("none"),
+      busyTimeoutMs: busyTimeoutDefaultMs,
+      memoryBudgetBytes: memoryBudgetDefaultBytes,
+      olderRoot: 0,
+    });
+    try {
+      const result = await salvageInto(connection, from, onProgress);
+      connection.flush();
+      return result;
+    } finally {
+      connection.close();
+    }
   });
-  let complete = false;
-  try {
-    const result = await salvageInto(connection, from, onProgress);
-    connection.flush();
-    complete = true;
-    return result;
-  } finally {
-    connection.close();
-    if (!complete) rmSync(to, { force: true });
-  }
 }

@@ -82,9 +82,10 @@ export interface DatabaseOptions {
   memoryBudget?: number | undefined;
   /**
    * Opens the state of so many durable commits before the newest one: 1 is the last before. Needs
-   * `readonly`. A file keeps three to four of them, and what is open stays however much is written
-   * meanwhile; the space that was given up since then is used again once it is closed. Default 0,
-   * which is the newest state.
+   * `readonly`. A file keeps up to three of them (four while the newest commit is not durable yet),
+   * fewer when it is new, was compacted or would have had to grow. What is open stays however much
+   * is written meanwhile; the space that was given up since then is used again once it is closed.
+   * Default 0, which is the newest state.
    */
   olderRoot?: number | undefined;
 }
@@ -231,8 +232,11 @@ export interface Progress {
 
 /** Options of `database.verify()`. */
 export interface VerifyOptions {
-  /** Called after every slice. What it throws stops the verification. */
-  onProgress?: ((progress: Progress) => void) | undefined;
+  /**
+   * Called after every slice; a promise that it returns is waited for. What it throws stops
+   * the verification.
+   */
+  onProgress?: ((progress: Progress) => unknown) | undefined;
 }
 
 /**
@@ -293,8 +297,11 @@ export interface VerifyResult {
 
 /** Options of `salvage()`. */
 export interface SalvageOptions {
-  /** Called after every slice. What it throws stops the salvage. */
-  onProgress?: ((progress: Progress) => void) | undefined;
+  /**
+   * Called after every slice; a promise that it returns is waited for. What it throws stops
+   * the salvage.
+   */
+  onProgress?: ((progress: Progress) => unknown) | undefined;
 }
 
 /** What `salvage()` found of one collection. */
@@ -323,12 +330,18 @@ export interface SalvageResult {
 
 /** Options of `database.compact()`. */
 export interface CompactOptions {
-  /** Called after every slice. What it throws stops the work; what was done stays done. */
-  onProgress?: ((progress: Progress) => void) | undefined;
+  /**
+   * Called after every slice; a promise that it returns is waited for. What it throws stops
+   * the work; what was done stays done.
+   */
+  onProgress?: ((progress: Progress) => unknown) | undefined;
 }
 
 /** Options of `database.backup()`. */
 export interface BackupOptions {
-  /** Called after every slice. What it throws stops the backup. */
-  onProgress?: ((progress: Progress) => void) | undefined;
+  /**
+   * Called after every slice; a promise that it returns is waited for. What it throws stops
+   * the backup.
+   */
+  onProgress?: ((progress: Progress) => unknown) | undefined;
 }

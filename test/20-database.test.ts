@@ -426,8 +426,30 @@ describe("backup", () => {
     const path = temporaryPath();
     writeFileSync(path, "precious");
     const db = newDatabase();
-    await expect(db.backup(path)).rejects.toMatchObject({ name: "VectorLiteError" });
+    const wrong = { code: "ERR_INVALID_ARGUMENT" };
+    await expect(db.backup(path)).rejects.toMatchObject(wrong);
     expect(readFileSync(path, "utf8")).toBe("precious");
+    const empty = temporaryPath();
+    writeFileSync(empty, "");
+    await expect(db.backup(empty)).rejects.toMatchObject(wrong);
+    expect(existsSync(empty)).toBe(true);
+    await expect(db.backup(temporaryFolder())).rejects.toMatchObject(wrong);
+    await expect(db.backup(":memory:")).rejects.toMatchObject(wrong);
+  });
+
+  test("leaves nothing behind of a file whose pages are damaged", async () => {
+    const [path, copy] = [temporaryPath(), temporaryPath()];
+    {
+      using db = new Database(path);
+      db.collection("docs", { dimension: 2 }).upsert("a", [1, 2]);
+    }
+    const bytes = readFileSync(path);
+    // Every page behind the slots.
+    bytes.fill(0, 8 * 4096);
+    writeFileSync(path, bytes);
+    using damaged = new Database(path);
+    await expect(damaged.backup(copy)).rejects.toMatchObject({ code: "ERR_CORRUPT" });
+    expect(existsSync(copy)).toBe(false);
   });
 
   test("stops at what onProgress throws, and at close", async () => {
@@ -444,6 +466,13 @@ describe("backup", () => {
       },
     });
     await expect(stopped).rejects.toThrow("enough");
+    const later = db.backup(join(folder, "a.vl"), {
+      onProgress: async () => {
+        await Promise.resolve();
+        throw new Error("enough, a moment later");
+      },
+    });
+    await expect(later).rejects.toThrow("enough, a moment later");
     expect(existsSync(join(folder, "a.vl"))).toBe(false);
     const closed = db.backup(join(folder, "b.vl"));
     db.close();

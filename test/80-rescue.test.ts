@@ -323,6 +323,7 @@ describe("salvage", () => {
     writeFile(from);
     await expectRejection(salvage(from, from), "ERR_INVALID_ARGUMENT");
     await expectRejection(salvage(from, ":memory:"), "ERR_INVALID_ARGUMENT");
+    await expectRejection(salvage(":memory:", to), "ERR_INVALID_ARGUMENT");
     await expectRejection(salvage(`${from} missing`, to), "ERR_IO");
     const stopped = salvage(from, to, {
       onProgress: () => {

@@ -37,6 +37,16 @@ test("the README's database answers, and its snapshot stays", async () => {
   }
 });
 
+test("the README's rescue names the damaged vector and brings back the others", async () => {
+  const folder = temporaryFolder();
+  for (let round = 0; round < 2; round++) {
+    const text = await output(bun, [join(root, "examples/rescue.ts")], folder);
+    expect(text).toMatch(/^\d+ vector .*checksum/m);
+    expect(text).toMatch(/^false \d+ \d+ \d+$/m);
+    expect(text).toMatch(/^2 1 0$/m);
+  }
+});
+
 test("the application of GETTING_STARTED embeds each text once", async () => {
   const folder = temporaryFolder();
   const app = join(root, "examples/app.mjs");

@@ -641,7 +641,7 @@ pub const Collection = struct {
         return collection.fail(
             error.Corrupt,
             "the index names row {d} of segment {d}, which does not exist; the file is " ++
-                "damaged, restore it from a backup",
+                "damaged, restore a backup or salvage() it",
             .{ location.row, location.segment },
         );
     }

@@ -183,7 +183,7 @@ fn foreign(context: Context) Error {
     return context.diagnostics.fail(
         error.NotADatabase,
         "the file does not begin with a VectorLite header; check the path, or " ++
-            "if the file was one, restore it from a backup",
+            "if the file was one, restore a backup or salvage() it",
         .{},
     );
 }

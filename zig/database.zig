@@ -555,7 +555,7 @@ pub const Database = struct {
             return database.diagnostics.fail(
                 error.Corrupt,
                 "the file has {d} bytes, its newest root says at least {d}; it " ++
-                    "was truncated, restore it from a backup",
+                    "was truncated, restore a backup or salvage() it",
                 .{
                     length,
                     format.pageOffset(root.file_pages),
@@ -584,7 +584,7 @@ pub const Database = struct {
         return database.diagnostics.fail(
             error.Corrupt,
             "none of the six root slots (offsets {d} to {d}) is intact; the " ++
-                "file is damaged, restore it from a backup",
+                "file is damaged, restore a backup or salvage() it",
             .{
                 roots.slotOffset(0),
                 roots.slotOffset(format.slot_count - 1),
@@ -651,7 +651,8 @@ pub const Database = struct {
         }
         return database.diagnostics.fail(
             error.InvalidArgument,
-            "the file keeps {d} durable states older than the newest, number {d} was asked for",
+            "the file keeps {d} durable states older than the newest, number {d} was asked for; " ++
+                "ask for a lower one (growing and compact() let older states go)",
             .{ count, database.options.older_root },
         );
     }

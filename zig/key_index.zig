@@ -33,8 +33,12 @@ pub const Source = struct {
     }
 
     pub fn corrupt(source: Source, ref: PageRef, comptime what: []const u8) Error {
-        return source.cache.diagnostics.fail(error.Corrupt, "the page at offset {d} " ++ what ++
-            "; the file is damaged, restore it from a backup", .{format.pageOffset(ref.page)});
+        return source.cache.diagnostics.fail(
+            error.Corrupt,
+            "the page at offset {d} " ++ what ++
+                "; the file is damaged, restore a backup or salvage() it",
+            .{format.pageOffset(ref.page)},
+        );
     }
 };
 
@@ -437,7 +441,7 @@ pub const Editor = struct {
         return editor.writer.diagnostics.fail(
             error.Corrupt,
             "the index page at offset {d} does not hold the entry that " ++
-                "was just found; the file is damaged, restore it from a backup",
+                "was just found; the file is damaged, restore a backup or salvage() it",
             .{
                 format.pageOffset(page.number),
             },

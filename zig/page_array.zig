@@ -103,7 +103,7 @@ fn setBelow(
         return writer.diagnostics.fail(
             error.Corrupt,
             "the page at offset {d} is not the array page that its " ++
-                "parent says; the file is damaged, restore it from a backup",
+                "parent says; the file is damaged, restore a backup or salvage() it",
             .{
                 format.pageOffset(ref.page),
             },

@@ -69,7 +69,7 @@ pub const PageCache = struct {
             return cache.diagnostics.fail(
                 error.Corrupt,
                 "a page reference names page {d}, the file has pages " ++
-                    "{d} to {d}; the file is damaged, restore it from a backup",
+                    "{d} to {d}; the file is damaged, restore a backup or salvage() it",
                 .{
                     ref.page,
                     format.first_free_page,
@@ -138,7 +138,7 @@ pub const PageCache = struct {
             if (len != buffer.len) return cache.diagnostics.fail(
                 error.Corrupt,
                 "the file ends inside page {d} " ++
-                    "(offset {d}); it was truncated, restore it from a backup",
+                    "(offset {d}); it was truncated, restore a backup or salvage() it",
                 .{ ref.page, offset },
             );
             found = checksum.bytes(0, buffer);
@@ -147,7 +147,7 @@ pub const PageCache = struct {
         return cache.diagnostics.fail(
             error.Corrupt,
             "the page at offset {d} has checksum {x}, its parent says {x}; " ++
-                "the file is damaged, restore it from a backup",
+                "the file is damaged, restore a backup or salvage() it",
             .{ offset, found, ref.checksum },
         );
     }

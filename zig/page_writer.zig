@@ -214,7 +214,7 @@ pub const PageWriter = struct {
         if (born > writer.transaction_id) return writer.diagnostics.fail(
             error.Corrupt,
             "the page at offset {d} says that it was written by transaction {d}, which is " ++
-                "still to come; the file is damaged, restore it from a backup",
+                "still to come; the file is damaged, restore a backup or salvage() it",
             .{ format.pageOffset(run.page), born },
         );
         writer.left.append(

@@ -185,7 +185,7 @@ pub const RowReader = struct {
         return reader.diagnostics.fail(
             error.Corrupt,
             "the " ++ kind ++ " at offset {d} does not match its checksum; the file " ++
-                "is damaged, restore it from a backup",
+                "is damaged, restore a backup or salvage() it",
             .{offset},
         );
     }
@@ -197,7 +197,7 @@ pub const RowReader = struct {
             error.Truncated => return reader.diagnostics.fail(
                 error.Corrupt,
                 "the file ends before the bytes at offset {d}; it was truncated, " ++
-                    "restore it from a backup",
+                    "restore a backup or salvage() it",
                 .{offset},
             ),
             else => |other| other,

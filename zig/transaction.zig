@@ -73,7 +73,7 @@ pub const Transaction = struct {
             return transaction.diagnostics.fail(
                 error.Corrupt,
                 "the index names segment {d}, which does not exist; " ++
-                    "the file is damaged, restore it from a backup",
+                    "the file is damaged, restore a backup or salvage() it",
                 .{id},
             );
         if (segment.references == 1 and segment.changed) return segment;
@@ -176,7 +176,7 @@ pub const Transaction = struct {
             return transaction.diagnostics.fail(
                 error.Corrupt,
                 "the index names row {d} of segment {d}, which has {d}, {d} of them dead; the " ++
-                    "file is damaged, restore it from a backup",
+                    "file is damaged, restore a backup or salvage() it",
                 .{
                     location.row,
                     location.segment,

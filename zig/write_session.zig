@@ -535,7 +535,7 @@ pub const WriteSession = struct {
         return session.diagnostics.fail(
             error.Corrupt,
             "none of the six root slots (offsets {d} to {d}) is intact; the file " ++
-                "is damaged, restore it from a backup",
+                "is damaged, restore a backup or salvage() it",
             .{
                 roots.slotOffset(0),
                 roots.slotOffset(format.slot_count - 1),
@@ -547,7 +547,7 @@ pub const WriteSession = struct {
         return session.diagnostics.fail(
             error.Corrupt,
             "the file has {d} bytes, its newest root says at least {d}; it was " ++
-                "truncated, restore it from a backup",
+                "truncated, restore a backup or salvage() it",
             .{ length, format.pageOffset(root.file_pages) },
         );
     }

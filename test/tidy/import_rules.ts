@@ -30,7 +30,7 @@ const zigLayers: readonly Layer[] = [
   layer(
     "storage",
     "zig",
-    "errors damage ledger head_audit page_reader pages page_cache page_writer roots image " +
+    "errors damage ledger head_audit page_reader page_cache page_writer roots image " +
       "free_space creation snapshot_locks",
   ),
   layer(
@@ -43,7 +43,7 @@ const zigLayers: readonly Layer[] = [
   layer(
     "product",
     "zig",
-    "compaction search entries collection database snapshot backup verify salvage_rows salvage " +
+    "compaction search entries collection database backup verify salvage_rows salvage " +
       "job compact vectorlite",
   ),
   layer("boundary", "zig", "c_api c_api/* abi_gen"),
@@ -55,7 +55,7 @@ const tsLayers: readonly Layer[] = [
   layer(
     "pieces",
     "src",
-    "status options vectors keys metadata records entries lifetime connection",
+    "status options vectors keys metadata records entries lifetime connection new-file",
   ),
   layer(
     "operations",

@@ -116,20 +116,22 @@ test "no crash inside of any two steps harms the file" {
 
 test "no crash inside of the last of any three steps harms the file" {
     if (!tally.is_long) return error.SkipZigTest;
-    var base = try Base.small();
-    defer base.deinit();
-    for (durabilities) |durability| {
-        var settings = settingsOf(durability);
-        settings.groups_max = 7;
-        settings.samples = 8 * scale;
-        const rig = try Rig.create(settings, null, 3);
-        defer rig.destroy();
-        for (steps) |first| for (steps) |second| for (steps) |third| {
-            try explore(rig, &base, &.{ first, second, third });
-        };
-        var counts: Counts = .{};
-        addCounts(&counts, rig);
-        tally.tell("three steps", counts);
+    for ([_]Base{ try Base.small(), try Base.young() }) |one| {
+        var base = one;
+        defer base.deinit();
+        for (durabilities) |durability| {
+            var settings = settingsOf(durability);
+            settings.groups_max = 7;
+            settings.samples = 8 * scale;
+            const rig = try Rig.create(settings, null, 3);
+            defer rig.destroy();
+            for (steps) |first| for (steps) |second| for (steps) |third| {
+                try explore(rig, &base, &.{ first, second, third });
+            };
+            var counts: Counts = .{};
+            addCounts(&counts, rig);
+            tally.tell("three steps", counts);
+        }
     }
 }
 

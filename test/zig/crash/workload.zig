@@ -63,6 +63,11 @@ pub const Base = struct {
         return build(5, 60);
     }
 
+    /// Three rows, none of them dead.
+    pub fn young() !Base {
+        return build(3, 3);
+    }
+
     /// One bucket of the index with room for two more.
     pub fn fullBucket() !Base {
         return build(252, 252);
