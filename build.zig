@@ -291,11 +291,12 @@ fn addTestStep(context: Context) void {
     addTest(context, step, "core", core);
     addTest(context, step, "c_api", createBoundary(b, "zig/c_api.zig", core));
     const options = b.addOptions();
-    options.addOption(u32, "scale", b.option(
+    const crash_scale = b.option(
         u32,
         "crash-scale",
         "How many times as many crashes the crash tests try (default: 1)",
-    ) orelse 1);
+    ) orelse 1;
+    options.addOption(u32, "scale", crash_scale);
     options.addOption(?u64, "seed", b.option(
         u64,
         "crash-seed",
@@ -303,6 +304,13 @@ fn addTestStep(context: Context) void {
     ));
     const fuzz_options = addFuzzOptions(b);
     fuzz_options.addOption(bool, "is_afl", false);
+    const is_told = b.option(
+        bool,
+        "test-tally",
+        "Say what the tests have covered (default: where one of the scales is not 1)",
+    );
+    options.addOption(bool, "tally", is_told orelse (crash_scale > 1));
+    fuzz_options.addOption(?bool, "tally", is_told);
     // These tests open some hundred thousand files, which takes too long without optimization.
     const core_safe = createTestCore(context, .ReleaseSafe);
     for (zigFilesIn(b, "test/zig")) |path| {

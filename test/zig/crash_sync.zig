@@ -28,7 +28,10 @@ const befores = [_][]const Step{
     &.{ .put_many, .delete },
     &.{ .put_and_wait, .grow },
 };
-const failings = [_]Step{ .put_two, .grow, .checkpoint, .reopen };
+const failings: []const Step = if (tally.is_long)
+    &.{ .put_two, .grow, .checkpoint, .reopen, .overwrite, .delete, .put_many, .compact }
+else
+    &.{ .put_two, .grow, .checkpoint, .reopen };
 const afters = [_][]const Step{
     &.{ .checkpoint, .put_new },
     &.{ .put_new, .put_many, .checkpoint },

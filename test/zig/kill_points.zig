@@ -1,6 +1,6 @@
-//! SIGKILL of a real process with a real file, before and after each single call that the engine
-//! makes of the system: the next process finds every batch that was acknowledged, no half of one,
-//! and can write at once.
+//! SIGKILL of a real process with a real file, before and after each of its first 160 calls that
+//! change something in the system, and half-way through each write of those: the next process finds
+//! every batch that was acknowledged, no half of one, and can write at once.
 
 const std = @import("std");
 const builtin = @import("builtin");

@@ -48,7 +48,7 @@ pub const Counts = struct {
     images: u64 = 0,
     verified: u64 = 0,
     images_second: u64 = 0,
-    kills: u64 = 0,
+    simulated_kills: u64 = 0,
     writes_watched: u64 = 0,
     ranges_watched: u64 = 0,
     rewrites: u64 = 0,
@@ -208,7 +208,7 @@ pub const Rig = struct {
         rig.has_volatile = false;
         rig.may_go_back = false;
         rig.had_kill = true;
-        rig.counts.kills += 1;
+        rig.counts.simulated_kills += 1;
         try rig.newClient();
         try rig.open();
         try expectDigest(found, try rig.client.readAll());

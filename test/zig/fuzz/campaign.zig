@@ -31,7 +31,8 @@ pub fn Campaign(comptime Target: type) type {
             const first = options.seed;
             const start = std.Io.Clock.awake.now(io);
             for (0..count) |i| try campaign.execute(&note, first +% i);
-            if (options.scale == 1 and options.count == null) return;
+            const is_ordinary = options.scale == 1 and options.count == null;
+            if (!(options.tally orelse !is_ordinary)) return;
             const ns: f64 = @floatFromInt(start.untilNow(io, .awake).nanoseconds);
             const rate = @as(f64, @floatFromInt(count)) / ns * 1e9;
             std.debug.print("TALLY fuzz {s} executions={d}, {d:.0} per second\n", .{

@@ -11,7 +11,8 @@ const Base = base_module.Base;
 const Contents = contents.Contents;
 const Key = contents.Key;
 const Stage = forged.Stage;
-const scale = @import("fuzz_options").scale;
+const options = @import("fuzz_options");
+const scale = options.scale;
 
 /// A flip that is noticed is an error, or the state before the last: a damaged root slot looks
 /// like a commit that a crash cut off.
@@ -131,7 +132,7 @@ test "every flipped bit of a file is noticed, or changes nothing" {
     const bits: u64 = if (scale > 1) 8 else 1;
     try std.testing.expect(counts.get(.refused) > 3 * 4096 * bits);
     try std.testing.expect(counts.get(.earlier) > 500 * bits);
-    if (scale > 1) std.debug.print(
+    if (options.tally orelse (scale > 1)) std.debug.print(
         "TALLY every bit flips={d} errors={d} earlier_states={d} no_change={d}\n",
         .{ flips, counts.get(.refused), counts.get(.earlier), counts.get(.right) },
     );
