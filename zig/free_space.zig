@@ -15,6 +15,29 @@ pub const Run = struct { page: u32, count: u32 };
 /// root leads there, but any earlier state of a reader may.
 pub const Pending = struct { run: Run, born: ?u64, freed: u64 };
 
+/// Pages that were in use by the transaction `born` and, maybe, by later ones; null: not known.
+pub const Aged = struct { run: Run, born: ?u64 };
+
+/// What was known when the pages were counted last, of an earlier state.
+pub const Known = struct {
+    transaction_id: u64,
+    space: *const FreeSpace,
+    /// Pages that were in use or waited then, in ascending order: those that are in use no more.
+    aged: []const Aged,
+
+    /// Since when somebody may read the page, if nobody has used it since `transaction_id`. Pages
+    /// are asked for in ascending order, `at` goes along.
+    fn born(known: *const Known, page: u32, at: *usize) ?u64 {
+        const aged = known.aged;
+        while (at.* < aged.len and aged[at.*].run.page + aged[at.*].run.count <= page) at.* += 1;
+        if (at.* < aged.len and aged[at.*].run.page <= page) return aged[at.*].born;
+        const space = known.space;
+        // Whoever has used it since then has done so in a later state.
+        if (page >= space.file_pages or space.isFree(page)) return known.transaction_id + 1;
+        return null;
+    }
+};
+
 pub const FreeSpace = struct {
     gpa: std.mem.Allocator,
     /// Bit set: the page is free.
@@ -46,37 +69,50 @@ pub const FreeSpace = struct {
         space.* = undefined;
     }
 
-    /// Makes every page free that no root leads to; where `waits_for` is a transaction they wait
-    /// for the readers of all before it. `used` has what any valid root leads to, `own` what the
-    /// newest one does, of the transaction `newest`: the rest waits until no older root is left.
-    /// Their bits beyond `file_pages` are ignored.
-    pub fn countFree(
-        space: *FreeSpace,
+    /// What a count of the free pages goes by.
+    pub const Count = struct {
+        /// What any valid root leads to, and what the newest one does. Bits beyond the end of the
+        /// file are ignored.
         used: *const std.DynamicBitSetUnmanaged,
         own: *const std.DynamicBitSetUnmanaged,
+        /// The newest root's transaction.
         newest: u64,
-        waits_for: ?u64,
-    ) Error!void {
+        /// Where somebody holds another state: pages of unknown age wait for the readers of all
+        /// transactions before this one.
+        waits_for: ?u64 = null,
+        known: ?Known = null,
+    };
+
+    /// Makes every page free that no root and no reader leads to. The others wait.
+    pub fn countFree(space: *FreeSpace, count: Count) Error!void {
         var first: u32 = format.first_free_page;
+        var at: usize = 0;
         while (first < space.file_pages) {
-            const class = classOf(used, own, first);
-            var end = first;
-            while (end < space.file_pages and classOf(used, own, end) == class) end += 1;
-            const run: Run = .{ .page = first, .count = end - first };
-            switch (class) {
-                .own => {},
-                .older => try space.addPending(.{ .run = run, .born = 0, .freed = newest }),
-                .none => if (waits_for) |transaction_id| try space.addPending(.{
-                    .run = run,
-                    .born = null,
-                    .freed = transaction_id,
-                }) else space.release(run),
+            const class = classOf(count.used, count.own, first);
+            const born = bornOf(&count, class, first, &at);
+            var end = first + 1;
+            while (end < space.file_pages) : (end += 1) {
+                if (classOf(count.used, count.own, end) != class) break;
+                if (bornOf(&count, class, end, &at) != born) break;
             }
+            const run: Run = .{ .page = first, .count = end - first };
+            const is_held = class == .older or count.waits_for != null;
+            if (class == .own) {} else if (!is_held) space.release(run) else try space.addPending(.{
+                .run = run,
+                .born = born,
+                .freed = if (born == null) count.waits_for.? else count.newest,
+            });
             first = end;
         }
     }
 
     const Class = enum { own, older, none };
+
+    fn bornOf(count: *const Count, class: Class, page: u32, at: *usize) ?u64 {
+        if (class == .own) return null;
+        const known = if (count.known) |*known| known.born(page, at) else null;
+        return if (class == .older) known orelse 0 else known;
+    }
 
     fn classOf(
         used: *const std.DynamicBitSetUnmanaged,
@@ -316,7 +352,7 @@ test "pages that no root leads to wait for the readers of earlier states only" {
     var used = try std.DynamicBitSetUnmanaged.initEmpty(gpa, 12);
     defer used.deinit(gpa);
     used.setRangeValue(.{ .start = 9, .end = 11 }, true);
-    try space.countFree(&used, &used, 7, 7);
+    try space.countFree(.{ .used = &used, .own = &used, .newest = 7, .waits_for = 7 });
     try std.testing.expectEqual(@as(u64, 10), space.pending_pages);
     space.reclaim(&.{ 5, 6, 7 }, &holding(&.{6}));
     try std.testing.expectEqual(@as(u64, 0), space.free_count);
@@ -333,7 +369,7 @@ test "pages that only older roots lead to are free when the last of those is gon
     defer used.deinit(gpa);
     var own = try std.DynamicBitSetUnmanaged.initFull(gpa, 10);
     defer own.deinit(gpa);
-    try space.countFree(&used, &own, 7, null);
+    try space.countFree(.{ .used = &used, .own = &own, .newest = 7 });
     try std.testing.expectEqual(2, space.free_count);
     try std.testing.expectEqual(4, space.pending_pages);
     space.reclaim(&.{ 3, 7 }, &.{});
@@ -342,6 +378,42 @@ test "pages that only older roots lead to are free when the last of those is gon
     try std.testing.expectEqual(4, space.pending_pages);
     space.reclaim(&.{ 7, 8 }, &holding(&.{7}));
     try std.testing.expectEqual(6, space.free_count);
+}
+
+test "what is known of an earlier state tells which readers a page waits for" {
+    const gpa = std.testing.allocator;
+    var earlier = try FreeSpace.init(gpa, 14);
+    defer earlier.deinit();
+    earlier.release(.{ .page = 10, .count = 2 });
+    try earlier.addPending(.{ .run = .{ .page = 12, .count = 1 }, .born = 3, .freed = 4 });
+    var space = try FreeSpace.init(gpa, 16);
+    defer space.deinit();
+    var used = try std.DynamicBitSetUnmanaged.initEmpty(gpa, 16);
+    defer used.deinit(gpa);
+    // Page 8 was in use and is not any more, of page 9 nothing is known.
+    const aged = [_]Aged{
+        .{ .run = .{ .page = 8, .count = 1 }, .born = 2 },
+        .{ .run = .{ .page = 12, .count = 1 }, .born = 3 },
+    };
+    used.set(13);
+    try space.countFree(.{
+        .used = &used,
+        .own = &used,
+        .newest = 9,
+        .waits_for = 10,
+        .known = .{ .transaction_id = 5, .space = &earlier, .aged = &aged },
+    });
+    try std.testing.expectEqual(7, space.pending_pages);
+    // Free pages of then are of no state that was there then.
+    space.reclaim(&.{9}, &holding(&.{ 2, 5 }));
+    for ([_]u32{ 10, 11, 14, 15 }) |page| try std.testing.expect(space.isFree(page));
+    try std.testing.expectEqual(3, space.pending_pages);
+    space.reclaim(&.{9}, &holding(&.{ 1, 2 }));
+    try std.testing.expect(space.isFree(12) and !space.isFree(8) and !space.isFree(9));
+    space.reclaim(&.{9}, &holding(&.{1}));
+    try std.testing.expect(space.isFree(8) and !space.isFree(9));
+    space.reclaim(&.{9}, &.{});
+    try std.testing.expectEqual(7, space.free_count);
 }
 
 test "random takes and releases never hand out a page twice" {

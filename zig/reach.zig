@@ -8,10 +8,12 @@ const errors = @import("errors.zig");
 const format = @import("format.zig");
 const page_array = @import("page_array.zig");
 const CollectionState = @import("collection_state.zig").CollectionState;
+const Aged = @import("free_space.zig").Aged;
 const Source = @import("key_index.zig").Source;
 
 const Error = errors.Error;
 const PageRef = format.PageRef;
+const Run = @import("free_space.zig").Run;
 
 /// The pages seen so far; grows as needed.
 pub const Pages = struct {
@@ -46,6 +48,8 @@ pub const Walker = struct {
     pages: *Pages,
     /// Takes every index page that is seen for the first time; extents are not among them.
     fresh: ?*std.ArrayList(PageRef) = null,
+    /// Takes every run that is seen for the first time, and since when it has been in use.
+    aged: ?*std.ArrayList(Aged) = null,
     /// A page that is met twice is damage: of one root no two parts share a page, and a transaction
     /// that left both would free it twice.
     is_strict: bool = false,
@@ -66,15 +70,31 @@ pub const Walker = struct {
         if (walker.is_strict and walker.pages.hasAny(page, count)) {
             return walker.source.corrupt(.{ .page = page }, "is named as used twice");
         }
-        return walker.pages.add(page, count) catch
-            walker.source.cache.diagnostics.failOs(error.OutOfMemory, "counting the free space");
+        return walker.pages.add(page, count) catch walker.outOfMemory();
     }
 
     fn markPage(walker: Walker, ref: PageRef) Error!bool {
         if (!try walker.mark(ref.page, 1)) return false;
-        if (walker.fresh) |fresh| fresh.append(walker.gpa, ref) catch
-            return walker.source.cache.diagnostics.failOs(error.OutOfMemory, "walking the file");
+        if (walker.fresh) |fresh| fresh.append(walker.gpa, ref) catch return walker.outOfMemory();
+        if (walker.aged != null) {
+            const page = try walker.source.load(ref);
+            const header: *const format.PageHeader = @ptrCast(page);
+            try walker.age(.{ .page = ref.page, .count = 1 }, header.transaction_id);
+        }
         return true;
+    }
+
+    fn markExtent(walker: Walker, run: Run, born: u64) Error!void {
+        if (try walker.mark(run.page, run.count)) try walker.age(run, born);
+    }
+
+    fn age(walker: Walker, run: Run, born: u64) Error!void {
+        const aged = walker.aged orelse return;
+        aged.append(walker.gpa, .{ .run = run, .born = born }) catch return walker.outOfMemory();
+    }
+
+    fn outOfMemory(walker: Walker) Error {
+        return walker.source.cache.diagnostics.failOs(error.OutOfMemory, "walking the file");
     }
 
     fn array(walker: Walker, ref: PageRef, level: u16, leaf: Leaf) Error!void {
@@ -106,9 +126,13 @@ pub const Walker = struct {
             for (segment.disk.tombstones) |ref| if (!ref.isNone()) {
                 _ = try walker.markPage(ref);
             };
-            _ = try walker.mark(segment.disk.extent_page, segment.disk.extent_page_count);
-            for (segment.disk.heap[0..segment.disk.heap_count]) |heap| {
-                _ = try walker.mark(heap.page, heap.page_count);
+            const disk = &segment.disk;
+            try walker.markExtent(
+                .{ .page = disk.extent_page, .count = disk.extent_page_count },
+                disk.born,
+            );
+            for (disk.heap[0..disk.heap_count]) |heap| {
+                try walker.markExtent(.{ .page = heap.page, .count = heap.page_count }, disk.born);
             }
         }
     }

@@ -14,11 +14,13 @@ const os = @import("os/os.zig");
 const adoption = @import("adoption.zig");
 const errors = @import("errors.zig");
 const format = @import("format.zig");
+const free_space = @import("free_space.zig");
 const limits = @import("limits.zig");
 const reach = @import("reach.zig");
 const roots = @import("roots.zig");
 const snapshot_locks = @import("snapshot_locks.zig");
-const FreeSpace = @import("free_space.zig").FreeSpace;
+const Aged = free_space.Aged;
+const FreeSpace = free_space.FreeSpace;
 const PageCache = @import("page_cache.zig").PageCache;
 const PageWriter = @import("page_writer.zig").PageWriter;
 
@@ -59,8 +61,8 @@ pub const WriteSession = struct {
     /// The highest id that a slot mentioned or a reader held when `slots` were read: a slot may
     /// have been torn before, and be taken by an adopted root since.
     seen_transaction: u64 = 0,
-    /// The checksum of the root that `space` was counted for.
-    counted_for: ?[16]u8 = null,
+    /// The root that `space` was counted for.
+    counted_for: ?Root = null,
     /// The checksum of the durable root that this session saw reach the device.
     synced: ?[16]u8 = null,
     /// So many pages must wait before it is asked again who still needs them.
@@ -129,7 +131,7 @@ pub const WriteSession = struct {
         };
         if (is_durable) try session.publishDurable(root) else try session.publishVolatile(root);
         session.writer.commit();
-        session.counted_for = root.checksum;
+        session.counted_for = root.*;
         session.unlock();
     }
 
@@ -146,13 +148,9 @@ pub const WriteSession = struct {
             session.volatile_since_ms = 0;
             return if (session.isSynced(&root)) root else null;
         }
-        const was_counted = if (session.counted_for) |counted| std.mem.eql(
-            u8,
-            &counted,
-            &root.checksum,
-        ) else false;
+        const was_counted = session.isCountedFor(&root);
         try session.publishDurable(&root);
-        if (was_counted) session.counted_for = root.checksum;
+        if (was_counted) session.counted_for = root;
         return root;
     }
 
@@ -371,14 +369,14 @@ pub const WriteSession = struct {
         return std.mem.eql(u64, &known, &now);
     }
 
+    fn isCountedFor(session: *const WriteSession, root: *const Root) bool {
+        const counted = if (session.counted_for) |*counted| counted else return false;
+        return std.mem.eql(u8, &counted.checksum, &root.checksum);
+    }
+
     fn countSpace(session: *WriteSession, root: *const Root) Error!void {
-        const is_counted = if (session.counted_for) |counted| std.mem.eql(
-            u8,
-            &counted,
-            &root.checksum,
-        ) else false;
         // What was lost used pages that were free, or were not there, when these were counted.
-        if (!is_counted or session.is_lost) return session.recount(root);
+        if (!session.isCountedFor(root) or session.is_lost) return session.recount(root);
         if (session.space.pending_pages > session.space.free_count) try session.reclaim();
     }
 
@@ -419,7 +417,7 @@ pub const WriteSession = struct {
             session.synced = root.checksum;
         }
         session.clearVolatile();
-        session.counted_for = root.checksum;
+        session.counted_for = root;
         session.reclaim_at = 0;
         try session.reclaim();
         return true;
@@ -483,6 +481,7 @@ pub const WriteSession = struct {
     /// been taken back, and name a page that a newer one holds something else in. Such a root
     /// protects nothing, and must not make that page pass for one whose children are known.
     fn recount(session: *WriteSession, newest: *const Root) Error!void {
+        const counted_before = session.counted_for;
         session.counted_for = null;
         var pages: reach.Pages = .{ .gpa = session.gpa };
         defer pages.deinit();
@@ -504,16 +503,64 @@ pub const WriteSession = struct {
             session.writer.physical_pages
         else
             newest.file_pages;
+        var aged: std.ArrayList(Aged) = .empty;
+        defer aged.deinit(session.gpa);
+        const known = if (is_held) try session.recall(counted_before, newest, &own, &aged) else null;
+        var space = FreeSpace.init(session.gpa, file_pages) catch
+            return session.diagnostics.failOs(error.OutOfMemory, "counting the free space");
+        errdefer space.deinit();
+        space.countFree(.{
+            .used = &pages.bits,
+            .own = &own,
+            .newest = newest.transaction_id,
+            .waits_for = if (is_held) session.highest_transaction else null,
+            .known = known,
+        }) catch return session.diagnostics.failOs(error.OutOfMemory, "counting the free space");
         session.space.deinit();
-        session.space = FreeSpace.init(session.gpa, file_pages) catch {
-            session.space = .{ .gpa = session.gpa, .file_pages = 0 };
-            return session.diagnostics.failOs(error.OutOfMemory, "counting the free space");
-        };
+        session.space = space;
         session.reclaim_at = limits.reclaim_pages_min;
-        const waits_for = if (is_held) session.highest_transaction else null;
-        session.space.countFree(&pages.bits, &own, newest.transaction_id, waits_for) catch
+        session.counted_for = newest.*;
+    }
+
+    /// What the last count still tells of pages that the newest state, which leads to `own`, does
+    /// not use. Without it they would have to wait for everybody who reads any earlier state: two
+    /// writers that take turns, beside a reader that does nothing, would use nothing again.
+    fn recall(
+        session: *WriteSession,
+        counted_before: ?Root,
+        newest: *const Root,
+        own: *const std.DynamicBitSetUnmanaged,
+        aged: *std.ArrayList(Aged),
+    ) Error!?free_space.Known {
+        const counted = if (counted_before) |*root| root else return null;
+        if (counted.transaction_id >= newest.transaction_id) return null;
+        if (session.is_lost or counted.last_loss != newest.last_loss) return null;
+        for (session.space.pending.items) |item| {
+            aged.append(session.gpa, .{ .run = item.run, .born = item.born }) catch
+                return session.diagnostics.failOs(error.OutOfMemory, "counting the free space");
+        }
+        var pages: reach.Pages = .{ .gpa = session.gpa };
+        defer pages.deinit();
+        pages.bits = own.clone(session.gpa) catch
             return session.diagnostics.failOs(error.OutOfMemory, "counting the free space");
-        session.counted_for = newest.checksum;
+        const walker: reach.Walker = .{
+            .gpa = session.gpa,
+            .source = .{ .cache = session.cache, .file_pages = counted.file_pages },
+            .pages = &pages,
+            .aged = aged,
+        };
+        // Nobody need have kept that state: what was written over is damage, and its age unknown.
+        walker.root(counted) catch |err| if (err != error.Corrupt) return err;
+        std.mem.sort(Aged, aged.items, {}, isBefore);
+        return .{
+            .transaction_id = counted.transaction_id,
+            .space = &session.space,
+            .aged = aged.items,
+        };
+    }
+
+    fn isBefore(_: void, a: Aged, b: Aged) bool {
+        return a.run.page < b.run.page;
     }
 
     fn walk(

@@ -357,7 +357,7 @@ pub const Oracle = struct {
     /// Of a writer between two transactions that would not count its free pages again.
     pub fn checkSpace(oracle: *Oracle, session: anytype) !void {
         const counted = session.counted_for orelse return;
-        if (!std.mem.eql(u8, &counted, &oracle.newest.checksum)) return;
+        if (!std.mem.eql(u8, &counted.checksum, &oracle.newest.checksum)) return;
         for (oracle.slots) |maybe| if (maybe) |root| {
             if (root.transaction_id > oracle.newest.transaction_id) return;
         };
