@@ -280,6 +280,8 @@ pub const Database = struct {
             .{},
         );
         const session = try database.openSession();
+        try session.acquire();
+        // Not before: whoever is not let in goes on reading what it read.
         database.unpin();
         const root = try session.begin();
         errdefer session.abandon();
@@ -643,9 +645,11 @@ pub const Database = struct {
         const choice = slots.newest(database.boot_id) orelse return database.noRoot();
         var buffer: [format.slot_count]format.Root = undefined;
         var count: u32 = 0;
+        // One state may be in several slots.
+        var last = choice.root.transaction_id;
         for (slots.newestFirst(&buffer)) |root| {
-            const is_older = root.transaction_id < choice.root.transaction_id;
-            if (root.kind != .durable or !is_older) continue;
+            if (root.kind != .durable or root.transaction_id >= last) continue;
+            last = root.transaction_id;
             count += 1;
             if (count == database.options.older_root) return root;
         }
@@ -665,7 +669,8 @@ pub const Database = struct {
             if (database.options.older_root > 0) return database.loadOlder();
             return database.refresh();
         }
-        database.current.root = try database.newestRoot();
+        const is_older = database.options.older_root > 0;
+        database.current.root = try if (is_older) database.olderRoot() else database.newestRoot();
         const stat = database.file.stat() catch |err| return database.diagnostics.failOs(
             err,
             "looking at the bytes",

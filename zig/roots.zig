@@ -18,6 +18,8 @@ const Root = format.Root;
 /// The slots as they were read at one moment; null where a slot is empty, torn or damaged.
 pub const Slots = struct {
     roots: [format.slot_count]?Root = @splat(null),
+    /// Neither empty nor valid: what was there is not known.
+    torn: [format.slot_count]bool = @splat(false),
 
     pub const Choice = struct { slot: u32, root: Root };
 
@@ -26,9 +28,10 @@ pub const Slots = struct {
         const len = try file.read(format.pageOffset(format.durable_slot_page), &buffer);
         @memset(buffer[len..], 0);
         var slots: Slots = .{};
-        for (&slots.roots, 0..) |*root, slot| {
+        for (&slots.roots, &slots.torn, 0..) |*root, *torn, slot| {
             const bytes = buffer[slot * format.page_bytes ..][0..format.slot_bytes];
             root.* = decodeSlot(bytes, @intCast(slot));
+            torn.* = root.* == null and !std.mem.allEqual(u8, bytes, 0);
         }
         return slots;
     }
@@ -83,6 +86,20 @@ pub const Slots = struct {
         return highest;
     }
 
+    /// A volatile state may have been there that nobody can read any more.
+    pub fn hasTornVolatile(slots: *const Slots) bool {
+        return std.mem.findScalar(bool, slots.torn[format.durable_slot_count..], true) != null;
+    }
+
+    /// A volatile root that nobody took back, and that is newer than that transaction.
+    pub fn hasForeignAbove(slots: *const Slots, transaction_id: u64) bool {
+        for (slots.roots[format.durable_slot_count..]) |maybe| if (maybe) |root| {
+            const is_disowned = std.mem.allEqual(u8, &root.boot_id, 0);
+            if (!is_disowned and root.transaction_id > transaction_id) return true;
+        };
+        return false;
+    }
+
     /// Whatever any valid root reaches lies below.
     pub fn highestFilePages(slots: *const Slots) u32 {
         var highest: u32 = 0;
@@ -93,9 +110,11 @@ pub const Slots = struct {
     }
 
     /// The volatile slot that does not hold the newest volatile root, so that a kill in the middle
-    /// of a write never damages the newest commit.
+    /// of a write never damages the newest commit; a torn one first, which is then not torn any
+    /// more.
     pub fn nextVolatileSlot(slots: *const Slots) u32 {
         const first = format.durable_slot_count;
+        for (first..format.slot_count) |slot| if (slots.torn[slot]) return @intCast(slot);
         const a = if (slots.roots[first]) |root| root.transaction_id else 0;
         const b = if (slots.roots[first + 1]) |root| root.transaction_id else 0;
         return if (a <= b) first else first + 1;
@@ -181,7 +200,8 @@ pub fn disownVolatile(file: os.File, slots: *Slots) os.Error!void {
         seal(root);
         @memcpy(bytes[index * format.page_bytes ..][0..format.slot_bytes], std.mem.asBytes(root));
     }
-    return file.write(slotOffset(format.durable_slot_count), &.{&bytes});
+    try file.write(slotOffset(format.durable_slot_count), &.{&bytes});
+    for (slots.torn[format.durable_slot_count..]) |*torn| torn.* = false;
 }
 
 /// Tells without a system call whether any slot has changed: the last word of each slot's checksum,

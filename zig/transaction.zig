@@ -138,6 +138,7 @@ pub const Transaction = struct {
         const index = state.catalogue_index;
         const root = &transaction.working.root;
         try transaction.leaveContent(state);
+        forgetUncommitted(state);
         if (!state.page.isNone()) try transaction.writer.discard(state.page, state.page_born);
         try page_array.set(transaction.writer, &root.catalogue, &root.catalogue_len, index, .none);
         // A file may have lied about it.
@@ -151,6 +152,7 @@ pub const Transaction = struct {
     /// Empties a collection that `editable` gave out.
     pub fn clearCollection(transaction: *Transaction, state: *CollectionState) Error!void {
         try transaction.leaveContent(state);
+        forgetUncommitted(state);
         for (state.loaded.values()) |segment| segment.release(transaction.gpa);
         state.loaded.clearRetainingCapacity();
         state.segments = .none;
@@ -214,8 +216,7 @@ pub const Transaction = struct {
     ) Error!void {
         const writer = transaction.writer;
         const disk = &segment.disk;
-        // Known of places that a rollback brings back, with other rows at the last ones.
-        segment.verified.rows.unsetAll();
+        forgetPlaces(segment);
         for (disk.tombstones) |ref| if (!ref.isNone()) {
             const is_own = writer.isDirty(ref.page);
             try writer.discard(ref, if (is_own) writer.transaction_id else disk.born);
@@ -234,6 +235,15 @@ pub const Transaction = struct {
         state.dead_rows -|= disk.dead_rows;
         _ = state.loaded.swapRemove(disk.id);
         segment.release(transaction.gpa);
+    }
+
+    /// Known of places that a rollback brings back, with other rows at the last ones.
+    fn forgetPlaces(segment: *SegmentState) void {
+        segment.verified.rows.unsetAll();
+    }
+
+    fn forgetUncommitted(state: *CollectionState) void {
+        for (state.loaded.values()) |segment| if (segment.changed) forgetPlaces(segment);
     }
 
     /// Turns every change into pages with final checksums, bottom-up, and writes them. The root in

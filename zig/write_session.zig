@@ -99,9 +99,9 @@ pub const WriteSession = struct {
         session.* = undefined;
     }
 
-    /// Takes the lock and returns the newest root, from which the transaction starts.
+    /// Under the lock, which it gives up where it fails: the newest root, from which the
+    /// transaction starts.
     pub fn begin(session: *WriteSession) Error!Root {
-        try session.acquire();
         errdefer session.unlock();
         const root = try session.prepare();
         const space = &session.space;
@@ -146,6 +146,7 @@ pub const WriteSession = struct {
         if (root.kind == .durable) {
             // Another connection made these commits durable with its own.
             session.volatile_since_ms = 0;
+            session.dropVolatileGuard();
             return if (session.isSynced(&root)) root else null;
         }
         const was_counted = session.isCountedFor(&root);
@@ -162,7 +163,8 @@ pub const WriteSession = struct {
     /// Under the lock: the root to start from, and what may be written beside it.
     fn prepare(session: *WriteSession) Error!Root {
         const root = try session.adoptNewest();
-        session.is_lost = session.highestSeen() > root.transaction_id;
+        session.is_lost = session.highestSeen() > root.transaction_id or
+            session.slots.hasTornVolatile();
         try session.nextTransaction();
         try session.countSpace(&root);
         return root;
@@ -208,6 +210,7 @@ pub const WriteSession = struct {
         const slot = session.slots.nextVolatileSlot();
         roots.write(session.file, slot, root) catch |err| return session.poison(err);
         session.slots.roots[slot] = root.*;
+        session.slots.torn[slot] = false;
         if (session.volatile_since_ms == 0) {
             session.volatile_since_ms = @max(1, session.system.monotonicMs());
         }
@@ -215,6 +218,7 @@ pub const WriteSession = struct {
 
     fn publishDurable(session: *WriteSession, root: *Root) Error!void {
         const before = session.slots.newestDurable();
+        if (before) |choice| try session.checkSequence(&choice.root);
         root.kind = .durable;
         root.boot_id = @splat(0);
         root.durable_sequence = if (before) |choice| choice.root.durable_sequence + 1 else 0;
@@ -227,16 +231,33 @@ pub const WriteSession = struct {
         session.synced = root.checksum;
         session.reclaim_at = limits.reclaim_pages_min;
         session.clearVolatile();
+        session.dropVolatileGuard();
         session.volatile_since_ms = 0;
         session.writer.written_bytes = 0;
+    }
+
+    fn dropVolatileGuard(session: *WriteSession) void {
+        if (session.holds_volatile_guard) session.file.unlock(.writer, volatile_guard);
+        session.holds_volatile_guard = false;
+    }
+
+    /// A root beyond the maximum would be taken for a damaged one.
+    fn checkSequence(session: *WriteSession, before: *const Root) Error!void {
+        if (before.durable_sequence >= limits.transaction_max) return session.diagnostics.fail(
+            error.NoSpace,
+            "the file has had {d} durable states, which is the maximum; copy it into a new file",
+            .{before.durable_sequence},
+        );
     }
 
     /// The volatile slots are older than a durable root now; clearing them keeps their pages from
     /// being held, and a write that fails leaves only that undone.
     fn clearVolatile(session: *WriteSession) void {
         const slots = session.slots.roots[format.durable_slot_count..];
-        if (slots[0] == null and slots[1] == null) return;
+        const is_clear = slots[0] == null and slots[1] == null;
+        if (is_clear and !session.slots.hasTornVolatile()) return;
         roots.clearVolatile(session.file) catch return;
+        session.slots.torn = @splat(false);
         slots[0] = null;
         slots[1] = null;
     }
@@ -246,8 +267,7 @@ pub const WriteSession = struct {
         session.counted_for = null;
         roots.disownVolatile(session.file, &session.slots) catch {};
         // Where that failed too, nobody may take the volatile roots for guarded.
-        if (session.holds_volatile_guard) session.file.unlock(.writer, volatile_guard);
-        session.holds_volatile_guard = false;
+        session.dropVolatileGuard();
         const cause = session.diagnostics.failOs(err, "making a commit durable");
         if (cause == error.NoSpace) return cause;
         return session.diagnostics.fail(
@@ -267,7 +287,7 @@ pub const WriteSession = struct {
         );
     }
 
-    fn acquire(session: *WriteSession) Error!void {
+    pub fn acquire(session: *WriteSession) Error!void {
         try session.checkPoisoned();
         const range: os.LockRange = .{ .start = format.lock_writer, .len = 1 };
         const start = session.system.monotonicMs();
@@ -317,16 +337,27 @@ pub const WriteSession = struct {
         const physical_pages = stat.length / format.page_bytes;
         session.writer.physical_pages = @intCast(@min(physical_pages, std.math.maxInt(u32)));
         if (!session.slotsAreKnown()) try session.readSlots();
+        try session.askForLostStates();
         session.slots_are_read = true;
         const newest = session.slots.newest(session.boot_id) orelse return session.noRoot();
         if (newest.root.file_pages > session.writer.physical_pages) return session.truncated(
             &newest.root,
             stat.length,
         );
-        if (newest.root.kind == .durable or session.holds_volatile_guard) return newest.root;
+        const hides_live = session.slots.hasForeignAbove(newest.root.transaction_id);
+        const is_own = newest.root.kind == .durable or session.holds_volatile_guard;
+        if (is_own and !hides_live) return newest.root;
         const owner = session.file.probe(volatile_guard) catch |err|
             return session.diagnostics.failOs(err, "probing the locks");
-        if (owner != null) return newest.root;
+        // Its writer lives, on this machine, under another name of the boot, or where this process
+        // has none: to go on from an older state would undo what that writer has acknowledged.
+        if (hides_live and owner != null) return session.diagnostics.fail(
+            error.Locked,
+            "another connection has commits that are not durable yet, and this process cannot " ++
+                "tell the boot that they belong to; flush or close that connection first",
+            .{},
+        );
+        if (is_own or owner != null) return newest.root;
         return session.adoptOrphan(newest.root, stat.length);
     }
 
@@ -357,7 +388,12 @@ pub const WriteSession = struct {
     fn readSlots(session: *WriteSession) Error!void {
         session.slots = roots.Slots.read(session.file) catch |err|
             return session.diagnostics.failOs(err, "reading the root slots");
-        const highest = session.slots.highestTransaction();
+        session.seen_transaction = session.slots.highestTransaction();
+    }
+
+    /// Also where the slots look as before: a device may have gone back to what they were.
+    fn askForLostStates(session: *WriteSession) Error!void {
+        const highest = session.highestSeen();
         const held = snapshot_locks.highestAbove(session.file, highest) catch |err|
             return session.diagnostics.failOs(err, "probing the locks");
         session.seen_transaction = held orelse highest;
@@ -408,6 +444,7 @@ pub const WriteSession = struct {
         var root = (session.slots.newest(session.boot_id) orelse return session.noRoot()).root;
         if (root.kind != .durable or !session.isSynced(&root)) try session.publishDurable(&root);
         while (session.hasOtherRoots(root.transaction_id)) {
+            try session.checkSequence(&root);
             root.durable_sequence += 1;
             roots.seal(&root);
             const slot = roots.durableSlot(root.durable_sequence);
@@ -505,7 +542,10 @@ pub const WriteSession = struct {
             newest.file_pages;
         var aged: std.ArrayList(Aged) = .empty;
         defer aged.deinit(session.gpa);
-        const known = if (is_held) try session.recall(counted_before, newest, &own, &aged) else null;
+        const known = if (is_held)
+            try session.recall(counted_before, newest, &own, &aged)
+        else
+            null;
         var space = FreeSpace.init(session.gpa, file_pages) catch
             return session.diagnostics.failOs(error.OutOfMemory, "counting the free space");
         errdefer space.deinit();

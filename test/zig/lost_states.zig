@@ -3,115 +3,22 @@
 
 const std = @import("std");
 const vl = @import("vectorlite");
-const Base = @import("crash/workload.zig").Base;
 const Client = @import("crash/client.zig").Client;
 const Contents = @import("crash/contents.zig").Contents;
 const Digest = @import("crash/contents.zig").Digest;
+const Held = @import("crash/machine.zig").Held;
 const Key = @import("crash/contents.zig").Key;
+const Machine = @import("crash/machine.zig").Machine;
 const Value = @import("crash/contents.zig").Value;
+const afterPowerLoss = @import("crash/machine.zig").afterPowerLoss;
 const client_module = @import("crash/client.zig");
+const compactAll = @import("crash/machine.zig").compactAll;
 const inspector = @import("crash/inspector.zig");
 const dimension = @import("crash/contents.zig").dimension;
+const volatile_options = @import("crash/machine.zig").volatile_options;
 const Disk = vl.backends.simulated.Disk;
 
 const gpa = std.testing.allocator;
-
-const Machine = struct {
-    base: Base,
-    disk: *Disk,
-    value_next: u32 = 1,
-
-    fn init() !Machine {
-        const base = try Base.small();
-        return .{ .base = base, .disk = try Disk.create(gpa, .{ .content = base.bytes }) };
-    }
-
-    fn deinit(machine: *Machine) void {
-        machine.disk.destroy();
-        machine.base.deinit();
-    }
-
-    /// A process of its own. `client` does not move while it is open.
-    fn open(machine: *Machine, client: *Client, options: vl.Options) !void {
-        client.* = .{
-            .gpa = gpa,
-            .process = try machine.disk.process(),
-            .options = options,
-            .hot_vectors = 4,
-        };
-        client.options.create = false;
-        try client.open();
-    }
-
-    fn put(machine: *Machine, client: *Client, rows: *Contents, first: u32, count: u32) !void {
-        for (first..first + count) |number| {
-            const value: Value = .{ .seed = machine.value_next, .metadata_bytes = 100 };
-            machine.value_next += 1;
-            try client.put(@intCast(number), value);
-            try rows.put(@intCast(number), value);
-        }
-    }
-
-    /// A flush whose first sync fails, and brings nothing to the medium: the volatile commits are
-    /// gone for everybody.
-    fn loseVolatile(machine: *Machine, client: *Client) !void {
-        try machine.disk.inject(.{ .call = .sync, .survivors = .none });
-        try std.testing.expectError(error.InputOutput, client.database.?.flush());
-        machine.disk.clearFaults();
-    }
-
-    /// As a write that stops in the middle does.
-    fn tearVolatileSlots(machine: *Machine) void {
-        for (vl.format.durable_slot_count..vl.format.slot_count) |slot| {
-            machine.disk.corrupt(vl.roots.slotOffset(@intCast(slot)) + 100, "torn");
-        }
-    }
-};
-
-const Held = struct {
-    snapshot: *vl.Snapshot,
-    collection: *vl.Collection,
-    digest: Digest,
-
-    fn open(client: *Client) !Held {
-        const snapshot = try client.database.?.openSnapshot();
-        errdefer snapshot.close();
-        const name = client_module.collection_name;
-        const collection = try vl.Collection.open(.{ .snapshot = snapshot }, name, .{});
-        errdefer collection.close();
-        const digest = try client_module.readEverything(collection, .scan);
-        return .{ .snapshot = snapshot, .collection = collection, .digest = digest };
-    }
-
-    fn close(held: Held) void {
-        held.collection.close();
-        held.snapshot.close();
-    }
-
-    fn expectSame(held: Held) !void {
-        const found = try client_module.readEverything(held.collection, .every_way);
-        try std.testing.expectEqual(held.digest, found);
-    }
-};
-
-/// What a machine that loses power now has when it is back.
-fn afterPowerLoss(machine: *Machine) !Digest {
-    const left = try Disk.create(gpa, .{ .seed = 1 });
-    defer left.destroy();
-    var possible = try machine.disk.crashes(.{});
-    defer possible.deinit();
-    try left.become(machine.disk, possible.at(0).?, .new);
-    var client: Client = .{
-        .gpa = gpa,
-        .process = try left.process(),
-        .options = .{ .create = false },
-    };
-    try client.open();
-    defer client.close();
-    return client.readAll();
-}
-
-const volatile_options: vl.Options = .{ .durability = .none };
 
 test "a writer that made the durable state leaves a lost one to those who read it" {
     var machine = try Machine.init();
@@ -262,7 +169,7 @@ test "a lost state is left to its reader although the one before it comes back" 
     var lost = try rows.clone();
     defer lost.deinit();
     const slot_before = newestVolatileSlot(&machine);
-    const bytes_before = slotBytes(&machine, slot_before);
+    const bytes_before = machine.slotBytes(slot_before);
     try machine.put(&first, &lost, 101, 1);
     var reader: Client = undefined;
     try machine.open(&reader, .{ .readonly = true });
@@ -289,11 +196,6 @@ fn newestVolatileSlot(machine: *const Machine) u32 {
     const a = if (slots[first]) |root| root.transaction_id else 0;
     const b = if (slots[first + 1]) |root| root.transaction_id else 0;
     return if (a > b) first else first + 1;
-}
-
-fn slotBytes(machine: *const Machine, slot: u32) [vl.format.slot_bytes]u8 {
-    const offset: usize = @intCast(vl.roots.slotOffset(slot));
-    return machine.disk.bytes()[offset..][0..vl.format.slot_bytes].*;
 }
 
 test "two states that were lost are told apart by who knew them" {
@@ -598,4 +500,240 @@ test "a sync that fails for want of space is not tried again with less" {
         machine.disk.clearFaults();
     }
     try std.testing.expect(failures > 60);
+}
+
+test "a lost state that its own writer does not hold is told apart from the one after it" {
+    var machine = try Machine.init();
+    defer machine.deinit();
+    var lost = try machine.base.rows.clone();
+    defer lost.deinit();
+    // A writer keeps a row in memory, and has committed since, so it holds no state.
+    var reader: Client = undefined;
+    try machine.open(&reader, volatile_options);
+    defer reader.close();
+    try reader.put(500, .{ .seed = 11 });
+    var out: [dimension]f32 = undefined;
+    const key: Key = .init(500);
+    try std.testing.expect(try reader.collection.?.get(key.text(), &out));
+    try reader.put(501, .{ .seed = 12 });
+    // Its commits are lost, and nothing in the file tells of it.
+    var second: Client = undefined;
+    try machine.open(&second, volatile_options);
+    try machine.loseVolatile(&second);
+    second.close();
+    machine.tearVolatileSlots();
+    var third: Client = undefined;
+    try machine.open(&third, volatile_options);
+    defer third.close();
+    try third.put(500, .{ .seed = 22 });
+    try third.put(502, .{ .seed = 23 });
+    try std.testing.expect(try reader.collection.?.get(key.text(), &out));
+    try std.testing.expectEqual((Value{ .seed = 22 }).vector(), out);
+}
+
+test "a writer whose slots look as it knows them asks for lost states too" {
+    var machine = try Machine.init();
+    defer machine.deinit();
+    var rows = try machine.base.rows.clone();
+    defer rows.deinit();
+    var first: Client = undefined;
+    try machine.open(&first, volatile_options);
+    defer first.close();
+    try machine.put(&first, &rows, 1, 4);
+    var lost = try rows.clone();
+    defer lost.deinit();
+    var slots_before: [vl.format.slot_count][vl.format.slot_bytes]u8 = undefined;
+    for (&slots_before, 0..) |*bytes, slot| bytes.* = machine.slotBytes(slot);
+    var second: Client = undefined;
+    try machine.open(&second, volatile_options);
+    try machine.put(&second, &lost, 100, 1);
+    var reader: Client = undefined;
+    try machine.open(&reader, .{ .readonly = true });
+    defer reader.close();
+    const held = try Held.open(&reader);
+    defer held.close();
+    second.process.kill();
+    second.close();
+    // The cache lets the slots go, and the medium has the ones before.
+    for (&slots_before, 0..) |*bytes, slot| {
+        machine.disk.corrupt(vl.roots.slotOffset(@intCast(slot)), bytes);
+    }
+    for (0..8) |_| {
+        try machine.put(&first, &rows, 200, 5);
+        try held.expectSame();
+        try std.testing.expectEqual(rows.digest(), try first.readAll());
+    }
+}
+
+test "who may only read cannot use up the transaction ids" {
+    var machine = try Machine.init();
+    defer machine.deinit();
+    var rows = try machine.base.rows.clone();
+    defer rows.deinit();
+    const bystander = try machine.disk.process();
+    const file = try bystander.system().open(gpa, client_module.path, .{ .readonly = true });
+    const far: vl.os.LockRange = .{
+        .start = vl.format.lock_snapshots + (1 << 60) - 1,
+        .len = 1,
+    };
+    try std.testing.expect(try file.lock(.snapshots, .shared, far));
+    var first: Client = undefined;
+    try machine.open(&first, .{ .durability = .full });
+    try machine.put(&first, &rows, 1, 1);
+    first.close();
+    file.unlock(.snapshots, far);
+    file.close();
+    var second: Client = undefined;
+    try machine.open(&second, .{ .durability = .full });
+    defer second.close();
+    try machine.put(&second, &rows, 2, 1);
+}
+
+test "a writer without a boot id does not undo what a live writer has committed" {
+    var machine = try Machine.init();
+    defer machine.deinit();
+    var rows = try machine.base.rows.clone();
+    defer rows.deinit();
+    var first: Client = undefined;
+    try machine.open(&first, volatile_options);
+    defer first.close();
+    try machine.put(&first, &rows, 1, 3);
+    const boot = machine.disk.boot_id;
+    machine.disk.boot_id = null;
+    var second: Client = undefined;
+    try machine.open(&second, .{ .durability = .full });
+    defer second.close();
+    machine.disk.boot_id = boot;
+    var more = try rows.clone();
+    defer more.deinit();
+    if (machine.put(&second, &more, 100, 1)) |_| {
+        try std.testing.expectEqual(more.digest(), try first.readAll());
+    } else |err| {
+        try std.testing.expectEqual(error.Locked, err);
+        try first.database.?.flush();
+        try machine.put(&second, &rows, 100, 1);
+        try std.testing.expectEqual(rows.digest(), try first.readAll());
+    }
+}
+
+test "volatile roots that could not be taken back are not trusted for an idle third process" {
+    var machine = try Machine.init();
+    defer machine.deinit();
+    var rows = try machine.base.rows.clone();
+    defer rows.deinit();
+    // Made a volatile commit once, which is durable, and does nothing since.
+    var idle: Client = undefined;
+    try machine.open(&idle, volatile_options);
+    defer idle.close();
+    try machine.put(&idle, &rows, 1, 3);
+    try idle.database.?.flush();
+    var first: Client = undefined;
+    try machine.open(&first, volatile_options);
+    defer first.close();
+    try machine.put(&first, &rows, 10, 3);
+    try machine.disk.inject(.{ .call = .write });
+    try machine.loseVolatile(&first);
+    var second: Client = undefined;
+    try machine.open(&second, volatile_options);
+    defer second.close();
+    try machine.put(&second, &rows, 100, 3);
+    try second.database.?.flush();
+    const found = try second.readAll();
+    try std.testing.expectEqual(rows.digest(), found);
+    try std.testing.expectEqual(found, try afterPowerLoss(&machine));
+}
+
+/// A state is lost in one of four ways while a reader holds it; others go on, make the file
+/// smaller, and lose the power; four times.
+fn story(seed: u64) !void {
+    var prng = std.Random.DefaultPrng.init(seed);
+    const random = prng.random();
+    var machine = try Machine.init();
+    defer machine.deinit();
+    var rows = try machine.base.rows.clone();
+    defer rows.deinit();
+    var base: Client = undefined;
+    try machine.open(&base, .{ .durability = .none });
+    defer base.close();
+    (try base.database.?.openSession()).relief_pages_min = 1;
+    try machine.putLong(&base, &rows, 100, 20);
+    try base.database.?.flush();
+    var readers: [4]Client = undefined;
+    for (&readers) |*reader| try machine.open(reader, .{ .readonly = true });
+    defer for (&readers) |*reader| reader.close();
+    var helds: std.ArrayList(Held) = .empty;
+    defer helds.deinit(gpa);
+    defer for (helds.items) |held| held.close();
+    for (0..4) |round| {
+        var lost = try rows.clone();
+        defer lost.deinit();
+        var second: Client = undefined;
+        try machine.open(&second, volatile_options);
+        (try second.database.?.openSession()).relief_pages_min = 1 << 30;
+        var slots_before: [vl.format.slot_count][vl.format.slot_bytes]u8 = undefined;
+        for (&slots_before, 0..) |*bytes, slot| bytes.* = machine.slotBytes(slot);
+        for (0..random.uintLessThan(u32, 4)) |_| {
+            try machine.putLong(&second, &lost, 100 + random.uintLessThan(u32, 30), 3);
+            if (random.boolean()) {
+                const number = 100 + random.uintLessThan(u32, 30);
+                _ = lost.rows.swapRemove(number);
+                _ = try second.delete(number);
+            }
+        }
+        try machine.put(&second, &lost, 5, 1);
+        try helds.append(gpa, try Held.open(&readers[round]));
+        if (random.boolean()) try machine.put(&second, &lost, 5, 1);
+        switch (random.uintLessThan(u32, 4)) {
+            0 => {
+                try machine.loseVolatile(&second);
+                second.close();
+            },
+            1 => {
+                try machine.loseVolatile(&second);
+                second.close();
+                machine.tearVolatileSlots();
+            },
+            2 => {
+                second.process.kill();
+                second.close();
+                std.mem.swap(Contents, &rows, &lost);
+            },
+            else => {
+                second.process.kill();
+                second.close();
+                for (&slots_before, 0..) |*bytes, slot| {
+                    machine.disk.corrupt(vl.roots.slotOffset(@intCast(slot)), bytes);
+                }
+            },
+        }
+        var third: Client = undefined;
+        try machine.open(&third, .{ .durability = if (random.boolean()) .full else .none });
+        (try third.database.?.openSession()).relief_pages_min = 1;
+        for (0..random.uintLessThan(u32, 12)) |_| {
+            const who = if (random.boolean()) &third else &base;
+            switch (random.uintLessThan(u32, 4)) {
+                0 => try compactAll(who),
+                1 => try machine.putLong(who, &rows, 100 + random.uintLessThan(u32, 30), 3),
+                2 => try who.database.?.flush(),
+                else => {
+                    const number = 100 + random.uintLessThan(u32, 30);
+                    _ = rows.rows.swapRemove(number);
+                    _ = try who.delete(number);
+                },
+            }
+            for (helds.items) |held| try held.expectSame();
+            try std.testing.expectEqual(rows.digest(), try who.readAll());
+        }
+        third.close();
+        try base.database.?.flush();
+        try std.testing.expectEqual(rows.digest(), try base.readAll());
+        try std.testing.expectEqual(rows.digest(), try afterPowerLoss(&machine));
+    }
+}
+
+test "whatever is lost, and however, is left to those who read it, and nothing else is" {
+    for (0..20) |seed| story(seed) catch |err| {
+        std.debug.print("seed {d}\n", .{seed});
+        return err;
+    };
 }

@@ -52,6 +52,9 @@ const Connection = struct {
     /// Read-only; carries the locks of snapshots.
     snapshots: sys.Descriptor,
     readonly: bool,
+    /// Of the process that opened it. Its locks belong to descriptions that a forked child shares,
+    /// so what a child gives back would be gone for the parent.
+    process_id: u64,
     maps_are_safe: ?bool = null,
     windows: std.ArrayList(Window) = .empty,
     /// Absolute where it could be found out, so that a later chdir changes nothing.
@@ -211,6 +214,7 @@ const Connection = struct {
 
     fn unlock(context: *anyopaque, owner: os.LockOwner, range: os.LockRange) void {
         const connection = of(context);
+        if (connection.process_id != sys.processId()) return;
         const fd = connection.descriptorOf(owner);
         while (sys.lock(fd, .unlock, range.start, range.len) == .INTR) {}
     }
@@ -297,6 +301,7 @@ fn open(
         .main = pair.main,
         .snapshots = pair.snapshots,
         .readonly = options.readonly,
+        .process_id = sys.processId(),
         .path = absolute,
     };
     return .{ .context = connection, .vtable = &Connection.file_vtable };
