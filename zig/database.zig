@@ -507,17 +507,35 @@ pub const Database = struct {
             if (try database.tryRefresh()) return;
         }
         const gate: os.LockRange = .{ .start = format.lock_gate, .len = 1 };
-        while (!(database.file.lock(.snapshots, .shared, gate) catch |err|
-            return database.diagnostics.failOs(
-                err,
-                "taking the reader gate",
-            ))) database.system.sleepMs(1);
+        try database.enterGate(gate);
         defer database.file.unlock(.snapshots, gate);
+        // The lock of the last attempt is still held, of an older state than the one chosen here:
+        // a writer that counts its pages anew, which it does without the gate, finds it.
         const words = database.watch.words();
         const root = try database.newestRoot();
         try database.pinRoot(&root);
         return database.adoptPinned(&root, words, try database.fileLength());
     }
+
+    /// Writers have the gate for a moment only, but may be stopped in it.
+    fn enterGate(database: *Database, gate: os.LockRange) Error!void {
+        const patience_ms = @max(database.options.busy_timeout_ms, gate_patience_ms_min);
+        const start = database.system.monotonicMs();
+        while (!(database.file.lock(.snapshots, .shared, gate) catch |err|
+            return database.diagnostics.failOs(err, "taking the reader gate")))
+        {
+            const waited = database.system.monotonicMs() -| start;
+            if (waited >= patience_ms) return database.diagnostics.fail(
+                error.Locked,
+                "{f} has kept readers out for {d} ms, as for a moment writers do; it seems to be " ++
+                    "stopped, let it go on or end it",
+                .{ database.file.holder(gate), waited },
+            );
+            database.system.sleepMs(1);
+        }
+    }
+
+    const gate_patience_ms_min = 1000;
 
     fn tryRefresh(database: *Database) Error!bool {
         const words = database.watch.words();

@@ -109,15 +109,20 @@ pub const Slots = struct {
         return highest;
     }
 
-    /// The volatile slot that does not hold the newest volatile root, so that a kill in the middle
-    /// of a write never damages the newest commit; a torn one first, which is then not torn any
-    /// more.
-    pub fn nextVolatileSlot(slots: *const Slots) u32 {
+    /// The volatile slot that does not hold the newest root that is believed, so that a kill in the
+    /// middle of a write never damages the newest commit; a torn one first, which is then not torn
+    /// any more.
+    pub fn nextVolatileSlot(slots: *const Slots, boot_id: ?[16]u8) u32 {
         const first = format.durable_slot_count;
         for (first..format.slot_count) |slot| if (slots.torn[slot]) return @intCast(slot);
-        const a = if (slots.roots[first]) |root| root.transaction_id else 0;
-        const b = if (slots.roots[first + 1]) |root| root.transaction_id else 0;
+        const a = believedId(&slots.roots[first], boot_id);
+        const b = believedId(&slots.roots[first + 1], boot_id);
         return if (a <= b) first else first + 1;
+    }
+
+    fn believedId(maybe: *const ?Root, boot_id: ?[16]u8) u64 {
+        const root = if (maybe.*) |*found| found else return 0;
+        return if (believable(root, boot_id)) root.transaction_id else 0;
     }
 };
 
@@ -194,14 +199,16 @@ pub fn clearVolatile(file: os.File) os.Error!void {
 /// them and the next writer knows that readers may have seen more than it does.
 pub fn disownVolatile(file: os.File, slots: *Slots) os.Error!void {
     var bytes: [format.page_bytes + format.slot_bytes]u8 = @splat(0);
-    for (slots.roots[format.durable_slot_count..], 0..) |*maybe, index| {
+    var disowned = slots.*;
+    for (disowned.roots[format.durable_slot_count..], 0..) |*maybe, index| {
         const root = if (maybe.*) |*found| found else continue;
         root.boot_id = @splat(0);
         seal(root);
         @memcpy(bytes[index * format.page_bytes ..][0..format.slot_bytes], std.mem.asBytes(root));
     }
+    for (disowned.torn[format.durable_slot_count..]) |*torn| torn.* = false;
     try file.write(slotOffset(format.durable_slot_count), &.{&bytes});
-    for (slots.torn[format.durable_slot_count..]) |*torn| torn.* = false;
+    slots.* = disowned;
 }
 
 /// Tells without a system call whether any slot has changed: the last word of each slot's checksum,
@@ -256,7 +263,7 @@ test "the newest root wins, a volatile one only in its own boot" {
     try std.testing.expectEqual(@as(u64, 8), slots.newest(@splat(7)).?.root.transaction_id);
     try std.testing.expectEqual(@as(u64, 6), slots.newest(@splat(9)).?.root.transaction_id);
     try std.testing.expectEqual(@as(u64, 6), slots.newest(null).?.root.transaction_id);
-    try std.testing.expectEqual(@as(u32, 5), slots.nextVolatileSlot());
+    try std.testing.expectEqual(@as(u32, 5), slots.nextVolatileSlot(@splat(7)));
     try std.testing.expectEqual(@as(u64, 8), slots.highestTransaction());
 }
 

@@ -31,12 +31,13 @@ pub const SnapshotLocks = struct {
             return;
         }
         try locks.held.ensureUnusedCapacity(locks.gpa, 1);
-        // Shared locks of readers never conflict, and no writer locks these bytes.
+        // Shared locks of readers never conflict, and no writer locks these bytes, but to ask for
+        // them on Windows; a system that has locks and refuses one is not one that has none.
         if (!try locks.file.lock(
             .snapshots,
             .shared,
             byteOf(transaction_id),
-        )) return error.LocksUnsupported;
+        )) return error.InputOutput;
         locks.held.appendAssumeCapacity(.{ .transaction_id = transaction_id, .count = 1 });
     }
 

@@ -35,7 +35,7 @@ pub fn complain(text: []const u8) void {
 const transfer_bytes_max = 1 << 30;
 const offset_max = std.math.maxInt(i64);
 /// How often a shared lock is tried against somebody's momentary probe, 1 ms apart.
-const snapshot_lock_attempts = 8;
+const snapshot_lock_attempts = 32;
 
 const Connection = struct {
     gpa: std.mem.Allocator,
