@@ -690,4 +690,80 @@ export const mutants: readonly Mutant[] = [
     "    if (!try session.retireOlderRoots()) return database.rollback();\n",
     "",
   ),
+
+  // What a call leaves behind.
+  mutant(
+    "commits that a live writer made in another boot are not seen",
+    "lost_states",
+    "write_session",
+    "if (hides_live and owner != null) return",
+    "if (false and hides_live) return",
+  ),
+  mutant(
+    "lost states are asked for only when a slot has changed",
+    "lost_states",
+    "write_session",
+    "        if (!session.slotsAreKnown()) try session.readSlots();\n" +
+      "        try session.askForLostStates();\n",
+    "        if (!session.slotsAreKnown()) {\n            try session.readSlots();\n" +
+      "            try session.askForLostStates();\n        }\n",
+  ),
+  mutant(
+    "a torn volatile slot is no sign of a lost state",
+    "lost_states",
+    "write_session",
+    " or\n            session.slots.hasTornVolatile();",
+    ";",
+  ),
+  mutant(
+    "clear keeps what was verified of rows that a rollback takes back",
+    "aftermath",
+    "transaction",
+    "        forgetUncommitted(state);\n        for",
+    "        for",
+  ),
+  mutant(
+    "the guard is kept when nothing is volatile any more",
+    "lost_states",
+    "write_session",
+    "        session.dropVolatileGuard();\n        session.volatile_since_ms = 0;\n" +
+      "        session.writer.written_bytes",
+    "        session.volatile_since_ms = 0;\n        session.writer.written_bytes",
+  ),
+  mutant(
+    "a forked child gives its parent's locks back",
+    "aftermath",
+    "zig/os/file_posix.zig",
+    "        if (connection.process_id != sys.processId()) return;\n",
+    "",
+  ),
+  mutant(
+    "who is not let in to write lets go of what it read",
+    "aftermath",
+    "database",
+    "        try session.acquire();\n        // Not before",
+    "        database.unpin();\n        try session.acquire();\n        // Not before",
+  ),
+  mutant(
+    "a bad sector under an older root keeps writers out",
+    "aftermath",
+    "write_session",
+    "error.InputOutput => if (attempt == 0) continue,",
+    "error.InputOutput => if (attempt < 2) return err,",
+  ),
+  mutant(
+    "pages that were in use when they were last counted pass for younger ones",
+    "core crash_simulation",
+    "free_space",
+    "return aged[at.*].born;",
+    "return known.transaction_id + 1;",
+  ),
+  mutant(
+    "pages that were left since are free at once",
+    "crash_simulation readers_beside_writers",
+    "write_session",
+    "            .waits_for = if (is_held) session.highest_transaction else null,\n",
+    "            .waits_for = if (is_held and known == null) session.highest_transaction " +
+      "else null,\n",
+  ),
 ];

@@ -6,6 +6,7 @@ const builtin = @import("builtin");
 const linux = std.os.linux;
 const vl = @import("vectorlite");
 const Client = @import("crash/client.zig").Client;
+const Contents = @import("crash/contents.zig").Contents;
 const Machine = @import("crash/machine.zig").Machine;
 const Key = @import("crash/contents.zig").Key;
 const client_module = @import("crash/client.zig");
@@ -231,3 +232,95 @@ test "a forked child that closes its parent's handle leaves the parent its locks
     defer other.close();
     try std.testing.expectError(error.Locked, other.begin());
 }
+
+test "a sector that cannot be read under an older root keeps nobody from writing" {
+    var machine = try Machine.init();
+    defer machine.deinit();
+    var rows = try machine.base.rows.clone();
+    defer rows.deinit();
+    var first: Client = undefined;
+    try machine.open(&first, .{ .durability = .full });
+    try machine.put(&first, &rows, 1, 3);
+    first.close();
+    const bytes = machine.disk.bytes();
+    const slots = inspector.readSlots(bytes);
+    const newest = inspector.newest(&slots, null).?;
+    var reached = try pagesOf(bytes, &newest);
+    defer reached.deinit(gpa);
+    var sectors: u32 = 0;
+    for (slots) |maybe| if (maybe) |root| {
+        if (root.transaction_id == newest.transaction_id) continue;
+        var older = try pagesOf(bytes, &root);
+        defer older.deinit(gpa);
+        var pages = older.iterator(.{});
+        while (pages.next()) |page| if (page >= reached.bit_length or !reached.isSet(page)) {
+            sectors += 1;
+            machine.disk.bad_sector = vl.format.pageOffset(@intCast(page));
+            var next: Client = undefined;
+            try machine.open(&next, .{ .durability = .full });
+            defer next.close();
+            try next.database.?.begin();
+            next.database.?.rollback();
+        };
+    };
+    machine.disk.bad_sector = null;
+    try std.testing.expect(sectors > 5);
+    try machine.open(&first, .{ .durability = .full });
+    defer first.close();
+    try machine.put(&first, &rows, 2, 3);
+    try std.testing.expectEqual(rows.digest(), try first.readAll());
+}
+
+fn pagesOf(bytes: []const u8, root: *const vl.format.Root) !std.DynamicBitSetUnmanaged {
+    const header = inspector.readHeader(bytes) orelse return error.NoHeader;
+    var walk: inspector.Inspector = .{ .gpa = gpa, .bytes = bytes, .hash_key = header.hash_key };
+    defer walk.deinit();
+    _ = try walk.inspect(root);
+    return walk.owned.clone(gpa);
+}
+
+test "a writer that is stopped in the gate does not hang a reader" {
+    var machine = try Machine.init();
+    defer machine.deinit();
+    var rows = try machine.base.rows.clone();
+    defer rows.deinit();
+    var writer: Client = undefined;
+    try machine.open(&writer, .{ .durability = .none });
+    defer writer.close();
+    var reader: Client = undefined;
+    try machine.open(&reader, .{ .readonly = true, .busy_timeout_ms = 0 });
+    defer reader.close();
+    const stopped = try machine.disk.process();
+    const file = try stopped.system().open(gpa, client_module.path, .{});
+    defer file.close();
+    const gate: vl.os.LockRange = .{ .start = vl.format.lock_gate, .len = 1 };
+    try std.testing.expect(try file.lock(.writer, .exclusive, gate));
+    // A state that is always a newer one sends the reader to the gate.
+    var intruder: Intruder = .{ .machine = &machine, .writer = &writer, .rows = &rows };
+    machine.disk.hooks = .{ .context = &intruder, .onLock = Intruder.onLock };
+    try machine.put(&writer, &rows, 1, 1);
+    try std.testing.expectError(error.Locked, reader.readAll());
+    machine.disk.hooks = .{};
+    if (intruder.failure) |failure| return failure;
+    file.unlock(.writer, gate);
+    try std.testing.expectEqual(rows.digest(), try reader.readAll());
+}
+
+/// Commits whenever a state is about to be locked.
+const Intruder = struct {
+    machine: *Machine,
+    writer: *Client,
+    rows: *Contents,
+    is_busy: bool = false,
+    failure: ?anyerror = null,
+
+    fn onLock(context: ?*anyopaque, range: vl.os.LockRange) void {
+        const intruder: *Intruder = @ptrCast(@alignCast(context.?));
+        if (intruder.is_busy or range.start < vl.format.lock_snapshots) return;
+        intruder.is_busy = true;
+        defer intruder.is_busy = false;
+        intruder.machine.put(intruder.writer, intruder.rows, 2, 1) catch |err| {
+            intruder.failure = err;
+        };
+    }
+};
