@@ -527,8 +527,8 @@ pub const Database = struct {
             const waited = database.system.monotonicMs() -| start;
             if (waited >= patience_ms) return database.diagnostics.fail(
                 error.Locked,
-                "{f} has kept readers out for {d} ms, as for a moment writers do; it seems to be " ++
-                    "stopped, let it go on or end it",
+                "{f} has kept readers out for {d} ms, which writers do for a moment only; it " ++
+                    "seems to be stopped, let it go on or end it",
                 .{ database.file.holder(gate), waited },
             );
             database.system.sleepMs(1);

@@ -87,18 +87,20 @@ pub fn anyBesides(file: os.File, transaction_id: u64) os.Error!bool {
 const lost_states_max = 1 << 32;
 
 /// The highest state beyond `transaction_id` that any connection holds. Halves the range: at most
-/// 61 probes, one where there is none.
+/// 33 probes, one where there is none.
 pub fn highestAbove(file: os.File, transaction_id: u64) os.Error!?u64 {
     const first = format.lock_snapshots + transaction_id + 1;
     // Anybody who may read the file can lock any byte: one far beyond what was written names no
     // state, and must not use the ids up.
     var end: u64 = @min(first + lost_states_max, format.lock_snapshots + format.lock_snapshots_len);
-    var highest = try file.probe(.{ .start = first, .len = end - first }) orelse return null;
-    while (end - highest > 1) {
-        const middle = highest + (end - highest) / 2;
+    var highest: ?u64 = null;
+    var middle = first;
+    while (true) {
         if (try file.probe(.{ .start = middle, .len = end - middle })) |byte| {
             highest = byte;
         } else end = middle;
+        const lowest = highest orelse return null;
+        if (end - lowest <= 1) return lowest - format.lock_snapshots;
+        middle = lowest + (end - lowest) / 2;
     }
-    return highest - format.lock_snapshots;
 }

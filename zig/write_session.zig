@@ -531,7 +531,7 @@ pub const WriteSession = struct {
             if (root.transaction_id > newest.transaction_id) continue;
             // What it promises is not there: to count it would take memory for nothing.
             if (root.file_pages > session.writer.physical_pages) continue;
-            try session.walkOlder(root, &pages);
+            session.walk(root, &pages, .shared) catch |err| if (err != error.Corrupt) return err;
         }
         // Whether somebody reads a state that no slot may lead to. A reader that is about to take
         // another one still holds its last.
@@ -602,23 +602,6 @@ pub const WriteSession = struct {
 
     fn isBefore(_: void, a: Aged, b: Aged) bool {
         return a.run.page < b.run.page;
-    }
-
-    /// An older root may be damaged, and lie on a sector that cannot be read: to fail for that would
-    /// keep anybody from writing until the root is gone, which needs writes. It is tried twice.
-    fn walkOlder(session: *WriteSession, root: *const Root, pages: *reach.Pages) Error!void {
-        for (0..2) |attempt| {
-            var reached: reach.Pages = .{ .gpa = session.gpa };
-            defer reached.deinit();
-            reached.bits = pages.bits.clone(session.gpa) catch
-                return session.diagnostics.failOs(error.OutOfMemory, "counting the free space");
-            session.walk(root, &reached, .shared) catch |err| switch (err) {
-                error.Corrupt => {},
-                error.InputOutput => if (attempt == 0) continue,
-                else => return err,
-            };
-            return std.mem.swap(reach.Pages, pages, &reached);
-        }
     }
 
     fn walk(

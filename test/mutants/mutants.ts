@@ -87,8 +87,8 @@ export const mutants: readonly Mutant[] = [
     "a failed volatile slot write does not poison",
     "lost_states crash_faults crash_sync",
     "write_session",
-    `        const slot = session.slots.nextVolatileSlot();\n${slot}`,
-    "        const slot = session.slots.nextVolatileSlot();\n" +
+    `        const slot = session.slots.nextVolatileSlot(session.boot_id);\n${slot}`,
+    "        const slot = session.slots.nextVolatileSlot(session.boot_id);\n" +
       "        roots.write(session.file, slot, root) catch |err|\n" +
       '            return session.diagnostics.failOs(err, "writing");\n',
   ),
@@ -189,8 +189,8 @@ export const mutants: readonly Mutant[] = [
     "volatile roots stay after a durable commit",
     `${beside} lost_states crash engine`,
     "write_session",
-    "        session.clearVolatile();\n        session.volatile_since_ms",
-    "        session.volatile_since_ms",
+    "        session.clearVolatile();\n        session.dropVolatileGuard();\n",
+    "        session.dropVolatileGuard();\n",
   ),
   mutant(
     "the volatile guard is not taken",
@@ -207,8 +207,8 @@ export const mutants: readonly Mutant[] = [
     "the volatile guard is not asked for",
     "lost_states crash_sync",
     "write_session",
-    "        if (owner != null) return newest.root;\n",
-    "        if (owner == null) return newest.root;\n",
+    "        if (is_own or owner != null) return newest.root;\n",
+    "        if (is_own or owner == null) return newest.root;\n",
   ),
   mutant(
     "orphans are not written again",
@@ -263,8 +263,8 @@ export const mutants: readonly Mutant[] = [
     "lost states are not noticed",
     lost,
     "write_session",
-    "session.is_lost = session.highestSeen() > root.transaction_id;",
-    "session.is_lost = false;",
+    "session.is_lost = session.highestSeen() > root.transaction_id or",
+    "session.is_lost = session.highestSeen() == 0 or",
   ),
   mutant(
     "lost states that no slot tells of are not noticed",
@@ -284,8 +284,8 @@ export const mutants: readonly Mutant[] = [
     "of the lost states that are held, the lowest counts for the highest",
     lost,
     "snapshot_locks",
-    "    while (end - highest > 1) {",
-    "    while (end == highest) {",
+    "if (end - lowest <= 1) return",
+    "if (end >= lowest) return",
   ),
   mutant(
     "rows go on behind those of a lost state",
@@ -319,8 +319,8 @@ export const mutants: readonly Mutant[] = [
     "space counted before a loss is trusted",
     lost,
     "write_session",
-    "if (!is_counted or session.is_lost) return",
-    "if (!is_counted) return",
+    "if (!session.isCountedFor(root) or session.is_lost) return",
+    "if (!session.isCountedFor(root)) return",
   ),
   mutant(
     "older roots are walked without care",
@@ -352,8 +352,8 @@ export const mutants: readonly Mutant[] = [
     "a new session does not ask for readers",
     `${beside} lost_states`,
     "write_session",
-    "        const waits_for = if (is_held) session.highest_transaction else null;",
-    "        const waits_for: ?u64 = null;\n        _ = is_held;",
+    "            .waits_for = if (is_held) session.highest_transaction else null,\n",
+    "            .waits_for = if (is_held and false) session.highest_transaction else null,\n",
   ),
   mutant(
     "a pending page is free at its commit",
@@ -743,13 +743,6 @@ export const mutants: readonly Mutant[] = [
     "database",
     "        try session.acquire();\n        // Not before",
     "        database.unpin();\n        try session.acquire();\n        // Not before",
-  ),
-  mutant(
-    "a bad sector under an older root keeps writers out",
-    "aftermath",
-    "write_session",
-    "error.InputOutput => if (attempt == 0) continue,",
-    "error.InputOutput => if (attempt < 2) return err,",
   ),
   mutant(
     "pages that were in use when they were last counted pass for younger ones",

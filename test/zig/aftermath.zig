@@ -233,52 +233,6 @@ test "a forked child that closes its parent's handle leaves the parent its locks
     try std.testing.expectError(error.Locked, other.begin());
 }
 
-test "a sector that cannot be read under an older root keeps nobody from writing" {
-    var machine = try Machine.init();
-    defer machine.deinit();
-    var rows = try machine.base.rows.clone();
-    defer rows.deinit();
-    var first: Client = undefined;
-    try machine.open(&first, .{ .durability = .full });
-    try machine.put(&first, &rows, 1, 3);
-    first.close();
-    const bytes = machine.disk.bytes();
-    const slots = inspector.readSlots(bytes);
-    const newest = inspector.newest(&slots, null).?;
-    var reached = try pagesOf(bytes, &newest);
-    defer reached.deinit(gpa);
-    var sectors: u32 = 0;
-    for (slots) |maybe| if (maybe) |root| {
-        if (root.transaction_id == newest.transaction_id) continue;
-        var older = try pagesOf(bytes, &root);
-        defer older.deinit(gpa);
-        var pages = older.iterator(.{});
-        while (pages.next()) |page| if (page >= reached.bit_length or !reached.isSet(page)) {
-            sectors += 1;
-            machine.disk.bad_sector = vl.format.pageOffset(@intCast(page));
-            var next: Client = undefined;
-            try machine.open(&next, .{ .durability = .full });
-            defer next.close();
-            try next.database.?.begin();
-            next.database.?.rollback();
-        };
-    };
-    machine.disk.bad_sector = null;
-    try std.testing.expect(sectors > 5);
-    try machine.open(&first, .{ .durability = .full });
-    defer first.close();
-    try machine.put(&first, &rows, 2, 3);
-    try std.testing.expectEqual(rows.digest(), try first.readAll());
-}
-
-fn pagesOf(bytes: []const u8, root: *const vl.format.Root) !std.DynamicBitSetUnmanaged {
-    const header = inspector.readHeader(bytes) orelse return error.NoHeader;
-    var walk: inspector.Inspector = .{ .gpa = gpa, .bytes = bytes, .hash_key = header.hash_key };
-    defer walk.deinit();
-    _ = try walk.inspect(root);
-    return walk.owned.clone(gpa);
-}
-
 test "a writer that is stopped in the gate does not hang a reader" {
     var machine = try Machine.init();
     defer machine.deinit();

@@ -123,8 +123,6 @@ pub const Disk = struct {
     has_maps: bool = true,
     /// The path names another file now: `stat` answers so.
     replaced: bool = false,
-    /// Where a sector begins that no read gets; maps show it.
-    bad_sector: ?u64 = null,
 
     exists: bool,
     cache: address_space.Range,
@@ -659,9 +657,6 @@ const Connection = struct {
         const disk = connection.disk;
         const fault = try connection.enter(.read);
         if (fault) |found| if (!found.partial) return found.err;
-        if (disk.bad_sector) |bad| {
-            if (offset < bad + sector_bytes and bad < offset + buffer.len) return error.InputOutput;
-        }
         if (offset >= disk.length) return 0;
         var len: usize = @intCast(@min(buffer.len, disk.length - offset));
         if (fault != null) len = disk.prng.random().uintLessThan(usize, @max(1, len));
