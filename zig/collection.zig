@@ -109,11 +109,12 @@ pub const Collection = struct {
         const database = scope.parent();
         try checkOptions(database, name, options);
         if (scope == .database) try database.enterRead();
+        // First: once the collection is made in a transaction, nothing may fail any more.
+        const collection = database.gpa.create(Collection) catch return database.outOfMemory();
+        errdefer database.gpa.destroy(collection);
         const state = try findOrCreate(scope, name, options);
         const identity = state.identity;
         try checkIdentity(database, identity, options);
-        const collection = database.gpa.create(Collection) catch return database.outOfMemory();
-        errdefer database.gpa.destroy(collection);
         collection.* = .{
             .scope = scope,
             .gpa = database.gpa,

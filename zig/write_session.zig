@@ -592,6 +592,12 @@ pub const WriteSession = struct {
         };
         // Nobody need have kept that state: what was written over is damage, and its age unknown.
         walker.root(counted) catch |err| if (err != error.Corrupt) return err;
+        // A file may lie about ages.
+        for (aged.items) |*item| {
+            if (item.born) |born| if (born > counted.transaction_id) {
+                item.born = null;
+            };
+        }
         std.mem.sort(Aged, aged.items, {}, isBefore);
         return .{
             .transaction_id = counted.transaction_id,

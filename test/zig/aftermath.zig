@@ -278,3 +278,34 @@ const Intruder = struct {
         };
     }
 };
+
+test "a collection that could not be opened in a transaction was not made by it" {
+    var refusals: u32 = 0;
+    for (0..60) |number| {
+        var machine = try Machine.init();
+        defer machine.deinit();
+        var scarce = std.testing.FailingAllocator.init(gpa, .{});
+        var client: Client = .{
+            .gpa = scarce.allocator(),
+            .process = try machine.disk.process(),
+            .options = .{ .create = false },
+        };
+        try client.open();
+        defer client.close();
+        const database = client.database.?;
+        try database.begin();
+        scarce.fail_index = scarce.alloc_index + number;
+        const result = vl.Collection.open(.{ .database = database }, "other", .{ .dimension = 4 });
+        scarce.fail_index = std.math.maxInt(usize);
+        if (result) |collection| {
+            collection.close();
+            break database.rollback();
+        } else |err| try std.testing.expectEqual(error.OutOfMemory, err);
+        refusals += 1;
+        database.commit() catch |err| try std.testing.expectEqual(error.OutOfMemory, err);
+        const scope: vl.Scope = .{ .database = database };
+        const again = vl.Collection.open(scope, "other", .{ .create = false });
+        try std.testing.expectError(error.InvalidArgument, again);
+    } else return error.NeverSucceeds;
+    try std.testing.expect(refusals > 5);
+}
