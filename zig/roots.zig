@@ -195,9 +195,16 @@ pub fn clearVolatile(file: os.File) os.Error!void {
     return file.write(slotOffset(format.durable_slot_count), &.{&zeros});
 }
 
-/// Takes both volatile roots back, in one write. Their ids stay known, so that no other state gets
-/// them and the next writer knows that readers may have seen more than it does.
+/// Takes both volatile roots back. Their ids stay known, so that no other state gets them and the
+/// next writer knows that readers may have seen more than it does.
 pub fn disownVolatile(file: os.File, slots: *Slots) os.Error!void {
+    // The words that are watched come first: if the rest stops in the middle, whoever knows such a
+    // root looks again all the same.
+    for (format.durable_slot_count..format.slot_count) |slot| {
+        if (slots.roots[slot] == null) continue;
+        const word: [8]u8 = @splat(0);
+        try file.write(slotOffset(@intCast(slot)) + format.slot_bytes - word.len, &.{&word});
+    }
     var bytes: [format.page_bytes + format.slot_bytes]u8 = @splat(0);
     var disowned = slots.*;
     for (disowned.roots[format.durable_slot_count..], 0..) |*maybe, index| {

@@ -198,6 +198,34 @@ fn newestVolatileSlot(machine: *const Machine) u32 {
     return if (a > b) first else first + 1;
 }
 
+test "who knows a state sees that it was taken back, also where that stopped in the middle" {
+    var torn: u32 = 0;
+    for (0..200) |seed| {
+        var machine = try Machine.init();
+        defer machine.deinit();
+        machine.disk.prng.seed(seed);
+        var rows = try machine.base.rows.clone();
+        defer rows.deinit();
+        var writer: Client = undefined;
+        try machine.open(&writer, volatile_options);
+        try machine.put(&writer, &rows, 100, if (seed % 2 == 0) 1 else 2);
+        var reader: Client = undefined;
+        try machine.open(&reader, .{ .readonly = true });
+        defer reader.close();
+        try std.testing.expectEqual(rows.digest(), try reader.readAll());
+        try machine.disk.inject(.{ .call = .write, .after = seed % 3, .partial = true });
+        try machine.loseVolatile(&writer);
+        writer.close();
+        var other: Client = undefined;
+        try machine.open(&other, .{ .readonly = true });
+        defer other.close();
+        const now = try other.readAll();
+        try std.testing.expectEqual(now, try reader.readAll());
+        torn += @intFromBool(!now.eql(rows.digest()));
+    }
+    try std.testing.expect(torn > 20);
+}
+
 test "two states that were lost are told apart by who knew them" {
     var machine = try Machine.init();
     defer machine.deinit();
