@@ -130,13 +130,13 @@ test "lost states that no slot tells of any more are still left to those who rea
     try machine.open(&reader, .{ .readonly = true });
     defer reader.close();
     const earlier = try Held.open(&reader);
-    try machine.put(&first, &lost, 110, 10);
+    try machine.put(&first, &lost, 110, 1);
     const later = try Held.open(&reader);
     defer later.close();
-    // The states are lost, and so are the slots in which they were taken back.
+    // The states are lost, and so is what was written to the slots about them.
     try machine.loseVolatile(&first);
     first.close();
-    machine.tearVolatileSlots();
+    machine.emptyVolatileSlots();
     // Whoever comes next has another number for its state, and other pages.
     var second: Client = undefined;
     try machine.open(&second, volatile_options);

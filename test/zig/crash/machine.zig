@@ -58,6 +58,14 @@ pub const Machine = struct {
         machine.disk.clearFaults();
     }
 
+    /// As a device does that gives up what it could not write.
+    pub fn emptyVolatileSlots(machine: *Machine) void {
+        const zeros: [vl.format.slot_bytes]u8 = @splat(0);
+        for (vl.format.durable_slot_count..vl.format.slot_count) |slot| {
+            machine.disk.corrupt(vl.roots.slotOffset(@intCast(slot)), &zeros);
+        }
+    }
+
     /// As a write that stops in the middle does.
     pub fn tearVolatileSlots(machine: *Machine) void {
         for (vl.format.durable_slot_count..vl.format.slot_count) |slot| {
