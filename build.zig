@@ -315,9 +315,9 @@ fn addTestStep(context: Context) void {
     const core_safe = createTestCore(context, .ReleaseSafe);
     for (zigFilesIn(b, "test/zig")) |path| {
         const name = std.fs.path.stem(path);
-        const is_long = std.mem.startsWith(u8, name, "crash") or
-            std.mem.startsWith(u8, name, "damage") or std.mem.eql(u8, name, "churn") or
-            std.mem.eql(u8, name, "fuzz") or std.mem.eql(u8, name, "hostile");
+        const is_together = contains(&suites_together, name);
+        if (is_together and context.test_suites.len == 0) continue;
+        const is_long = is_together or contains(&.{ "together", "crash", "churn", "fuzz" }, name);
         const imported = if (is_long) core_safe else core;
         const module = b.createModule(.{
             .root_source_file = b.path(path),
@@ -339,6 +339,17 @@ fn addTestStep(context: Context) void {
         }
         addTest(context, step, name, module);
     }
+}
+
+/// What test/zig/together.zig imports.
+const suites_together = [_][]const u8{
+    "crash_faults",   "crash_simulation", "crash_sync",
+    "damage_salvage", "damage_verify",    "hostile",
+};
+
+fn contains(names: []const []const u8, wanted: []const u8) bool {
+    for (names) |name| if (std.mem.eql(u8, name, wanted)) return true;
+    return false;
 }
 
 fn addFuzzOptions(b: *Build) *Build.Step.Options {
@@ -462,10 +473,7 @@ fn addTestLibraryStep(context: Context) void {
 }
 
 fn isWanted(context: Context, name: []const u8) bool {
-    for (context.test_suites) |wanted| {
-        if (std.mem.eql(u8, wanted, name)) return true;
-    }
-    return context.test_suites.len == 0;
+    return context.test_suites.len == 0 or contains(context.test_suites, name);
 }
 
 fn addAbiSteps(context: Context) void {

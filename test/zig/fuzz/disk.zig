@@ -14,6 +14,7 @@ pub const Machine = struct {
     main: Content,
     backup: Content,
     clock_ms: u64 = 1000,
+    wall_ms: u64 = 1000,
     prng: std.Random.DefaultPrng = .init(1),
     connections: [8]Connection = undefined,
     locks: [64]Lock = undefined,
@@ -54,6 +55,7 @@ pub const Machine = struct {
         machine.main.reset(content);
         machine.backup.reset("");
         machine.clock_ms = 1000;
+        machine.wall_ms = 1000;
         machine.prng = .init(1);
         machine.lock_count = 0;
     }
@@ -96,8 +98,12 @@ pub const Machine = struct {
     fn monotonicMs(context: *anyopaque) u64 {
         return of(context).clock_ms;
     }
+    /// Never twice the same: a damaged slot makes a number free again, and the next root of that
+    /// number, in the same millisecond and of the same shape, could be the one that was lost.
     fn wallMs(context: *anyopaque) i64 {
-        return @intCast(of(context).clock_ms);
+        const machine = of(context);
+        machine.wall_ms += 1;
+        return @intCast(machine.wall_ms);
     }
     fn sleepMs(context: *anyopaque, ms: u32) void {
         of(context).clock_ms += ms;
