@@ -44,7 +44,7 @@ function zig(name: string, suite: string, ...options: string[]): Campaign {
   return { name, args: ["zig", "build", "test", `-Dtest-suite=${suite}`, ...options] };
 }
 
-const kills = 600;
+const kills = 200;
 
 /** The longest first: the last ones to end then end together. */
 const campaigns: readonly Campaign[] = [
