@@ -33,17 +33,30 @@ const Platform = struct {
     os: std.Target.Os.Tag,
 };
 
-/// One compilation of zig/kernels/distance.zig. The names are those of `Tier` in cpu.zig.
+/// One compilation of zig/kernels/tier_object.zig. The names are those of `Tier` in cpu.zig.
 const KernelTier = struct {
     name: [:0]const u8,
     arch: std.Target.Cpu.Arch,
     cpu: *const std.Target.Cpu.Model,
+    /// What the tier has besides the model's.
+    features: std.Target.Cpu.Feature.Set = .empty,
 };
 
 const kernel_tiers = [_]KernelTier{
     .{ .name = "x86_64_v2", .arch = .x86_64, .cpu = &std.Target.x86.cpu.x86_64_v2 },
     .{ .name = "x86_64_v3", .arch = .x86_64, .cpu = &std.Target.x86.cpu.x86_64_v3 },
     .{ .name = "x86_64_v4", .arch = .x86_64, .cpu = &std.Target.x86.cpu.x86_64_v4 },
+    .{
+        .name = "x86_64_v4_vnni",
+        .arch = .x86_64,
+        .cpu = &std.Target.x86.cpu.x86_64_v4,
+        .features = std.Target.x86.featureSet(&.{
+            .avx512bitalg,
+            .avx512vbmi,
+            .avx512vnni,
+            .avx512vpopcntdq,
+        }),
+    },
     .{ .name = "neon", .arch = .aarch64, .cpu = &std.Target.aarch64.cpu.generic },
 };
 
@@ -142,10 +155,11 @@ fn addKernels(b: *Build, target: Build.ResolvedTarget) []const *Compile {
         objects.append(b.allocator, b.addObject(.{
             .name = b.fmt("kernels-{s}", .{tier.name}),
             .root_module = b.createModule(.{
-                .root_source_file = b.path("zig/kernels/distance.zig"),
+                .root_source_file = b.path("zig/kernels/tier_object.zig"),
                 .target = b.resolveTargetQuery(.{
                     .cpu_arch = tier.arch,
                     .cpu_model = .{ .explicit = tier.cpu },
+                    .cpu_features_add = tier.features,
                     .os_tag = target.result.os.tag,
                     .abi = target.result.abi,
                 }),

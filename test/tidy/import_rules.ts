@@ -187,7 +187,7 @@ export const tsLayering: Rule = (files) => {
 /** What `zig build` compiles; every other file has to be imported, directly or not, by one. */
 const zigRoots: readonly RegExp[] = [
   /^zig\/(vectorlite|c_api|abi_gen)\.zig$/,
-  /^zig\/kernels\/(distance|kernels)\.zig$/,
+  /^zig\/kernels\/(tier_object|kernels)\.zig$/,
   /^(test\/zig|bench)\/\w+\.zig$/,
 ];
 

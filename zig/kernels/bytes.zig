@@ -1,4 +1,4 @@
-//! Kernels that only move and sum up bytes. Compiled with each tier, like distance.zig: the engine
+//! Kernels that only move and sum up bytes. Compiled with each tier, like the others: the engine
 //! itself is built for the oldest CPU, whose copies and checksums are half as fast, or a quarter.
 
 const std = @import("std");

@@ -13,13 +13,33 @@ pub const Tier = enum {
     x86_64_v3,
     /// AVX-512 F, BW, CD, DQ and VL.
     x86_64_v4,
+    /// AVX-512 VNNI, VPOPCNTDQ, BITALG and VBMI as well: Ice Lake, Zen 4 and later.
+    x86_64_v4_vnni,
     /// Every 64-bit ARM.
     neon,
+
+    /// The short name, as a person writes it into a setting.
+    pub fn text(tier: Tier) [:0]const u8 {
+        return switch (tier) {
+            .x86_64_v2 => "v2",
+            .x86_64_v3 => "v3",
+            .x86_64_v4 => "v4",
+            .x86_64_v4_vnni => "v4-vnni",
+            .neon => "neon",
+        };
+    }
+
+    /// The tier of a short name, whether or not this machine can run it; null where no tier has it.
+    pub fn parse(name: []const u8) ?Tier {
+        return for (std.enums.values(Tier)) |tier| {
+            if (std.mem.eql(u8, tier.text(), name)) break tier;
+        } else null;
+    }
 };
 
 /// The tiers compiled into a library for this architecture, oldest first.
 pub const compiled: []const Tier = switch (builtin.cpu.arch) {
-    .x86_64 => &.{ .x86_64_v2, .x86_64_v3, .x86_64_v4 },
+    .x86_64 => &.{ .x86_64_v2, .x86_64_v3, .x86_64_v4, .x86_64_v4_vnni },
     .aarch64 => &.{.neon},
     else => @compileError("no kernels for this architecture"),
 };
@@ -46,7 +66,8 @@ fn detectX86() Tier {
     const saved = xgetbv();
     if (saved & xcr0_avx != xcr0_avx) return .x86_64_v2;
 
-    const extended = cpuid(7, 0).ebx;
+    const features = cpuid(7, 0);
+    const extended = features.ebx;
     const bmi1 = bit(extended, 3);
     const avx2 = bit(extended, 5);
     const bmi2 = bit(extended, 8);
@@ -59,7 +80,13 @@ fn detectX86() Tier {
         bit(extended, 30) and // BW
         bit(extended, 31); // VL
     if (!avx512 or saved & xcr0_avx512 != xcr0_avx512) return .x86_64_v3;
-    return .x86_64_v4;
+
+    // Their registers are those of AVX-512 F, so XCR0 has been asked.
+    const more = bit(features.ecx, 1) and // VBMI
+        bit(features.ecx, 11) and // VNNI
+        bit(features.ecx, 12) and // BITALG
+        bit(features.ecx, 14); // VPOPCNTDQ
+    return if (more) .x86_64_v4_vnni else .x86_64_v4;
 }
 
 fn bit(register: u32, comptime index: u5) bool {
@@ -109,6 +136,17 @@ test "the detected tier is what the standard library makes of this CPU" {
     const all = std.Target.x86.featureSetHasAll;
     const v3 = all(features, .{ .avx, .avx2, .bmi, .bmi2, .f16c, .fma, .lzcnt, .movbe });
     const v4 = all(features, .{ .avx512f, .avx512bw, .avx512cd, .avx512dq, .avx512vl });
-    const expected: Tier = if (!v3) .x86_64_v2 else if (!v4) .x86_64_v3 else .x86_64_v4;
+    const more = all(features, .{ .avx512vnni, .avx512vpopcntdq, .avx512bitalg, .avx512vbmi });
+    const with_avx512: Tier = if (more) .x86_64_v4_vnni else .x86_64_v4;
+    const expected: Tier = if (!v3) .x86_64_v2 else if (!v4) .x86_64_v3 else with_avx512;
     try std.testing.expectEqual(expected, detect());
+}
+
+test "every tier is found by its short name, and nothing else is" {
+    for (std.enums.values(Tier)) |tier| {
+        try std.testing.expectEqual(tier, Tier.parse(tier.text()));
+    }
+    for ([_][]const u8{ "", "v", "V3", "v1", "v4-", "v4 ", "x86_64_v4", "native" }) |name| {
+        try std.testing.expectEqual(null, Tier.parse(name));
+    }
 }

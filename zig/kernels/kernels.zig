@@ -9,20 +9,23 @@ pub const cpu = @import("cpu.zig");
 pub const Tier = cpu.Tier;
 pub const KernelTable = table.KernelTable;
 pub const Validity = table.Validity;
+pub const Tile = table.Tile;
 pub const dimension_max = table.dimension_max;
 pub const lane_count = table.lane_count;
 
 const Accessor = fn () callconv(.c) *const KernelTable;
 
-/// Detection is idempotent, so threads that race to it store the same pointer.
+/// Null until the first use. Every table gives right results here, so a thread may go on with the
+/// one that it has read while another thread forces a different one.
 var selected: std.atomic.Value(?*const KernelTable) = .init(null);
 
 /// The table of the newest tier that this machine can run.
 pub fn active() *const KernelTable {
     if (selected.load(.monotonic)) |chosen| return chosen;
     const chosen = tableOf(cpu.detect()).?;
-    selected.store(chosen, .monotonic);
-    return chosen;
+    // A tier that was forced in the meantime stays.
+    const forced = selected.cmpxchgStrong(null, chosen, .monotonic, .monotonic);
+    return (forced orelse chosen).?;
 }
 
 /// The table of a tier, or null where this machine cannot run it.
@@ -38,7 +41,8 @@ pub fn tableOf(tier: Tier) ?*const KernelTable {
     return null;
 }
 
-/// Makes `tier` the active one, for tests and benches; null goes back to detection.
+/// Makes `tier` the active one: for tests and benches, and for who wants the results of an older
+/// CPU on a newer one. Null goes back to detection.
 pub fn force(tier: ?Tier) error{UnsupportedTier}!void {
     const forced = if (tier) |each| tableOf(each) orelse return error.UnsupportedTier else null;
     selected.store(forced, .monotonic);

@@ -1,4 +1,4 @@
-//! The shape of a kernel tier: what an object built from distance.zig offers and what the core
+//! The shape of a kernel tier: what an object built from tier_object.zig offers and what the core
 //! calls. Only plain pointers and lengths cross this boundary, never a SIMD vector, because the
 //! two sides are compiled for different CPUs.
 //!
@@ -41,6 +41,13 @@ pub const KernelTable = extern struct {
     /// out[i] = Σ (query - row i)², the squared Euclidean distance; otherwise as `dotBatch`.
     l2Batch: *const BatchFn,
 
+    /// out[q · out_stride + r] = Σ query q · row r: every query of a block with every row of a panel.
+    /// Each score has the bits that `dotBatch` gives it.
+    dotTile: *const TileFn,
+
+    /// The same with the bits of `l2Batch`.
+    l2Tile: *const TileFn,
+
     /// Σ vector², accumulated in f64: the relative error is below 2^-40. The same bits on every
     /// tier, so that a norm does not depend on the machine that computed it.
     sumSquares: *const fn (vector: [*]const f32, dimension: usize) callconv(.c) f64,
@@ -66,3 +73,22 @@ pub const BatchFn = fn (
     dimension: usize,
     out: [*]f32,
 ) callconv(.c) void;
+
+/// What `dotTile` and `l2Tile` work on. Every row is read by all queries before the next few rows
+/// are: rows may come from memory, while the queries should fit the second-level cache.
+pub const Tile = extern struct {
+    queries: [*]const f32,
+    /// From one query to the next, in values.
+    query_stride: usize,
+    query_count: usize,
+    /// As in `dotBatch`.
+    rows: [*]const u8,
+    row_stride_bytes: usize,
+    row_count: usize,
+    dimension: usize,
+    out: [*]f32,
+    /// From the scores of one query to those of the next, in values; at least `row_count`.
+    out_stride: usize,
+};
+
+pub const TileFn = fn (tile: *const Tile) callconv(.c) void;

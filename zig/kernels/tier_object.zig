@@ -1,0 +1,29 @@
+//! The kernels of one CPU tier. This one file is compiled once for each tier, as an object of its
+//! own, and never imported by the core, which reaches the functions through the table alone.
+
+const bytes = @import("bytes.zig");
+const distance = @import("distance.zig");
+const table = @import("table.zig");
+const tier = @import("tier");
+const tile = @import("tile.zig");
+
+const kernels: table.KernelTable = .{
+    .name = tier.name,
+    .dotBatch = distance.Batch(.dot).run,
+    .l2Batch = distance.Batch(.l2).run,
+    .dotTile = tile.Tile(.dot).run,
+    .l2Tile = tile.Tile(.l2).run,
+    .sumSquares = distance.sumSquares,
+    .validate = distance.validate,
+    .copy = bytes.copy,
+    .zero = bytes.zero,
+    .checksum = bytes.checksum,
+};
+
+fn accessor() callconv(.c) *const table.KernelTable {
+    return &kernels;
+}
+
+comptime {
+    @export(&accessor, .{ .name = "vl_kernels_" ++ tier.name, .visibility = .hidden });
+}
