@@ -1,9 +1,9 @@
-//! How close do the distance kernels come to reading memory? Each kernel of each tier runs over a
-//! set of rows that fits the second-level cache and over one that does not fit any cache, next to
-//! a loop that only reads the same bytes. The ratio is the result; the absolute figures are the
-//! machine's.
+//! How close do the kernels come to reading memory? Each kernel of each tier runs over a set of
+//! rows that fits the second-level cache and over one that does not fit it by far, next to a loop
+//! that only reads the same bytes. The ratio is the result; the absolute figures are the machine's.
+//! (A server's third-level cache may hold even the large set.)
 //!
-//! zig build bench-kernels [-- <dimension>]
+//! zig build bench-kernels [-- <dimension> [<kernel>]]
 
 const std = @import("std");
 const Io = std.Io;
@@ -12,103 +12,183 @@ const kernels = @import("vectorlite").kernels;
 const Set = struct { name: []const u8, bytes: usize, passes: usize };
 
 const sets = [_]Set{
-    .{ .name = "L2", .bytes = 256 << 10, .passes = 400 },
+    .{ .name = "L2", .bytes = 256 << 10, .passes = 100 },
     .{ .name = "DRAM", .bytes = 256 << 20, .passes = 1 },
 };
 
 /// The fastest of this many rounds counts; rounds of all kernels alternate, so that a busy moment
 /// of the machine does not fall on one of them alone.
-const round_count = 9;
+const round_count = 5;
 
-const columns_max = 2 * @typeInfo(kernels.Tier).@"enum".fields.len + 1;
+/// What a tile takes at once.
+const query_count = 16;
 
-const Column = struct {
-    name: []const u8,
-    table: ?*const kernels.KernelTable = null,
-    l2: bool = false,
+const Kernel = enum {
+    read,
+    dot,
+    l2,
+    dot_tile,
+    l2_tile,
+    /// Of a copy.
+    hadamard,
+
+    fn rowBytes(kernel: Kernel, dimension: usize) usize {
+        return switch (kernel) {
+            .read, .dot, .l2, .dot_tile, .l2_tile, .hadamard => dimension * 4,
+        };
+    }
+
+    /// How many queries see a row when the kernel runs once.
+    fn queryCount(kernel: Kernel) usize {
+        return switch (kernel) {
+            .dot_tile, .l2_tile => query_count,
+            else => 1,
+        };
+    }
+};
+
+const Contestant = struct {
+    kernel: Kernel,
+    tier: ?kernels.Tier,
     nanoseconds: u64 = std.math.maxInt(u64),
     check: u64 = 0,
 };
 
+const Inputs = struct {
+    io: Io,
+    dimension: usize,
+    rows: []align(64) u8,
+    queries: []const f32,
+    scores: []f32,
+    signs: []const u32,
+
+    fn init(io: Io, gpa: std.mem.Allocator, dimension: usize) !Inputs {
+        const rows = try gpa.alignedAlloc(u8, .@"64", sets[sets.len - 1].bytes);
+        const queries = try gpa.alloc(f32, query_count * dimension);
+        var prng: std.Random.DefaultPrng = .init(1);
+        for (queries) |*value| value.* = prng.random().float(f32) - 0.5;
+        const signs = try gpa.alloc(u32, kernels.signWords(dimension));
+        prng.random().bytes(std.mem.sliceAsBytes(signs));
+        const values = std.mem.bytesAsSlice(f32, rows);
+        for (values) |*value| value.* = prng.random().float(f32) - 0.5;
+        return .{
+            .io = io,
+            .dimension = dimension,
+            .rows = rows,
+            .queries = queries,
+            .signs = signs,
+            .scores = try gpa.alloc(f32, query_count * (rows.len / (dimension * 4) + 1)),
+        };
+    }
+};
+
 pub fn main(init: std.process.Init) !void {
-    const args = try init.minimal.args.toSlice(init.arena.allocator());
+    const arena = init.arena.allocator();
+    const args = try init.minimal.args.toSlice(arena);
     const dimension = if (args.len > 1) try std.fmt.parseInt(usize, args[1], 10) else 1536;
+    const only = if (args.len > 2) std.meta.stringToEnum(Kernel, args[2]) else null;
     var buffer: [4096]u8 = undefined;
     var stdout = Io.File.stdout().writerStreaming(init.io, &buffer);
     const out = &stdout.interface;
 
-    const bytes = try init.gpa.alignedAlloc(u8, .@"64", sets[sets.len - 1].bytes);
-    defer init.gpa.free(bytes);
-    const query = try init.gpa.alloc(f32, dimension);
-    defer init.gpa.free(query);
-    const scores = try init.gpa.alloc(f32, bytes.len / (dimension * 4) + 1);
-    defer init.gpa.free(scores);
-    var prng: std.Random.DefaultPrng = .init(1);
-    for (query) |*value| value.* = prng.random().float(f32) - 0.5;
-    const values = std.mem.bytesAsSlice(f32, bytes);
-    for (values) |*value| value.* = prng.random().float(f32) - 0.5;
-
+    const inputs: Inputs = try .init(init.io, arena, dimension);
     try out.print("dimension {d}, {d} rounds, best\n", .{ dimension, round_count });
-    const heads = .{ "set", "kernel", "GB/s", "of plain read", "result hash" };
-    try out.print("{s: <6}{s: <16}{s: >8}{s: >16}   {s}\n", heads);
+    const heads = .{ "set", "kernel", "tier", "ns/vector", "GB/s", "of read", "result hash" };
+    try out.print("{s: <6}{s: <10}{s: <8}{s: >10}{s: >8}{s: >9}  {s}\n", heads);
     for (sets) |set| {
-        var storage: [columns_max]Column = undefined;
-        const columns = makeColumns(&storage);
+        var contestants: std.ArrayList(Contestant) = .empty;
+        for (std.enums.values(Kernel)) |kernel| {
+            if (kernel == .read) {
+                try contestants.append(arena, .{ .kernel = kernel, .tier = null });
+            } else if (only == null or only == kernel) {
+                for (kernels.cpu.compiled) |tier| {
+                    if (kernels.tableOf(tier) == null) continue;
+                    try contestants.append(arena, .{ .kernel = kernel, .tier = tier });
+                }
+            }
+        }
         for (0..round_count) |_| {
-            for (columns) |*column| measure(init.io, column, set, bytes, query, scores);
+            for (contestants.items) |*contestant| measure(contestant, set, &inputs);
         }
-        for (columns) |column| {
-            const rows = set.bytes / (dimension * 4);
-            const read_bytes: f64 = @floatFromInt(rows * dimension * 4 * set.passes);
-            const speed = read_bytes / @as(f64, @floatFromInt(column.nanoseconds));
-            const base: f64 = @floatFromInt(columns[0].nanoseconds);
-            const ratio = base / @as(f64, @floatFromInt(column.nanoseconds));
-            try out.print("{s: <6}{s: <16}{d: >8.1}{d: >15.0}%   {x:0>16}\n", .{
-                set.name, column.name, speed, ratio * 100, column.check,
-            });
-        }
+        try report(out, set, dimension, contestants.items);
     }
     try out.flush();
 }
 
-fn makeColumns(storage: *[columns_max]Column) []Column {
-    storage[0] = .{ .name = "plain read" };
-    var count: usize = 1;
-    inline for (kernels.cpu.compiled) |tier| {
-        if (kernels.tableOf(tier)) |table| {
-            storage[count] = .{ .name = "dot " ++ @tagName(tier), .table = table };
-            storage[count + 1] = .{ .name = "l2 " ++ @tagName(tier), .table = table, .l2 = true };
-            count += 2;
-        }
+fn report(out: *Io.Writer, set: Set, dimension: usize, contestants: []const Contestant) !void {
+    var read_speed: f64 = 0;
+    for (contestants) |contestant| {
+        const row_bytes = contestant.kernel.rowBytes(dimension);
+        const rows = set.bytes / row_bytes * set.passes;
+        const nanoseconds: f64 = @floatFromInt(contestant.nanoseconds);
+        const scores: f64 = @floatFromInt(rows * contestant.kernel.queryCount());
+        const speed = @as(f64, @floatFromInt(rows * row_bytes)) / nanoseconds;
+        if (contestant.kernel == .read) read_speed = speed;
+        try out.print("{s: <6}{s: <10}{s: <8}{d: >10.1}{d: >8.1}{d: >8.0}%  {x:0>16}\n", .{
+            set.name,
+            @tagName(contestant.kernel),
+            if (contestant.tier) |tier| tier.text() else "",
+            nanoseconds / scores,
+            speed,
+            speed / read_speed * 100,
+            contestant.check,
+        });
     }
-    return storage[0..count];
 }
 
-fn measure(
-    io: Io,
-    column: *Column,
-    set: Set,
-    bytes: []align(64) const u8,
-    query: []const f32,
-    scores: []f32,
-) void {
-    const stride = query.len * 4;
-    const rows = set.bytes / stride;
-    const start = Io.Clock.awake.now(io);
+fn measure(contestant: *Contestant, set: Set, inputs: *const Inputs) void {
+    const row_bytes = contestant.kernel.rowBytes(inputs.dimension);
+    const row_count = set.bytes / row_bytes;
+    const start = Io.Clock.awake.now(inputs.io);
     var check: u64 = 0;
     for (0..set.passes) |_| {
-        if (column.table) |table| {
-            const run = if (column.l2) table.l2Batch else table.dotBatch;
-            run(query.ptr, bytes.ptr, stride, rows, query.len, scores.ptr);
-            check = std.hash.Wyhash.hash(check, std.mem.sliceAsBytes(scores[0..rows]));
-        } else {
-            check ^= plainRead(bytes[0 .. rows * stride]);
-            std.mem.doNotOptimizeAway(check);
-        }
+        const found = if (contestant.tier) |tier|
+            run(contestant.kernel, kernels.tableOf(tier).?, inputs, row_count)
+        else
+            plainRead(inputs.rows[0 .. row_count * row_bytes]);
+        check = check *% 31 +% found;
     }
-    const elapsed: u64 = @intCast(start.untilNow(io, .awake).nanoseconds);
-    column.nanoseconds = @min(column.nanoseconds, elapsed);
-    column.check = check;
+    const elapsed: u64 = @intCast(start.untilNow(inputs.io, .awake).nanoseconds);
+    contestant.nanoseconds = @min(contestant.nanoseconds, elapsed);
+    contestant.check = check;
+}
+
+/// One pass over the rows; the answer is of some of the results, for hashing them all would take
+/// longer than finding them.
+fn run(
+    kernel: Kernel,
+    table: *const kernels.KernelTable,
+    inputs: *const Inputs,
+    row_count: usize,
+) u64 {
+    const stride = kernel.rowBytes(inputs.dimension);
+    const queries = inputs.queries.ptr;
+    const scores = inputs.scores.ptr;
+    const dimension = inputs.dimension;
+    switch (kernel) {
+        .read => unreachable,
+        .dot => table.dotBatch(queries, inputs.rows.ptr, stride, row_count, dimension, scores),
+        .l2 => table.l2Batch(queries, inputs.rows.ptr, stride, row_count, dimension, scores),
+        .dot_tile, .l2_tile => {
+            const function = if (kernel == .dot_tile) table.dotTile else table.l2Tile;
+            function(&.{
+                .queries = queries,
+                .query_stride = dimension,
+                .query_count = query_count,
+                .rows = inputs.rows.ptr,
+                .row_stride_bytes = stride,
+                .row_count = row_count,
+                .dimension = dimension,
+                .out = scores,
+                .out_stride = row_count,
+            });
+        },
+        .hadamard => for (0..row_count) |i| {
+            table.copy(@ptrCast(scores), inputs.rows[i * stride ..].ptr, stride);
+            table.hadamard(scores, dimension, inputs.signs.ptr);
+        },
+    }
+    return std.hash.Wyhash.hash(0, std.mem.sliceAsBytes(scores[0..@min(row_count, 64)]));
 }
 
 noinline fn plainRead(bytes: []align(64) const u8) u64 {

@@ -10,6 +10,9 @@ pub const Tier = cpu.Tier;
 pub const KernelTable = table.KernelTable;
 pub const Validity = table.Validity;
 pub const Tile = table.Tile;
+pub const rotation_rounds = table.rotation_rounds;
+pub const transformSize = table.transformSize;
+pub const signWords = table.signWords;
 pub const dimension_max = table.dimension_max;
 pub const lane_count = table.lane_count;
 

@@ -5,6 +5,8 @@
 //! Every number is finite where a kernel takes it from a stored vector or a checked query. Kernels
 //! do not crash on other values, but say nothing about the result.
 
+const std = @import("std");
+
 /// The largest dimension that a kernel takes. The error bounds below hold up to here.
 pub const dimension_max = 65536;
 
@@ -13,6 +15,20 @@ pub const dimension_max = 65536;
 /// are added as a balanced tree. So a score depends neither on the row's place in its batch nor on
 /// the width of the CPU's registers.
 pub const lane_count = 32;
+
+/// How often `hadamard` flips and transforms.
+pub const rotation_rounds = 4;
+
+/// The largest power of two that is not above `dimension`: how many values one round transforms.
+pub fn transformSize(dimension: usize) usize {
+    return std.math.floorPowerOfTwo(usize, dimension);
+}
+
+/// The random words of one rotation. Those of a round follow those of the round before; bit i % 32
+/// of word i / 32 flips value i of the part that the round transforms.
+pub fn signWords(dimension: usize) usize {
+    return rotation_rounds * ((transformSize(dimension) + 31) / 32);
+}
 
 /// What `validate` finds.
 pub const Validity = enum(u32) {
@@ -41,8 +57,8 @@ pub const KernelTable = extern struct {
     /// out[i] = Σ (query - row i)², the squared Euclidean distance; otherwise as `dotBatch`.
     l2Batch: *const BatchFn,
 
-    /// out[q · out_stride + r] = Σ query q · row r: every query of a block with every row of a panel.
-    /// Each score has the bits that `dotBatch` gives it.
+    /// out[q · out_stride + r] = Σ query q · row r: each query of a block with each row of a panel.
+    /// Every score has the bits that `dotBatch` gives it.
     dotTile: *const TileFn,
 
     /// The same with the bits of `l2Batch`.
@@ -54,6 +70,12 @@ pub const KernelTable = extern struct {
 
     /// Looks at every value once; see `Validity`.
     validate: *const fn (vector: [*]const f32, dimension: usize) callconv(.c) Validity,
+
+    /// Rotates a vector in place by the random rotation of `signWords(dimension)` words. The same
+    /// bits on every tier. With k = ⌊log₂ dimension⌋, u = 2^-24 and c = 4 · (k + 5) · u the result
+    /// is within c · |vector| of the exact rotation, for every rounding of a level changes its
+    /// values by at most u times their length.
+    hadamard: *const fn (vector: [*]f32, dimension: usize, signs: [*]const u32) callconv(.c) void,
 
     /// Copies `len` bytes between regions that do not overlap.
     copy: *const fn (to: [*]u8, from: [*]const u8, len: usize) callconv(.c) void,

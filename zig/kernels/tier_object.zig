@@ -3,6 +3,7 @@
 
 const bytes = @import("bytes.zig");
 const distance = @import("distance.zig");
+const hadamard = @import("hadamard.zig");
 const table = @import("table.zig");
 const tier = @import("tier");
 const tile = @import("tile.zig");
@@ -13,6 +14,7 @@ const kernels: table.KernelTable = .{
     .l2Batch = distance.Batch(.l2).run,
     .dotTile = tile.Tile(.dot).run,
     .l2Tile = tile.Tile(.l2).run,
+    .hadamard = hadamard.hadamard,
     .sumSquares = distance.sumSquares,
     .validate = distance.validate,
     .copy = bytes.copy,
