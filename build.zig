@@ -529,6 +529,8 @@ fn addBenchSteps(context: Context) void {
                 .root_source_file = b.path(path),
                 .target = context.target,
                 .optimize = .ReleaseFast,
+                // As the engine: see createTestCore for what else would happen.
+                .strip = true,
                 .imports = &.{.{ .name = "vectorlite", .module = core }},
             }),
         });

@@ -31,10 +31,15 @@ const Kernel = enum {
     l2_tile,
     /// Of a copy.
     hadamard,
+    encode,
+    quantize,
+    planes,
+    estimates,
 
     fn rowBytes(kernel: Kernel, dimension: usize) usize {
         return switch (kernel) {
-            .read, .dot, .l2, .dot_tile, .l2_tile, .hadamard => dimension * 4,
+            .read, .dot, .l2, .dot_tile, .l2_tile, .hadamard, .encode, .quantize => dimension * 4,
+            .planes, .estimates => kernels.codeWords(dimension) * 8,
         };
     }
 
@@ -61,6 +66,11 @@ const Inputs = struct {
     queries: []const f32,
     scores: []f32,
     signs: []const u32,
+    planes: []const u64,
+    code_query: kernels.CodeQuery,
+    /// One factor for all rows serves as well as many kinds.
+    factors: []const f32,
+    survivors: []u64,
 
     fn init(io: Io, gpa: std.mem.Allocator, dimension: usize) !Inputs {
         const rows = try gpa.alignedAlloc(u8, .@"64", sets[sets.len - 1].bytes);
@@ -69,6 +79,12 @@ const Inputs = struct {
         for (queries) |*value| value.* = prng.random().float(f32) - 0.5;
         const signs = try gpa.alloc(u32, kernels.signWords(dimension));
         prng.random().bytes(std.mem.sliceAsBytes(signs));
+        const planes = try gpa.alignedAlloc(u64, .@"64", 4 * kernels.planeWords(dimension));
+        var levels: kernels.QueryLevels = undefined;
+        kernels.active().quantizeQuery(queries.ptr, dimension, planes.ptr, &levels);
+        const code_count = rows.len / Kernel.planes.rowBytes(dimension);
+        const factors = try gpa.alloc(f32, code_count);
+        for (factors) |*factor| factor.* = prng.random().float(f32);
         const values = std.mem.bytesAsSlice(f32, rows);
         for (values) |*value| value.* = prng.random().float(f32) - 0.5;
         return .{
@@ -77,7 +93,21 @@ const Inputs = struct {
             .rows = rows,
             .queries = queries,
             .signs = signs,
-            .scores = try gpa.alloc(f32, query_count * (rows.len / (dimension * 4) + 1)),
+            .planes = planes,
+            .code_query = .{
+                .planes = planes.ptr,
+                .base = 0,
+                .bias_weight = levels.low,
+                .sum_weight = 2 * levels.step,
+                .sum_base = -levels.step * @as(f32, @floatFromInt(levels.sum)),
+                .slack = 0.1,
+            },
+            .factors = factors,
+            .survivors = try gpa.alloc(u64, @max(code_count, 4 * kernels.planeWords(dimension))),
+            .scores = try gpa.alloc(f32, @max(
+                code_count,
+                query_count * (rows.len / (dimension * 4) + 1),
+            )),
         };
     }
 };
@@ -187,8 +217,43 @@ fn run(
             table.copy(@ptrCast(scores), inputs.rows[i * stride ..].ptr, stride);
             table.hadamard(scores, dimension, inputs.signs.ptr);
         },
+        .encode, .quantize => for (0..row_count) |i| {
+            const row: [*]const f32 = @ptrCast(@alignCast(inputs.rows[i * stride ..].ptr));
+            const code = inputs.survivors.ptr;
+            if (kernel == .encode) {
+                table.encode(row, dimension, code, @ptrCast(scores));
+            } else {
+                table.quantizeQuery(row, dimension, code, @ptrCast(scores));
+            }
+        },
+        .planes => table.planesDot(
+            inputs.planes.ptr,
+            inputs.rows.ptr,
+            stride,
+            row_count,
+            dimension,
+            @ptrCast(scores),
+        ),
+        .estimates => {
+            const factors = inputs.factors.ptr;
+            scores[0] = @floatFromInt(table.estimateCodes(&inputs.code_query, &.{
+                .codes = inputs.rows.ptr,
+                .stride_bytes = stride,
+                .row_count = row_count,
+                .dimension = dimension,
+                .offsets = factors,
+                .scales = factors,
+                .biases = factors,
+                .deviations = factors,
+            }, threshold(dimension), @ptrCast(inputs.survivors.ptr), scores + 1));
+        },
     }
     return std.hash.Wyhash.hash(0, std.mem.sliceAsBytes(scores[0..@min(row_count, 64)]));
+}
+
+/// Few rows pass.
+fn threshold(dimension: usize) f32 {
+    return 1.5 * @sqrt(@as(f32, @floatFromInt(dimension)));
 }
 
 noinline fn plainRead(bytes: []align(64) const u8) u64 {

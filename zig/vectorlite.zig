@@ -64,6 +64,7 @@ test {
     _ = @import("image.zig");
     _ = @import("job.zig");
     _ = @import("kernels/kernels.zig");
+    _ = @import("kernels/binary_codes_test.zig");
     _ = @import("kernels/hadamard_test.zig");
     _ = @import("kernels/tile_test.zig");
     _ = @import("key_index.zig");

@@ -30,6 +30,24 @@ pub fn signWords(dimension: usize) usize {
     return rotation_rounds * ((transformSize(dimension) + 31) / 32);
 }
 
+/// A binary code's words of 64 bits: bit i % 64 of word i / 64 is set where the sign bit of value i
+/// is clear, and bits from `dimension` on are zero.
+pub fn codeWords(dimension: usize) usize {
+    return (dimension + 63) / 64;
+}
+
+/// The values of a query are rounded to one of 16 levels, which are held in 4 bit planes.
+pub const query_planes = 4;
+pub const query_levels = 1 << query_planes;
+
+/// The words of one bit plane: those of a code, and zeros up to the longest register.
+pub fn planeWords(dimension: usize) usize {
+    return (codeWords(dimension) + 7) / 8 * 8;
+}
+
+/// Codes are summed up in groups of this many, where there are as many.
+pub const code_group = 16;
+
 /// What `validate` finds.
 pub const Validity = enum(u32) {
     ok = 0,
@@ -77,6 +95,47 @@ pub const KernelTable = extern struct {
     /// values by at most u times their length.
     hadamard: *const fn (vector: [*]f32, dimension: usize, signs: [*]const u32) callconv(.c) void,
 
+    /// The code of a vector that was centred and rotated, with what an estimate needs; see
+    /// `CodeFactors`. `code` has `codeWords(dimension)` words. The same bits on every tier.
+    encode: *const fn (
+        vector: [*]const f32,
+        dimension: usize,
+        code: [*]u64,
+        factors: *CodeFactors,
+    ) callconv(.c) void,
+
+    /// A rotated query's levels: `planes` has 4 · `planeWords(dimension)` words, the plane of the
+    /// lowest bit first. The same bits on every tier.
+    quantizeQuery: *const fn (
+        query: [*]const f32,
+        dimension: usize,
+        planes: [*]u64,
+        levels: *QueryLevels,
+    ) callconv(.c) void,
+
+    /// out[i] = the sum of the query's levels where code i has a one, exactly. Codes may start
+    /// anywhere; nothing is read before the first or behind the end of the last, but the bytes
+    /// between codes are. `planes` is aligned to 64 bytes for speed only.
+    planesDot: *const fn (
+        planes: [*]const u64,
+        codes: [*]const u8,
+        stride_bytes: usize,
+        row_count: usize,
+        dimension: usize,
+        out: [*]u32,
+    ) callconv(.c) void,
+
+    /// Estimates the score of every row, see `CodeQuery`, and writes the rows whose score may reach
+    /// `threshold` with their estimates, in the order of the rows. Returns how many. Both outputs
+    /// have room for all rows. The same bits on every tier.
+    estimateCodes: *const fn (
+        query: *const CodeQuery,
+        rows: *const CodeRows,
+        threshold: f32,
+        out_rows: [*]u32,
+        out_estimates: [*]f32,
+    ) callconv(.c) usize,
+
     /// Copies `len` bytes between regions that do not overlap.
     copy: *const fn (to: [*]u8, from: [*]const u8, len: usize) callconv(.c) void,
 
@@ -114,3 +173,70 @@ pub const Tile = extern struct {
 };
 
 pub const TileFn = fn (tile: *const Tile) callconv(.c) void;
+
+/// What is kept of a vector x of d values besides its code, after RaBitQ (Gao and Long, "RaBitQ:
+/// Quantizing High-Dimensional Vectors with a Theoretical Error Bound for Approximate Nearest
+/// Neighbor Search", SIGMOD 2024). With the signs s, each 1 or -1, the code stands for the unit
+/// vector s / √d, whose cosine with x is a = Σ|xᵢ| / (√d · |x|). For any q
+///
+///     ⟨x, q⟩ ≈ |x| · ⟨s / √d, q⟩ / a = scale · Σ sᵢ·qᵢ    where scale = Σ xᵢ² / Σ |xᵢ|
+///
+/// which is unbiased over random rotations. The error is at most ε · deviation · |q| with a
+/// probability that grows fast with ε (1.9 is the paper's choice, hardly ever exceeded), where
+///
+///     deviation = |x| · √((1 - a²) / a²) / √(d - 1) = √((d · scale² - |x|²) / (d - 1))
+pub const CodeFactors = extern struct {
+    scale: f32,
+    /// scale · Σ sᵢ, by which a query's lowest level counts.
+    bias: f32,
+    deviation: f32,
+    /// |x|², for the caller's offset.
+    square_sum: f32,
+};
+
+/// The value of level n is `low` + n · `step`; each value of the query is within step / 2 of its
+/// level's, up to rounding.
+pub const QueryLevels = extern struct {
+    low: f32,
+    step: f32,
+    /// Of the levels of all values.
+    sum: u32,
+};
+
+/// A query against codes. With the sum S of its levels where a code has ones,
+///
+///     Σ sᵢ·qᵢ ≈ low · Σ sᵢ + step · (2 · S - sum)
+///
+/// and the estimated score, of which larger is better, is
+///
+///     offset + base + bias · bias_weight + scale · (S · sum_weight + sum_base)
+///
+/// With slope · ⟨x, q⟩ wanted, bias_weight = slope · low, sum_weight = 2 · slope · step and
+/// sum_base = -slope · step · sum. For example, with the centre c, x = o - c and q the rotated
+/// difference of the query p and c:
+///
+/// * ⟨o, p⟩: offset = ⟨o, c⟩, base = ⟨c, p⟩ - |c|², slope = 1
+/// * -|o - p|²: offset = -|x|², base = -|q|², slope = 2
+///
+/// A row passes where the estimate and deviation · slack together reach the threshold, with
+/// slack = slope · ε · |q|, or 0 to compare the estimate itself.
+pub const CodeQuery = extern struct {
+    planes: [*]const u64,
+    base: f32,
+    bias_weight: f32,
+    sum_weight: f32,
+    sum_base: f32,
+    slack: f32,
+};
+
+/// Codes at a stride, each factor in an array of its own.
+pub const CodeRows = extern struct {
+    codes: [*]const u8,
+    stride_bytes: usize,
+    row_count: usize,
+    dimension: usize,
+    offsets: [*]const f32,
+    scales: [*]const f32,
+    biases: [*]const f32,
+    deviations: [*]const f32,
+};

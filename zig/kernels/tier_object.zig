@@ -1,7 +1,10 @@
 //! The kernels of one CPU tier. This one file is compiled once for each tier, as an object of its
 //! own, and never imported by the core, which reaches the functions through the table alone.
 
+const binary_codes = @import("binary_codes.zig");
 const bytes = @import("bytes.zig");
+const code_estimates = @import("code_estimates.zig");
+const code_sums = @import("code_sums.zig");
 const distance = @import("distance.zig");
 const hadamard = @import("hadamard.zig");
 const table = @import("table.zig");
@@ -15,6 +18,10 @@ const kernels: table.KernelTable = .{
     .dotTile = tile.Tile(.dot).run,
     .l2Tile = tile.Tile(.l2).run,
     .hadamard = hadamard.hadamard,
+    .encode = binary_codes.encode,
+    .quantizeQuery = binary_codes.quantizeQuery,
+    .planesDot = code_sums.planesDot,
+    .estimateCodes = code_estimates.estimateCodes,
     .sumSquares = distance.sumSquares,
     .validate = distance.validate,
     .copy = bytes.copy,

@@ -1,0 +1,354 @@
+//! Codes, levels and their sums are checked against plain loops; estimates against the dot products
+//! that they estimate.
+
+const std = @import("std");
+const kernels = @import("kernels.zig");
+const testing = std.testing;
+
+const dimensions_large = [_]usize{ 384, 511, 768, 1000, 1024, 1536, 3072, 65535, 65536 };
+
+fn dimensionAt(index: usize) usize {
+    return if (index < 200) index + 1 else dimensions_large[index - 200];
+}
+
+const dimension_count = 200 + dimensions_large.len;
+
+fn isOne(words: []const u64, index: usize) bool {
+    return words[index / 64] >> @intCast(index % 64) & 1 != 0;
+}
+
+fn expectSameBytes(expected: anytype, found: @TypeOf(expected)) !void {
+    try testing.expectEqualSlices(u8, std.mem.asBytes(expected), std.mem.asBytes(found));
+}
+
+test "a code has the signs of its vector and the factors of their definition" {
+    var prng: std.Random.DefaultPrng = .init(0xb17);
+    var vector: [65536]f32 = undefined;
+    for (0..dimension_count) |index| {
+        const dimension = dimensionAt(index);
+        var absolute: f64 = 0;
+        var squares: f64 = 0;
+        var signs: f64 = 0;
+        for (vector[0..dimension]) |*value| {
+            value.* = prng.random().floatNorm(f32);
+            absolute += @abs(value.*);
+            squares += @as(f64, value.*) * value.*;
+            signs += if (value.* > 0) 1 else -1;
+        }
+        const length: f64 = @floatFromInt(dimension);
+        const cosine = absolute / (@sqrt(length) * @sqrt(squares));
+        const deviation = if (dimension == 1)
+            0
+        else
+            @sqrt(squares * (1 - cosine * cosine) / (cosine * cosine) / (length - 1));
+        const words = kernels.codeWords(dimension);
+        var first: kernels.CodeFactors = undefined;
+        kernels.active().encode(&vector, dimension, &code_buffers[0], &first);
+        for (kernels.cpu.compiled) |tier| {
+            const table = kernels.tableOf(tier) orelse continue;
+            var factors: kernels.CodeFactors = undefined;
+            const code = code_buffers[1][0 .. words + 1];
+            @memset(code, ~@as(u64, 0));
+            table.encode(&vector, dimension, code.ptr, &factors);
+            for (0..words * 64) |i| {
+                try testing.expectEqual(i < dimension and vector[i] > 0, isOne(code, i));
+            }
+            try testing.expectEqual(~@as(u64, 0), code[words]);
+            const scale = squares / absolute;
+            try testing.expectApproxEqRel(scale, @as(f64, factors.scale), 1e-6);
+            try testing.expectApproxEqRel(squares, @as(f64, factors.square_sum), 1e-6);
+            try testing.expectApproxEqAbs(scale * signs, @as(f64, factors.bias), 1e-6 * length);
+            try testing.expectApproxEqAbs(deviation, @as(f64, factors.deviation), 1e-5);
+            try expectSameBytes(&first, &factors);
+        }
+    }
+}
+
+var code_buffers: [2][1025]u64 = undefined;
+
+test "a vector of zeros has a code, and factors that say so" {
+    const vector: [70]f32 = @splat(0);
+    for (kernels.cpu.compiled) |tier| {
+        const table = kernels.tableOf(tier) orelse continue;
+        var factors: kernels.CodeFactors = undefined;
+        table.encode(&vector, vector.len, &code_buffers[0], &factors);
+        try testing.expectEqual(std.mem.zeroes(kernels.CodeFactors), factors);
+    }
+}
+
+/// A query's planes, aligned as the caller would have them.
+const Planes = struct {
+    words: [kernels.query_planes * 1024]u64 align(64) = undefined,
+    levels: kernels.QueryLevels = undefined,
+
+    fn level(planes: *const Planes, dimension: usize, index: usize) u32 {
+        const words = kernels.planeWords(dimension);
+        var found: u32 = 0;
+        for (0..kernels.query_planes) |plane| {
+            const is_one = isOne(planes.words[plane * words ..][0..words], index);
+            found |= @as(u32, @intFromBool(is_one)) << @intCast(plane);
+        }
+        return found;
+    }
+};
+
+var planes_buffers: [2]Planes = .{ .{}, .{} };
+
+test "levels are the nearest ones, and the same on every tier" {
+    var prng: std.Random.DefaultPrng = .init(0x1e7e1);
+    var query: [65536]f32 = undefined;
+    const first, const planes = .{ &planes_buffers[0], &planes_buffers[1] };
+    for (0..dimension_count) |index| {
+        const dimension = dimensionAt(index);
+        for (query[0..dimension]) |*value| value.* = prng.random().floatNorm(f32) + 0.5;
+        const words = kernels.planeWords(dimension);
+        kernels.active().quantizeQuery(&query, dimension, &first.words, &first.levels);
+        for (kernels.cpu.compiled) |tier| {
+            const table = kernels.tableOf(tier) orelse continue;
+            @memset(&planes.words, ~@as(u64, 0));
+            table.quantizeQuery(&query, dimension, &planes.words, &planes.levels);
+            var sum: u32 = 0;
+            for (0..words * 64) |i| {
+                const level = planes.level(dimension, i);
+                sum += level;
+                if (i >= dimension) {
+                    try testing.expectEqual(0, level);
+                    continue;
+                }
+                const steps: f32 = @floatFromInt(level);
+                const value = planes.levels.low + steps * planes.levels.step;
+                try testing.expectApproxEqAbs(query[i], value, planes.levels.step * 0.50001);
+            }
+            try testing.expectEqual(sum, planes.levels.sum);
+            try expectSameBytes(&first.levels, &planes.levels);
+            const used = kernels.query_planes * words;
+            try testing.expectEqualSlices(u64, first.words[0..used], planes.words[0..used]);
+        }
+    }
+}
+
+test "a query of equal values has levels" {
+    const query: [70]f32 = @splat(-3.5);
+    for (kernels.cpu.compiled) |tier| {
+        const table = kernels.tableOf(tier) orelse continue;
+        const planes = &planes_buffers[0];
+        table.quantizeQuery(&query, query.len, &planes.words, &planes.levels);
+        const expected: kernels.QueryLevels = .{ .low = -3.5, .step = 0, .sum = 0 };
+        try testing.expectEqual(expected, planes.levels);
+    }
+}
+
+/// Random codes whose last one ends where memory ends, so that reading on may even fault. What lies
+/// between two codes is ones, which would count.
+const Codes = struct {
+    pages: []u8,
+    bytes: []u8,
+    stride: usize,
+    row_count: usize,
+    dimension: usize,
+
+    fn init(random: std.Random, dimension: usize, row_count: usize, gap: usize) !Codes {
+        const code_bytes = kernels.codeWords(dimension) * 8;
+        const stride = code_bytes + gap;
+        const byte_count = if (row_count == 0) 0 else (row_count - 1) * stride + code_bytes;
+        const size = std.mem.alignForward(usize, byte_count + 1, std.heap.pageSize());
+        const pages = try std.heap.page_allocator.alloc(u8, size);
+        const bytes = pages[size - byte_count ..];
+        @memset(pages, 0xff);
+        const codes: Codes = .{
+            .pages = pages,
+            .bytes = bytes,
+            .stride = stride,
+            .row_count = row_count,
+            .dimension = dimension,
+        };
+        for (0..row_count) |row| {
+            const code = bytes[row * stride ..][0..code_bytes];
+            random.bytes(code);
+            for (dimension..code_bytes * 8) |i| code[i / 8] &= ~(@as(u8, 1) << @intCast(i % 8));
+        }
+        return codes;
+    }
+
+    fn deinit(codes: Codes) void {
+        std.heap.page_allocator.free(codes.pages);
+    }
+
+    fn sum(codes: Codes, planes: *const Planes, row: usize) u32 {
+        var found: u32 = 0;
+        const code = codes.bytes[row * codes.stride ..];
+        for (0..codes.dimension) |i| {
+            const is_one = code[i / 8] >> @intCast(i % 8) & 1 != 0;
+            if (is_one) found += planes.level(codes.dimension, i);
+        }
+        return found;
+    }
+};
+
+fn randomPlanes(random: std.Random, dimension: usize, planes: *Planes) void {
+    var query: [65536]f32 = undefined;
+    for (query[0..dimension]) |*value| value.* = random.floatNorm(f32);
+    kernels.active().quantizeQuery(&query, dimension, &planes.words, &planes.levels);
+}
+
+test "sums of levels are exact on every tier, and stay inside of the codes" {
+    var prng: std.Random.DefaultPrng = .init(0x50b5);
+    const random = prng.random();
+    const planes = &planes_buffers[0];
+    for (0..dimension_count) |index| {
+        const dimension = dimensionAt(index);
+        randomPlanes(random, dimension, planes);
+        const row_count: usize = if (dimension > 10_000) 19 else random.uintAtMost(usize, 40);
+        const gaps = [_]usize{ 0, 8, 5, 64 };
+        const codes: Codes = try .init(random, dimension, row_count, gaps[index % 4]);
+        defer codes.deinit();
+        for (kernels.cpu.compiled) |tier| {
+            const table = kernels.tableOf(tier) orelse continue;
+            var sums: [41]u32 = @splat(777);
+            const bytes = codes.bytes.ptr;
+            table.planesDot(&planes.words, bytes, codes.stride, row_count, dimension, &sums);
+            for (0..row_count) |row| try testing.expectEqual(codes.sum(planes, row), sums[row]);
+            try testing.expectEqual(777, sums[row_count]);
+        }
+    }
+}
+
+test "the largest sums are exact" {
+    const dimension = kernels.dimension_max;
+    const code: [dimension / 64]u64 = @splat(~@as(u64, 0));
+    const planes = &planes_buffers[0];
+    @memset(&planes.words, ~@as(u64, 0));
+    for (kernels.cpu.compiled) |tier| {
+        const table = kernels.tableOf(tier) orelse continue;
+        var sum: [1]u32 = undefined;
+        table.planesDot(&planes.words, @ptrCast(&code), 0, 1, dimension, &sum);
+        try testing.expectEqual(dimension * (kernels.query_levels - 1), sum[0]);
+    }
+}
+
+/// As table.zig writes it, one row at a time.
+fn estimateOf(query: kernels.CodeQuery, rows: kernels.CodeRows, row: usize, sum: u32) f32 {
+    const product = @as(f32, @floatFromInt(sum)) * query.sum_weight + query.sum_base;
+    return rows.offsets[row] + query.base +
+        (rows.biases[row] * query.bias_weight + rows.scales[row] * product);
+}
+
+test "exactly the rows that may reach the threshold are written, with the same bits on every tier" {
+    var prng: std.Random.DefaultPrng = .init(0xe57);
+    const random = prng.random();
+    const planes = &planes_buffers[0];
+    var factors: [4][100]f32 = undefined;
+    for (0..200) |i| {
+        const dimension = 1 + random.uintLessThan(usize, 900);
+        randomPlanes(random, dimension, planes);
+        const row_count = random.uintAtMost(usize, 100);
+        const codes: Codes = try .init(random, dimension, row_count, 8 * (i % 3));
+        defer codes.deinit();
+        for (&factors) |*array| for (array) |*value| {
+            value.* = random.floatNorm(f32);
+        };
+        for (&factors[3]) |*value| value.* = @abs(value.*);
+        const query: kernels.CodeQuery = .{
+            .planes = &planes.words,
+            .base = random.floatNorm(f32),
+            .bias_weight = random.floatNorm(f32),
+            .sum_weight = 2 * planes.levels.step,
+            .sum_base = -planes.levels.step * @as(f32, @floatFromInt(planes.levels.sum)),
+            .slack = if (i % 2 == 0) 0 else random.float(f32),
+        };
+        const rows: kernels.CodeRows = .{
+            .codes = codes.bytes.ptr,
+            .stride_bytes = codes.stride,
+            .row_count = row_count,
+            .dimension = dimension,
+            .offsets = &factors[0],
+            .scales = &factors[1],
+            .biases = &factors[2],
+            .deviations = &factors[3],
+        };
+        const thresholds = [_]f32{ -std.math.inf(f32), 0, 20, std.math.inf(f32) };
+        for (thresholds) |threshold| try checkSurvivors(codes, planes, query, rows, threshold);
+    }
+}
+
+fn checkSurvivors(
+    codes: Codes,
+    planes: *const Planes,
+    query: kernels.CodeQuery,
+    rows: kernels.CodeRows,
+    threshold: f32,
+) !void {
+    var expected_rows: [100]u32 = undefined;
+    var expected: [100]f32 = undefined;
+    var count: usize = 0;
+    for (0..rows.row_count) |row| {
+        const estimate = estimateOf(query, rows, row, codes.sum(planes, row));
+        if (estimate + rows.deviations[row] * query.slack >= threshold) {
+            expected_rows[count] = @intCast(row);
+            expected[count] = estimate;
+            count += 1;
+        }
+    }
+    for (kernels.cpu.compiled) |tier| {
+        const table = kernels.tableOf(tier) orelse continue;
+        var found_rows: [100]u32 = undefined;
+        var found: [100]f32 = undefined;
+        const found_count = table.estimateCodes(&query, &rows, threshold, &found_rows, &found);
+        try testing.expectEqual(count, found_count);
+        try testing.expectEqualSlices(u32, expected_rows[0..count], found_rows[0..count]);
+        try testing.expectEqualSlices(f32, expected[0..count], found[0..count]);
+    }
+}
+
+/// Far from what bits can hold before a rotation: a few values are most of the vector.
+fn skewed(random: std.Random, vector: []f32) void {
+    for (vector, 1..) |*value, divisor| {
+        value.* = random.floatNorm(f32) / @as(f32, @floatFromInt(divisor));
+    }
+}
+
+test "estimates are unbiased, and within the bound of the paper" {
+    const dimension = 384;
+    const row_count = 2000;
+    var prng: std.Random.DefaultPrng = .init(0xab1a5);
+    const random = prng.random();
+    var signs: [kernels.signWords(dimension)]u32 = undefined;
+    random.bytes(std.mem.asBytes(&signs));
+    const table = kernels.active();
+
+    var query: [dimension]f32 = undefined;
+    skewed(random, &query);
+    var rotated = query;
+    table.hadamard(&rotated, dimension, &signs);
+    const planes = &planes_buffers[0];
+    table.quantizeQuery(&rotated, dimension, &planes.words, &planes.levels);
+    const query_length = @sqrt(table.sumSquares(&query, dimension));
+    // An independent rounding error of each value, besides.
+    const rounding = planes.levels.step / @sqrt(12.0) * @sqrt(@as(f64, dimension));
+
+    var bias: f64 = 0;
+    var error_sum: f64 = 0;
+    var outside: usize = 0;
+    for (0..row_count) |_| {
+        var row: [dimension]f32 = undefined;
+        skewed(random, &row);
+        var exact: f64 = 0;
+        for (query, row) |q, r| exact += @as(f64, q) * r;
+        table.hadamard(&row, dimension, &signs);
+        var code: [kernels.codeWords(dimension)]u64 = undefined;
+        var factors: kernels.CodeFactors = undefined;
+        table.encode(&row, dimension, &code, &factors);
+        var sum: [1]u32 = undefined;
+        table.planesDot(&planes.words, @ptrCast(&code), 0, 1, dimension, &sum);
+        const levels: f64 = 2 * @as(f64, @floatFromInt(sum[0])) -
+            @as(f64, @floatFromInt(planes.levels.sum));
+        const estimate = @as(f64, factors.bias) * planes.levels.low +
+            @as(f64, factors.scale) * planes.levels.step * levels;
+        const bound = 1.9 * (factors.deviation * query_length + factors.scale * rounding);
+        if (@abs(estimate - exact) > bound) outside += 1;
+        bias += estimate - exact;
+        error_sum += @abs(estimate - exact);
+    }
+    try testing.expect(outside < row_count / 20);
+    try testing.expect(@abs(bias) < error_sum / 10);
+}

@@ -1,0 +1,89 @@
+//! From codes to the few rows that may be near a query. Sums of one group of rows become estimates
+//! while they are in registers, are compared with the threshold there, and only what passes is
+//! written: a scan writes no number for a row that it rejects.
+//!
+//! The operations of an estimate are the same for every row and never fused, so it has the same
+//! bits on every tier.
+
+const std = @import("std");
+const table = @import("table.zig");
+const CodeView = @import("code_sums.zig").CodeView;
+
+pub fn estimateCodes(
+    query: *const table.CodeQuery,
+    rows: *const table.CodeRows,
+    threshold: f32,
+    out_rows: [*]u32,
+    out_estimates: [*]f32,
+) callconv(.c) usize {
+    const view: CodeView = .init(
+        query.planes,
+        rows.codes,
+        rows.stride_bytes,
+        rows.row_count,
+        rows.dimension,
+    );
+    var survivors: Survivors = .{ .rows = out_rows, .estimates = out_estimates };
+    var row: usize = 0;
+    while (row + table.code_group <= rows.row_count) : (row += table.code_group) {
+        const sums = view.sums(table.code_group, row);
+        survivors.add(table.code_group, query, rows, threshold, row, sums);
+    }
+    while (row < rows.row_count) : (row += 1) {
+        survivors.add(1, query, rows, threshold, row, view.sums(1, row));
+    }
+    return survivors.count;
+}
+
+const Survivors = struct {
+    rows: [*]u32,
+    estimates: [*]f32,
+    count: usize = 0,
+
+    inline fn add(
+        survivors: *Survivors,
+        comptime count: usize,
+        query: *const table.CodeQuery,
+        rows: *const table.CodeRows,
+        threshold: f32,
+        first: usize,
+        sums: [count]u32,
+    ) void {
+        const Values = @Vector(count, f32);
+        // As signed numbers, which every CPU can convert.
+        const small: @Vector(count, i32) = @bitCast(@as(@Vector(count, u32), sums));
+        const sum: Values = @floatFromInt(small);
+        const scale: Values = rows.scales[first..][0..count].*;
+        const bias: Values = rows.biases[first..][0..count].*;
+        const deviation: Values = rows.deviations[first..][0..count].*;
+        const offset: Values = rows.offsets[first..][0..count].*;
+
+        const product = sum * splat(Values, query.sum_weight) + splat(Values, query.sum_base);
+        const estimate = offset + splat(Values, query.base) +
+            (bias * splat(Values, query.bias_weight) + scale * product);
+        const most = estimate + deviation * splat(Values, query.slack);
+        const passes: @Int(.unsigned, count) = @bitCast(most >= splat(Values, threshold));
+        if (passes == 0) return;
+        survivors.write(count, first, estimate, passes);
+    }
+
+    inline fn splat(comptime Values: type, value: f32) Values {
+        return @splat(value);
+    }
+
+    fn write(
+        survivors: *Survivors,
+        comptime count: usize,
+        first: usize,
+        estimates: [count]f32,
+        passes: @Int(.unsigned, count),
+    ) void {
+        var left: u32 = passes;
+        while (left != 0) : (left &= left - 1) {
+            const i = @ctz(left);
+            survivors.rows[survivors.count] = @intCast(first + i);
+            survivors.estimates[survivors.count] = estimates[i];
+            survivors.count += 1;
+        }
+    }
+};
