@@ -1,6 +1,6 @@
 //! How close do the kernels come to reading memory? Each kernel of each tier runs over a set of
-//! rows that fits the second-level cache and over one that does not fit it by far, next to a loop
-//! that only reads the same bytes. The ratio is the result; the absolute figures are the machine's.
+//! rows that fits the first-level cache, over one that fits the second, and over one that fits
+//! neither by far, next to a loop that only reads the same bytes. The ratio is the result; the absolute figures are the machine's.
 //! (A server's third-level cache may hold even the large set.)
 //!
 //! zig build bench-kernels [-- <dimension> [<kernel>]]
@@ -12,6 +12,7 @@ const kernels = @import("vectorlite").kernels;
 const Set = struct { name: []const u8, bytes: usize, passes: usize };
 
 const sets = [_]Set{
+    .{ .name = "L1", .bytes = 24 << 10, .passes = 1000 },
     .{ .name = "L2", .bytes = 256 << 10, .passes = 100 },
     .{ .name = "DRAM", .bytes = 256 << 20, .passes = 1 },
 };
@@ -35,10 +36,12 @@ const Kernel = enum {
     quantize,
     planes,
     estimates,
+    int8,
 
     fn rowBytes(kernel: Kernel, dimension: usize) usize {
         return switch (kernel) {
             .read, .dot, .l2, .dot_tile, .l2_tile, .hadamard, .encode, .quantize => dimension * 4,
+            .int8 => dimension,
             .planes, .estimates => kernels.codeWords(dimension) * 8,
         };
     }
@@ -54,7 +57,9 @@ const Kernel = enum {
 
 const Contestant = struct {
     kernel: Kernel,
-    tier: ?kernels.Tier,
+    tier: ?kernels.Tier = null,
+    /// Found once: detection takes microseconds in a virtual machine.
+    table: ?*const kernels.KernelTable = null,
     nanoseconds: u64 = std.math.maxInt(u64),
     check: u64 = 0,
 };
@@ -74,7 +79,7 @@ const Inputs = struct {
 
     fn init(io: Io, gpa: std.mem.Allocator, dimension: usize) !Inputs {
         const rows = try gpa.alignedAlloc(u8, .@"64", sets[sets.len - 1].bytes);
-        const queries = try gpa.alloc(f32, query_count * dimension);
+        const queries = try gpa.alignedAlloc(f32, .@"64", query_count * dimension);
         var prng: std.Random.DefaultPrng = .init(1);
         for (queries) |*value| value.* = prng.random().float(f32) - 0.5;
         const signs = try gpa.alloc(u32, kernels.signWords(dimension));
@@ -129,11 +134,15 @@ pub fn main(init: std.process.Init) !void {
         var contestants: std.ArrayList(Contestant) = .empty;
         for (std.enums.values(Kernel)) |kernel| {
             if (kernel == .read) {
-                try contestants.append(arena, .{ .kernel = kernel, .tier = null });
+                try contestants.append(arena, .{ .kernel = kernel });
             } else if (only == null or only == kernel) {
                 for (kernels.cpu.compiled) |tier| {
-                    if (kernels.tableOf(tier) == null) continue;
-                    try contestants.append(arena, .{ .kernel = kernel, .tier = tier });
+                    const table = kernels.tableOf(tier) orelse continue;
+                    try contestants.append(arena, .{
+                        .kernel = kernel,
+                        .tier = tier,
+                        .table = table,
+                    });
                 }
             }
         }
@@ -172,8 +181,8 @@ fn measure(contestant: *Contestant, set: Set, inputs: *const Inputs) void {
     const start = Io.Clock.awake.now(inputs.io);
     var check: u64 = 0;
     for (0..set.passes) |_| {
-        const found = if (contestant.tier) |tier|
-            run(contestant.kernel, kernels.tableOf(tier).?, inputs, row_count)
+        const found = if (contestant.table) |table|
+            run(contestant.kernel, table, inputs, row_count)
         else
             plainRead(inputs.rows[0 .. row_count * row_bytes]);
         check = check *% 31 +% found;
@@ -229,6 +238,14 @@ fn run(
         .planes => table.planesDot(
             inputs.planes.ptr,
             inputs.rows.ptr,
+            stride,
+            row_count,
+            dimension,
+            @ptrCast(scores),
+        ),
+        .int8 => table.dotInt8(
+            @ptrCast(queries),
+            @ptrCast(inputs.rows.ptr),
             stride,
             row_count,
             dimension,

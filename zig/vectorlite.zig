@@ -63,6 +63,7 @@ test {
     _ = @import("hot_cache.zig");
     _ = @import("image.zig");
     _ = @import("job.zig");
+    _ = @import("kernels/int8_test.zig");
     _ = @import("kernels/kernels.zig");
     _ = @import("kernels/binary_codes_test.zig");
     _ = @import("kernels/hadamard_test.zig");

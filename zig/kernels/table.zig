@@ -136,6 +136,16 @@ pub const KernelTable = extern struct {
         out_estimates: [*]f32,
     ) callconv(.c) usize,
 
+    /// out[i] = Σ query · row i of bytes with signs, exactly; rows otherwise as in `dotBatch`.
+    dotInt8: *const fn (
+        query: [*]const i8,
+        rows: [*]const i8,
+        stride_bytes: usize,
+        row_count: usize,
+        dimension: usize,
+        out: [*]i32,
+    ) callconv(.c) void,
+
     /// Copies `len` bytes between regions that do not overlap.
     copy: *const fn (to: [*]u8, from: [*]const u8, len: usize) callconv(.c) void,
 
