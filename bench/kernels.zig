@@ -1,7 +1,7 @@
 //! How close do the kernels come to reading memory? Each kernel of each tier runs over a set of
 //! rows that fits the first-level cache, over one that fits the second, and over one that fits
-//! neither by far, next to a loop that only reads the same bytes. The ratio is the result; the absolute figures are the machine's.
-//! (A server's third-level cache may hold even the large set.)
+//! neither by far, next to a loop that only reads the same bytes. The ratio is the result; the
+//! absolute figures are the machine's. (A server's third-level cache may hold even the large set.)
 //!
 //! zig build bench-kernels [-- <dimension> [<kernel>]]
 
