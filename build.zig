@@ -40,6 +40,8 @@ const KernelTier = struct {
     cpu: *const std.Target.Cpu.Model,
     /// What the tier has besides the model's.
     features: std.Target.Cpu.Feature.Set = .empty,
+    /// The tier whose floats it has.
+    base: ?[:0]const u8 = null,
 };
 
 const kernel_tiers = [_]KernelTier{
@@ -56,6 +58,7 @@ const kernel_tiers = [_]KernelTier{
             .avx512vnni,
             .avx512vpopcntdq,
         }),
+        .base = "x86_64_v4",
     },
     .{ .name = "neon", .arch = .aarch64, .cpu = &std.Target.aarch64.cpu.generic },
 };
@@ -152,6 +155,7 @@ fn addKernels(b: *Build, target: Build.ResolvedTarget) []const *Compile {
         if (tier.arch != target.result.cpu.arch) continue;
         const options = b.addOptions();
         options.addOption([:0]const u8, "name", tier.name);
+        options.addOption(?[:0]const u8, "base", tier.base);
         objects.append(b.allocator, b.addObject(.{
             .name = b.fmt("kernels-{s}", .{tier.name}),
             .root_module = b.createModule(.{
