@@ -35,14 +35,21 @@ const Kernel = enum {
     encode,
     quantize,
     planes,
+    blocks,
+    pack,
+    tables,
     estimates,
+    block_estimates,
     int8,
 
     fn rowBytes(kernel: Kernel, dimension: usize) usize {
         return switch (kernel) {
             .read, .dot, .l2, .dot_tile, .l2_tile, .hadamard, .encode, .quantize => dimension * 4,
             .int8 => dimension,
-            .planes, .estimates => kernels.codeWords(dimension) * 8,
+            .tables => kernels.blockBytes(dimension),
+            .planes, .estimates, .blocks, .block_estimates, .pack => {
+                return kernels.codeWords(dimension) * 8;
+            },
         };
     }
 
@@ -72,6 +79,7 @@ const Inputs = struct {
     scores: []f32,
     signs: []const u32,
     planes: []const u64,
+    tables: []const u8,
     code_query: kernels.CodeQuery,
     /// One factor for all rows serves as well as many kinds.
     factors: []const f32,
@@ -87,6 +95,8 @@ const Inputs = struct {
         const planes = try gpa.alignedAlloc(u64, .@"64", 4 * kernels.planeWords(dimension));
         var levels: kernels.QueryLevels = undefined;
         kernels.active().quantizeQuery(queries.ptr, dimension, planes.ptr, &levels);
+        const tables = try gpa.alignedAlloc(u8, .@"64", kernels.blockBytes(dimension));
+        kernels.active().lookupTables(planes.ptr, dimension, tables.ptr);
         const code_count = rows.len / Kernel.planes.rowBytes(dimension);
         const factors = try gpa.alloc(f32, code_count);
         for (factors) |*factor| factor.* = prng.random().float(f32);
@@ -99,8 +109,10 @@ const Inputs = struct {
             .queries = queries,
             .signs = signs,
             .planes = planes,
+            .tables = tables,
             .code_query = .{
                 .planes = planes.ptr,
+                .tables = tables.ptr,
                 .base = 0,
                 .bias_weight = levels.low,
                 .sum_weight = 2 * levels.step,
@@ -129,7 +141,7 @@ pub fn main(init: std.process.Init) !void {
     const inputs: Inputs = try .init(init.io, arena, dimension);
     try out.print("dimension {d}, {d} rounds, best\n", .{ dimension, round_count });
     const heads = .{ "set", "kernel", "tier", "ns/vector", "GB/s", "of read", "result hash" };
-    try out.print("{s: <6}{s: <10}{s: <8}{s: >10}{s: >8}{s: >9}  {s}\n", heads);
+    try out.print("{s: <6}{s: <16}{s: <8}{s: >10}{s: >8}{s: >9}  {s}\n", heads);
     for (sets) |set| {
         var contestants: std.ArrayList(Contestant) = .empty;
         for (std.enums.values(Kernel)) |kernel| {
@@ -163,7 +175,7 @@ fn report(out: *Io.Writer, set: Set, dimension: usize, contestants: []const Cont
         const scores: f64 = @floatFromInt(rows * contestant.kernel.queryCount());
         const speed = @as(f64, @floatFromInt(rows * row_bytes)) / nanoseconds;
         if (contestant.kernel == .read) read_speed = speed;
-        try out.print("{s: <6}{s: <10}{s: <8}{d: >10.1}{d: >8.1}{d: >8.0}%  {x:0>16}\n", .{
+        try out.print("{s: <6}{s: <16}{s: <8}{d: >10.1}{d: >8.1}{d: >8.0}%  {x:0>16}\n", .{
             set.name,
             @tagName(contestant.kernel),
             if (contestant.tier) |tier| tier.text() else "",
@@ -235,6 +247,21 @@ fn run(
                 table.quantizeQuery(row, dimension, code, @ptrCast(scores));
             }
         },
+        .blocks => table.blocksDot(
+            inputs.tables.ptr,
+            inputs.rows.ptr,
+            row_count / kernels.block_codes,
+            dimension,
+            @ptrCast(scores),
+        ),
+        .pack => for (0..row_count / kernels.block_codes) |i| {
+            const codes = inputs.rows[i * kernels.block_codes * stride ..].ptr;
+            const block: [*]u8 = @ptrCast(scores);
+            table.packBlock(codes, stride, kernels.block_codes, dimension, block);
+        },
+        .tables => for (0..row_count) |_| {
+            table.lookupTables(inputs.planes.ptr, dimension, @ptrCast(scores));
+        },
         .planes => table.planesDot(
             inputs.planes.ptr,
             inputs.rows.ptr,
@@ -251,9 +278,13 @@ fn run(
             dimension,
             @ptrCast(scores),
         ),
-        .estimates => {
+        .estimates, .block_estimates => {
+            const function = if (kernel == .estimates)
+                table.estimateCodes
+            else
+                table.estimateBlocks;
             const factors = inputs.factors.ptr;
-            scores[0] = @floatFromInt(table.estimateCodes(&inputs.code_query, &.{
+            scores[0] = @floatFromInt(function(&inputs.code_query, &.{
                 .codes = inputs.rows.ptr,
                 .stride_bytes = stride,
                 .row_count = row_count,

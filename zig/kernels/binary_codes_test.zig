@@ -213,6 +213,38 @@ test "sums of levels are exact on every tier, and stay inside of the codes" {
     }
 }
 
+test "blocks of codes have the sums of their codes" {
+    var prng: std.Random.DefaultPrng = .init(0xb10c);
+    const random = prng.random();
+    const planes = &planes_buffers[0];
+    for (0..dimension_count) |index| {
+        const dimension = dimensionAt(index);
+        randomPlanes(random, dimension, planes);
+        const row_count = 64 - index % 20;
+        const codes: Codes = try .init(random, dimension, row_count, index % 3 * 8);
+        defer codes.deinit();
+        const block_bytes = kernels.blockBytes(dimension);
+        const buffers = try testing.allocator.alloc(u8, 3 * block_bytes);
+        defer testing.allocator.free(buffers);
+        const tables = buffers[2 * block_bytes ..].ptr;
+        for (kernels.cpu.compiled) |tier| {
+            const table = kernels.tableOf(tier) orelse continue;
+            const bytes = codes.bytes;
+            const second = bytes[kernels.block_codes * codes.stride ..];
+            table.packBlock(bytes.ptr, codes.stride, 32, dimension, buffers.ptr);
+            const to = buffers[block_bytes..].ptr;
+            table.packBlock(second.ptr, codes.stride, row_count - 32, dimension, to);
+            table.lookupTables(&planes.words, dimension, tables);
+            var expected: [64]u32 = @splat(0);
+            const stride = codes.stride;
+            table.planesDot(&planes.words, bytes.ptr, stride, row_count, dimension, &expected);
+            var found: [64]u32 = undefined;
+            table.blocksDot(tables, buffers.ptr, 2, dimension, &found);
+            try testing.expectEqualSlices(u32, &expected, &found);
+        }
+    }
+}
+
 test "the largest sums are exact" {
     const dimension = kernels.dimension_max;
     const code: [dimension / 64]u64 = @splat(~@as(u64, 0));
@@ -223,6 +255,15 @@ test "the largest sums are exact" {
         var sum: [1]u32 = undefined;
         table.planesDot(&planes.words, @ptrCast(&code), 0, 1, dimension, &sum);
         try testing.expectEqual(dimension * (kernels.query_levels - 1), sum[0]);
+
+        const buffers = try testing.allocator.alloc(u8, 2 * kernels.blockBytes(dimension));
+        defer testing.allocator.free(buffers);
+        const tables = buffers[kernels.blockBytes(dimension)..].ptr;
+        var sums: [kernels.block_codes]u32 = undefined;
+        table.packBlock(@ptrCast(&code), 0, kernels.block_codes, dimension, buffers.ptr);
+        table.lookupTables(&planes.words, dimension, tables);
+        table.blocksDot(tables, buffers.ptr, 1, dimension, &sums);
+        for (sums) |each| try testing.expectEqual(sum[0], each);
     }
 }
 
@@ -238,9 +279,11 @@ test "exactly the rows that may reach the threshold are written, with the same b
     const random = prng.random();
     const planes = &planes_buffers[0];
     var factors: [4][100]f32 = undefined;
+    var tables: [kernels.blockBytes(900)]u8 = undefined;
     for (0..200) |i| {
         const dimension = 1 + random.uintLessThan(usize, 900);
         randomPlanes(random, dimension, planes);
+        kernels.active().lookupTables(&planes.words, dimension, &tables);
         const row_count = random.uintAtMost(usize, 100);
         const codes: Codes = try .init(random, dimension, row_count, 8 * (i % 3));
         defer codes.deinit();
@@ -250,6 +293,7 @@ test "exactly the rows that may reach the threshold are written, with the same b
         for (&factors[3]) |*value| value.* = @abs(value.*);
         const query: kernels.CodeQuery = .{
             .planes = &planes.words,
+            .tables = &tables,
             .base = random.floatNorm(f32),
             .bias_weight = random.floatNorm(f32),
             .sum_weight = 2 * planes.levels.step,
@@ -289,14 +333,31 @@ fn checkSurvivors(
             count += 1;
         }
     }
+    var blocks: [4 * kernels.blockBytes(900)]u8 = undefined;
+    var in_blocks = rows;
+    in_blocks.codes = &blocks;
+    packAll(codes, &blocks);
     for (kernels.cpu.compiled) |tier| {
         const table = kernels.tableOf(tier) orelse continue;
-        var found_rows: [100]u32 = undefined;
-        var found: [100]f32 = undefined;
-        const found_count = table.estimateCodes(&query, &rows, threshold, &found_rows, &found);
-        try testing.expectEqual(count, found_count);
-        try testing.expectEqualSlices(u32, expected_rows[0..count], found_rows[0..count]);
-        try testing.expectEqualSlices(f32, expected[0..count], found[0..count]);
+        const runs = .{ table.estimateCodes, table.estimateBlocks };
+        inline for (runs, .{ rows, in_blocks }) |run, given| {
+            var found_rows: [100]u32 = undefined;
+            var found: [100]f32 = undefined;
+            const found_count = run(&query, &given, threshold, &found_rows, &found);
+            try testing.expectEqual(count, found_count);
+            try testing.expectEqualSlices(u32, expected_rows[0..count], found_rows[0..count]);
+            try testing.expectEqualSlices(f32, expected[0..count], found[0..count]);
+        }
+    }
+}
+
+fn packAll(codes: Codes, blocks: []u8) void {
+    var first: usize = 0;
+    while (first < codes.row_count) : (first += kernels.block_codes) {
+        const block = blocks[first / kernels.block_codes * kernels.blockBytes(codes.dimension) ..];
+        const count = @min(kernels.block_codes, codes.row_count - first);
+        const bytes = codes.bytes[first * codes.stride ..].ptr;
+        kernels.active().packBlock(bytes, codes.stride, count, codes.dimension, block.ptr);
     }
 }
 

@@ -7,6 +7,7 @@
 
 const std = @import("std");
 const table = @import("table.zig");
+const code_blocks = @import("code_blocks.zig");
 const CodeView = @import("code_sums.zig").CodeView;
 
 pub fn estimateCodes(
@@ -17,7 +18,7 @@ pub fn estimateCodes(
     out_estimates: [*]f32,
 ) callconv(.c) usize {
     const view: CodeView = .init(
-        query.planes,
+        query.planes.?,
         rows.codes,
         rows.stride_bytes,
         rows.row_count,
@@ -31,6 +32,32 @@ pub fn estimateCodes(
     }
     while (row < rows.row_count) : (row += 1) {
         survivors.add(1, query, rows, threshold, row, view.sums(1, row));
+    }
+    return survivors.count;
+}
+
+pub fn estimateBlocks(
+    query: *const table.CodeQuery,
+    rows: *const table.CodeRows,
+    threshold: f32,
+    out_rows: [*]u32,
+    out_estimates: [*]f32,
+) callconv(.c) usize {
+    const block_bytes = table.blockBytes(rows.dimension);
+    var survivors: Survivors = .{ .rows = out_rows, .estimates = out_estimates };
+    var first: usize = 0;
+    while (first < rows.row_count) : (first += table.block_codes) {
+        const block = rows.codes + first / table.block_codes * block_bytes;
+        const sums = code_blocks.sumsOfBlock(query.tables.?, block, block_bytes);
+        const used = @min(table.block_codes, rows.row_count - first);
+        var i: usize = 0;
+        while (i + table.code_group <= used) : (i += table.code_group) {
+            const group = sums[i..][0..table.code_group].*;
+            survivors.add(table.code_group, query, rows, threshold, first + i, group);
+        }
+        while (i < used) : (i += 1) {
+            survivors.add(1, query, rows, threshold, first + i, sums[i..][0..1].*);
+        }
     }
     return survivors.count;
 }

@@ -48,6 +48,19 @@ pub fn planeWords(dimension: usize) usize {
 /// Codes are summed up in groups of this many, where there are as many.
 pub const code_group = 16;
 
+/// A block has this many codes.
+pub const block_codes = 32;
+
+/// In a block, each four dimensions have these many bytes: byte i has the four bits of code i below
+/// those of code i + 16. In a query's tables, byte n of as many is the sum of those of four levels
+/// whose bits are set in n.
+pub const group_bytes = 16;
+
+/// Of one block of codes, and of a query's tables.
+pub fn blockBytes(dimension: usize) usize {
+    return codeWords(dimension) * 64 / 4 * group_bytes;
+}
+
 /// What `validate` finds.
 pub const Validity = enum(u32) {
     ok = 0,
@@ -125,16 +138,40 @@ pub const KernelTable = extern struct {
         out: [*]u32,
     ) callconv(.c) void,
 
+    /// Makes a block, of `blockBytes(dimension)` bytes, of at most 32 codes; others are zeros.
+    packBlock: *const fn (
+        codes: [*]const u8,
+        stride_bytes: usize,
+        row_count: usize,
+        dimension: usize,
+        block: [*]u8,
+    ) callconv(.c) void,
+
+    /// A query's tables, of `blockBytes(dimension)` bytes, from its planes.
+    lookupTables: *const fn (
+        planes: [*]const u64,
+        dimension: usize,
+        tables: [*]u8,
+    ) callconv(.c) void,
+
+    /// The sums of `planesDot` for blocks one behind the other: out[32 · b + i] is that of code i
+    /// of block b.
+    blocksDot: *const fn (
+        tables: [*]const u8,
+        blocks: [*]const u8,
+        block_count: usize,
+        dimension: usize,
+        out: [*]u32,
+    ) callconv(.c) void,
+
     /// Estimates the score of every row, see `CodeQuery`, and writes the rows whose score may reach
     /// `threshold` with their estimates, in the order of the rows. Returns how many. Both outputs
     /// have room for all rows. The same bits on every tier.
-    estimateCodes: *const fn (
-        query: *const CodeQuery,
-        rows: *const CodeRows,
-        threshold: f32,
-        out_rows: [*]u32,
-        out_estimates: [*]f32,
-    ) callconv(.c) usize,
+    estimateCodes: *const EstimateFn,
+
+    /// The same for blocks, with the same results. What the last block has behind its last row
+    /// does not matter.
+    estimateBlocks: *const EstimateFn,
 
     /// out[i] = Σ query · row i of bytes with signs, exactly; rows otherwise as in `dotBatch`.
     dotInt8: *const fn (
@@ -231,7 +268,10 @@ pub const QueryLevels = extern struct {
 /// A row passes where the estimate and deviation · slack together reach the threshold, with
 /// slack = slope · ε · |q|, or 0 to compare the estimate itself.
 pub const CodeQuery = extern struct {
-    planes: [*]const u64,
+    /// For `estimateCodes`.
+    planes: ?[*]const u64,
+    /// For `estimateBlocks`.
+    tables: ?[*]const u8,
     base: f32,
     bias_weight: f32,
     sum_weight: f32,
@@ -239,9 +279,10 @@ pub const CodeQuery = extern struct {
     slack: f32,
 };
 
-/// Codes at a stride, each factor in an array of its own.
+/// Codes at a stride, or blocks one behind the other; each factor in an array of its own.
 pub const CodeRows = extern struct {
     codes: [*]const u8,
+    /// Of codes only.
     stride_bytes: usize,
     row_count: usize,
     dimension: usize,
@@ -250,3 +291,11 @@ pub const CodeRows = extern struct {
     biases: [*]const f32,
     deviations: [*]const f32,
 };
+
+pub const EstimateFn = fn (
+    query: *const CodeQuery,
+    rows: *const CodeRows,
+    threshold: f32,
+    out_rows: [*]u32,
+    out_estimates: [*]f32,
+) callconv(.c) usize;
