@@ -86,7 +86,8 @@ pub fn blocksDot(
     }
 }
 
-pub fn sumsOfBlock(
+/// A function of its own, since a copy for each caller is no faster.
+pub noinline fn sumsOfBlock(
     tables: [*]const u8,
     block: [*]const u8,
     block_bytes: usize,
