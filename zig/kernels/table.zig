@@ -266,7 +266,8 @@ pub const QueryLevels = extern struct {
 /// * -|o - p|²: offset = -|x|², base = -|q|², slope = 2
 ///
 /// A row passes where the estimate and deviation · slack together reach the threshold, with
-/// slack = slope · ε · |q|, or 0 to compare the estimate itself.
+/// slack = slope · ε · |q|, or 0 to compare the estimate itself. Rounding the query to levels adds
+/// an error of its own, with a deviation of about scale · step · √(d / 12): a fifth of the other.
 pub const CodeQuery = extern struct {
     /// For `estimateCodes`.
     planes: ?[*]const u64,
