@@ -214,8 +214,8 @@ export const mutants: readonly Mutant[] = [
     "orphans are not written again",
     syncs,
     "write_session",
-    "        var root = orphan;\n        try session.publishDurable(&root);\n        return root;",
-    "        return orphan;",
+    "const is_sound = adoption.rewrite(.{",
+    "const is_sound = if (durable.root.file_pages > 0) true else adoption.rewrite(.{",
   ),
   mutant(
     "an orphan's pages are not written again",

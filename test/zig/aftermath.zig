@@ -9,6 +9,7 @@ const Client = @import("crash/client.zig").Client;
 const Contents = @import("crash/contents.zig").Contents;
 const Machine = @import("crash/machine.zig").Machine;
 const Key = @import("crash/contents.zig").Key;
+const Value = @import("crash/contents.zig").Value;
 const client_module = @import("crash/client.zig");
 const compactAll = @import("crash/machine.zig").compactAll;
 const dimension = @import("crash/contents.zig").dimension;
@@ -308,4 +309,28 @@ test "a collection that could not be opened in a transaction was not made by it"
         try std.testing.expectError(error.InvalidArgument, again);
     } else return error.NeverSucceeds;
     try std.testing.expect(refusals > 5);
+}
+
+test "a batch that the disk has no room for leaves it to a row that fits" {
+    var machine = try Machine.init();
+    defer machine.deinit();
+    var rows = try machine.base.rows.clone();
+    defer rows.deinit();
+    var client: Client = undefined;
+    try machine.open(&client, .{ .durability = .full });
+    defer client.close();
+    // Overwritten until pages are free below the end of the file.
+    for (0..40) |_| try machine.put(&client, &rows, 1, 3);
+    machine.disk.capacity_bytes = machine.disk.length;
+    var numbers: [80]u32 = undefined;
+    var values: [80]Value = undefined;
+    for (&numbers, &values, 0..) |*number, *value, i| {
+        number.* = @intCast(200 + i);
+        value.* = .{ .seed = @intCast(5000 + i), .metadata_bytes = 6000 };
+    }
+    for (0..3) |_| {
+        try std.testing.expectError(error.NoSpace, client.putMany(&numbers, &values));
+        try machine.put(&client, &rows, 1, 1);
+    }
+    try std.testing.expectEqual(rows.digest(), try client.readAll());
 }
