@@ -385,7 +385,7 @@ export const mutants: readonly Mutant[] = [
   ),
   mutant(
     "a rollback keeps the growth that failed",
-    "crash_faults",
+    "crash_faults crash_simulation fault_sites",
     "page_writer",
     "        writer.space.shrink(writer.base_pages);\n",
     "",
@@ -456,7 +456,9 @@ export const mutants: readonly Mutant[] = [
     "crash_faults core",
     "roots",
     "        @memset(buffer[len..], 0);\n",
-    "        if (len == 1) return .{};\n",
+    "        const stale = struct { var bytes: [read_bytes]u8 = @splat(0); };\n" +
+      "        @memcpy(buffer[len..], stale.bytes[len..]);\n" +
+      "        @memcpy(&stale.bytes, &buffer);\n",
   ),
 
   // Rows and pages.
@@ -480,7 +482,7 @@ export const mutants: readonly Mutant[] = [
     "engine crash",
     "collection",
     "        try editor.remove(key_hash, location);\n",
-    "",
+    "        if (key_hash == 1) try editor.remove(key_hash, location);\n",
   ),
   mutant(
     "a batch is committed before its last rows are written",
@@ -491,7 +493,7 @@ export const mutants: readonly Mutant[] = [
   ),
   mutant(
     "rows of a rollback are remembered as sound",
-    "core engine crash_faults lost_states",
+    "aftermath core engine crash_faults lost_states",
     "database",
     "        transaction.forgetRows(&database.current);\n",
     "",
