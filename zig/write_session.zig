@@ -58,8 +58,8 @@ pub const WriteSession = struct {
     words: ?roots.Watch.Words = null,
     /// `slots` is what the file has: set under the lock, gone with it.
     slots_are_read: bool = false,
-    /// The highest id that a slot mentioned or a reader held when `slots` were read: a slot may
-    /// have been torn before, and be taken by an adopted root since.
+    /// The highest id that a slot mentioned or a reader held, as of the last time this session took
+    /// the lock: a slot may have been torn before, and be taken by an adopted root since.
     seen_transaction: u64 = 0,
     /// The root that `space` was counted for.
     counted_for: ?Root = null,
