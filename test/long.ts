@@ -48,6 +48,7 @@ const kills = 200;
 
 /** The longest first: the last ones to end then end together. */
 const campaigns: readonly Campaign[] = [
+  zig("failing calls", "fault_sites", "-Dcrash-scale=2"),
   zig("fuzz", "fuzz", "-Dfuzz-scale=85", "-Dfuzz-seed=1000000000"),
   zig(
     "fuzz, other seeds",
@@ -61,7 +62,6 @@ const campaigns: readonly Campaign[] = [
   zig("simulation", "crash_simulation", "-Dcrash-scale=80"),
   zig("flipped bits, verify", "damage_verify", "-Dcrash-scale=2"),
   zig("damage, salvage", "damage_salvage", "-Dcrash-scale=40"),
-  zig("failing calls", "fault_sites", "-Dcrash-scale=2"),
   zig("failing calls, rescue", "fault_rescue", "-Dcrash-scale=2"),
   zig("kill points", "kill_points", "-Dcrash-scale=6"),
   {

@@ -107,7 +107,7 @@ pub const PageWriter = struct {
     pub fn rollback(writer: *PageWriter) void {
         writer.forgetDirty();
         for (writer.taken.items) |run| writer.space.release(run);
-        // On a full disk the file may not have them, and nothing that fits could be written.
+        // Else the next root would name a file as long as what was rolled back.
         writer.space.shrink(writer.base_pages);
         writer.written.clearRetainingCapacity();
         writer.taken.clearRetainingCapacity();

@@ -132,6 +132,35 @@ test "random operations agree with a map" {
     }
 }
 
+test "two keys with one hash are two keys" {
+    // Found by walking the hash from many starts until two walks met (Pollard's rho).
+    const secret: [16]u8 = .{ 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15 };
+    const one = std.mem.asBytes(&std.mem.nativeToLittle(u64, 0xc5411f1965475126));
+    const other = std.mem.asBytes(&std.mem.nativeToLittle(u64, 0x870a56c041d274f3));
+    var fixture: Fixture = .{};
+    try fixture.open(":memory:", .{});
+    defer fixture.close();
+    fixture.database.header.hash_key = secret;
+    const scope: vl.Scope = .{ .database = fixture.database };
+    const collection = try vl.Collection.open(scope, "docs", .{ .hot_vectors = 4 });
+    defer collection.close();
+    try std.testing.expectEqual(collection.keyHash(one), collection.keyHash(other));
+    var out: [dimension]f32 = undefined;
+
+    try putOne(collection, one, &vectorOf(1));
+    try std.testing.expect(!try collection.get(other, &out));
+    try std.testing.expect(!try deleteOne(collection, other));
+    try putOne(collection, other, &vectorOf(2));
+    try putOne(collection, other, &vectorOf(3));
+    try std.testing.expect(try collection.get(one, &out));
+    try std.testing.expectEqualSlices(f32, &vectorOf(1), &out);
+    try std.testing.expect(try collection.get(other, &out));
+    try std.testing.expectEqualSlices(f32, &vectorOf(3), &out);
+    try std.testing.expect(try deleteOne(collection, one));
+    try std.testing.expect(try collection.get(other, &out));
+    try std.testing.expect(!try collection.get(one, &out));
+}
+
 test "a batch is all or nothing, and a rolled back transaction leaves no trace" {
     var fixture: Fixture = .{};
     try fixture.open(":memory:", .{});

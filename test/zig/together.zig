@@ -5,6 +5,7 @@ test {
     _ = @import("crash_faults.zig");
     _ = @import("crash_simulation.zig");
     _ = @import("crash_sync.zig");
+    _ = @import("damage_read.zig");
     _ = @import("damage_salvage.zig");
     _ = @import("damage_verify.zig");
     _ = @import("hostile.zig");
