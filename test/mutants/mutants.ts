@@ -179,11 +179,11 @@ export const mutants: readonly Mutant[] = [
     "",
   ),
   mutant(
-    "unsound orphans are forgotten",
+    "unsound orphans are believed",
     lost,
     "write_session",
-    "            roots.disownVolatile(session.file, &session.slots) catch |err|\n",
-    "            roots.clearVolatile(session.file) catch |err|\n",
+    "        if (!is_sound) {\n",
+    "        if (!is_sound and durable.root.file_pages == 0) {\n",
   ),
   mutant(
     "volatile roots stay after a durable commit",
