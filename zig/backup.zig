@@ -148,8 +148,9 @@ pub const Backup = struct {
         }
         try target.extend(format.pageOffset(root.file_pages));
         try roots.write(target, roots.durableSlot(0), &root);
-        try target.write(format.pageOffset(format.header_copy_page), &.{std.mem.asBytes(header)});
+        // Either header makes it a database, so both come when all else is there.
         try target.sync();
+        try target.write(format.pageOffset(format.header_copy_page), &.{std.mem.asBytes(header)});
         try target.write(format.pageOffset(format.header_page), &.{std.mem.asBytes(header)});
         try target.sync();
     }

@@ -594,7 +594,7 @@ export const mutants: readonly Mutant[] = [
   ),
   mutant(
     "a file that was replaced is written",
-    "engine crash_faults core",
+    "aftermath",
     "write_session",
     "if (!stat.same_file) return",
     "if (!stat.same_file and stat.length == 0) return",
@@ -608,10 +608,10 @@ export const mutants: readonly Mutant[] = [
   ),
   mutant(
     "a backup has its header before its pages",
-    "engine crash",
+    "aftermath",
     "backup",
-    "        try target.sync();\n        try target.write(format.pageOffset(format.header_page)",
-    "        try target.write(format.pageOffset(format.header_page)",
+    "        try target.sync();\n        try target.write(format.pageOffset(format.header_copy_page)",
+    "        try target.write(format.pageOffset(format.header_copy_page)",
   ),
 
   // Rows that move, and space that is used again.
@@ -630,11 +630,11 @@ export const mutants: readonly Mutant[] = [
     "        _ = new;\n        _ = editor;\n",
   ),
   mutant(
-    "a moved row no longer expires",
+    "a moved row loses its metadata",
     "compaction crash",
     "compaction",
-    "            .expiry_ms = record.expiry_ms,\n",
-    "            .expiry_ms = 0,\n",
+    "            .metadata = metadata,\n",
+    "            .metadata = metadata[0..0],\n",
   ),
   mutant(
     "a row that the index does not name is moved",

@@ -7,6 +7,8 @@ const linux = std.os.linux;
 const vl = @import("vectorlite");
 const Client = @import("crash/client.zig").Client;
 const Contents = @import("crash/contents.zig").Contents;
+const Digest = @import("crash/contents.zig").Digest;
+const Disk = vl.backends.simulated.Disk;
 const Machine = @import("crash/machine.zig").Machine;
 const Key = @import("crash/contents.zig").Key;
 const Value = @import("crash/contents.zig").Value;
@@ -355,4 +357,83 @@ test "what was rolled back is not in the length of the state that follows" {
     // A state says how long its file is; a backup and a compaction go by that.
     try std.testing.expect(database.current.root.file_pages < before + 40);
     try std.testing.expectEqual(rows.digest(), try client.readAll());
+}
+
+test "a file that its path no longer names takes no more rows, and gives those that it has" {
+    var machine = try Machine.init();
+    defer machine.deinit();
+    var rows = try machine.base.rows.clone();
+    defer rows.deinit();
+    var client: Client = undefined;
+    try machine.open(&client, .{ .durability = .full });
+    defer client.close();
+    try machine.put(&client, &rows, 1, 1);
+    machine.disk.replaced = true;
+    // They would go where nobody looks for them.
+    try std.testing.expectError(error.InputOutput, client.put(2, .{ .seed = 900 }));
+    try std.testing.expectEqual(rows.digest(), try client.readAll());
+    machine.disk.replaced = false;
+    try machine.put(&client, &rows, 2, 1);
+    try std.testing.expectEqual(rows.digest(), try client.readAll());
+}
+
+/// Power losses at every sync of a copy: what is left opens as all of it, or as nothing at all.
+const CopyLosses = struct {
+    copy: *Disk,
+    whole: Digest,
+    images: u32 = 0,
+    complete: u32 = 0,
+    failure: ?anyerror = null,
+
+    fn onSync(context: ?*anyopaque) void {
+        const losses: *CopyLosses = @ptrCast(@alignCast(context.?));
+        losses.tryAll() catch |err| {
+            losses.failure = err;
+        };
+    }
+
+    fn tryAll(losses: *CopyLosses) !void {
+        const left = try Disk.create(gpa, .{ .seed = 2 });
+        defer left.destroy();
+        var possible = try losses.copy.crashes(.{ .samples = 30 });
+        defer possible.deinit();
+        while (possible.next()) |choice| : (losses.images += 1) {
+            try left.become(losses.copy, choice, .new);
+            var client: Client = .{
+                .gpa = gpa,
+                .process = try left.process(),
+                .options = .{ .create = false },
+            };
+            client.open() catch |err| switch (err) {
+                error.NotADatabase => continue,
+                else => return err,
+            };
+            defer client.close();
+            const found = try client.readAll();
+            if (!losses.whole.eql(found)) return error.PartOfTheCopy;
+            losses.complete += 1;
+        }
+    }
+};
+
+test "a backup that is broken off by a power loss is no database, and one that is done is all of it" {
+    var machine = try Machine.init();
+    defer machine.deinit();
+    const copy = try Disk.create(gpa, .{ .seed = 3 });
+    defer copy.destroy();
+    try machine.disk.attach("copy.vl", copy);
+    var client: Client = undefined;
+    try machine.open(&client, .{ .durability = .full });
+    defer client.close();
+    var losses: CopyLosses = .{ .copy = copy, .whole = try client.readAll() };
+    copy.hooks = .{ .context = &losses, .onSync = CopyLosses.onSync };
+    const backup = try vl.Backup.open(client.database.?, "copy.vl");
+    defer backup.close();
+    var done: f64 = 0;
+    var total: f64 = 0;
+    while (try backup.step(1 << 20, &done, &total)) {}
+    if (losses.failure) |failure| return failure;
+    try std.testing.expect(losses.images > 60 and losses.complete > 0);
+    try losses.tryAll();
+    try std.testing.expect(losses.complete > 0);
 }
