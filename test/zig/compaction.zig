@@ -5,6 +5,7 @@ const std = @import("std");
 const vl = @import("vectorlite");
 const Client = @import("crash/client.zig").Client;
 const Contents = @import("crash/contents.zig").Contents;
+const Key = @import("crash/contents.zig").Key;
 const Value = @import("crash/contents.zig").Value;
 const client_module = @import("crash/client.zig");
 const Disk = vl.backends.simulated.Disk;
@@ -196,5 +197,29 @@ test "random programs with slices of compaction agree with a map" {
         }
         try machine.expectRows();
         try std.testing.expectEqual(machine.rows.digest(), try other.readAll());
+    }
+}
+
+test "rows that rotted stay where they are, and stop nobody who would move them" {
+    var machine: Machine = undefined;
+    try machine.init(.{ .durability = .none });
+    defer machine.deinit();
+    for (0..10) |i| try machine.putRange(@intCast(1 + i * 60), 60, 40);
+    const collection = machine.client.collection.?;
+    const database = machine.client.database.?;
+    for (0..5) |i| {
+        const key: Key = .init(@intCast(1 + i * 100));
+        const place = (try collection.locate(collection.keyHash(key.text()), key.text())).?;
+        const reader = database.reader(database.scratch);
+        const entry = try reader.entry(place.state, place.segment, place.row);
+        machine.disk.corrupt(entry.record_offset, "rot");
+    }
+    // Their segments are soon the emptiest.
+    for (0..5) |i| try machine.deleteRange(@intCast(2 + i * 100), 99);
+    try machine.putRange(1000, 100, 40);
+    try std.testing.expectEqual(205, (try collection.stats()).records);
+    for (0..5) |i| {
+        const key: Key = .init(@intCast(1 + i * 100));
+        try std.testing.expectError(error.Corrupt, collection.has(key.text()));
     }
 }
