@@ -610,7 +610,8 @@ export const mutants: readonly Mutant[] = [
     "a backup has its header before its pages",
     "aftermath",
     "backup",
-    "        try target.sync();\n        try target.write(format.pageOffset(format.header_copy_page)",
+    "        try target.sync();\n" +
+      "        try target.write(format.pageOffset(format.header_copy_page)",
     "        try target.write(format.pageOffset(format.header_copy_page)",
   ),
 

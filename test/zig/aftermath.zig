@@ -416,7 +416,7 @@ const CopyLosses = struct {
     }
 };
 
-test "a backup that is broken off by a power loss is no database, and one that is done is all of it" {
+test "a backup that a power loss breaks off is no database, and one that is done is all of it" {
     var machine = try Machine.init();
     defer machine.deinit();
     const copy = try Disk.create(gpa, .{ .seed = 3 });
