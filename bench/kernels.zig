@@ -286,7 +286,11 @@ fn run(
             const factors = inputs.factors.ptr;
             scores[0] = @floatFromInt(function(&inputs.code_query, &.{
                 .codes = inputs.rows.ptr,
-                .stride_bytes = stride,
+                .stride_bytes = if (kernel == .estimates)
+                    stride
+                else
+                    kernels.blockBytes(dimension),
+                .factor_stride = kernels.block_codes,
                 .row_count = row_count,
                 .dimension = dimension,
                 .offsets = factors,

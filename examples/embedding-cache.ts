@@ -24,7 +24,7 @@ cache.get("greeting"); // Float32Array | undefined
 cache.delete("greeting"); // true
 cache.size; // 4
 
-// The nearest entries, exact, the closest first …
+// The nearest entries, the closest first …
 const question = await embed("how can I reset the password");
 for (const { key, score } of cache.search(question, { k: 3 })) console.log(score.toFixed(3), key);
 

@@ -13,9 +13,10 @@
 
 import { invalidArgument } from "./errors.ts";
 import { checkArray, type Known, unknownName } from "./options.ts";
+import { measureRecall } from "./recall.ts";
 import { Records } from "./records.ts";
 import { iterateEntries, iterateKeys } from "./scan.ts";
-import { planSearch, search, searchOne } from "./search.ts";
+import { explainSearch, planSearch, search, searchOne } from "./search.ts";
 import type {
   CollectionStats,
   Hit,
@@ -24,6 +25,9 @@ import type {
   MetadataOf,
   Metric,
   NewRecord,
+  RecallOptions,
+  RecallReport,
+  SearchExplanation,
   SearchOptions,
   StoredRecord,
   VectorBatch,
@@ -234,7 +238,8 @@ export class Collection<Doc extends MetadataOf<Doc> = Metadata> {
   }
 
   /**
-   * The records closest to `query`, the closest first, compared one by one: exact.
+   * The records closest to `query`, the closest first. Scores are exact; of the records that should
+   * be there, one in a thousand may be missed, and none with `exact: true`.
    *
    * @throws {@link VectorLiteError} ERR_DIMENSION, ERR_INVALID_VECTOR, ERR_INVALID_ARGUMENT,
    * ERR_CORRUPT, ERR_CLOSED
@@ -267,6 +272,33 @@ export class Collection<Doc extends MetadataOf<Doc> = Metadata> {
     const count = countVectors(queries, records.dimension, "The queries");
     const packed = packVectors(queries, count, records.dimension, "The queries");
     return search(records, packed, count, plan) as Hit<Doc, Included>[][];
+  }
+
+  /**
+   * Searches, and tells how it was done.
+   *
+   * @throws {@link VectorLiteError} as {@link search}
+   * @example
+   * ```ts
+   * const { plan, reranked, bytesRead } = docs.explain(query, { k: 10 });
+   * ```
+   */
+  explain(query: VectorLike, options?: SearchOptions): SearchExplanation {
+    return explainSearch(this.#records, query, planSearch(options, "explain()"), "The query");
+  }
+
+  /**
+   * Measures what the default search finds of what an exact one finds, by searching for vectors of
+   * the collection itself.
+   *
+   * @throws {@link VectorLiteError} ERR_INVALID_ARGUMENT, ERR_CORRUPT, ERR_CLOSED
+   * @example
+   * ```ts
+   * const { recall, searchMicros, exactMicros } = docs.recall({ k: 10, sample: 100 });
+   * ```
+   */
+  recall(options?: RecallOptions): RecallReport {
+    return measureRecall(this.#records, options);
   }
 
   /**

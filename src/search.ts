@@ -5,9 +5,9 @@
  */
 
 import { decodeEntries } from "./entries.ts";
-import { invalidArgument, VectorLiteError } from "./errors.ts";
+import { invalidArgument } from "./errors.ts";
 import { metadataFromJson } from "./metadata.ts";
-import { Hit as HitLayout, Status } from "./native/native.ts";
+import { cpuTiers, Hit as HitLayout, Status, searchReportFields } from "./native/native.ts";
 import {
   booleanOption,
   checkArray,
@@ -19,13 +19,16 @@ import {
 } from "./options.ts";
 import type { Records } from "./records.ts";
 import { newArray } from "./typed-arrays.ts";
-import type { SearchOptions } from "./types.ts";
+import type { SearchExplanation, SearchOptions } from "./types.ts";
 
 /** Hits that one search may ask for; the engine's own bound. */
 const hitsMax = 1 << 20;
 
 /** Hits up to this many get their room without asking how many records there are. */
 const hitsUnasked = 1024;
+
+/** What the last search took. */
+const reportOut = new Float64Array(searchReportFields.length);
 
 /** Numbers of the vectors that one fetch reads: 1 MiB. */
 const fetchFloats = 1 << 18;
@@ -37,7 +40,7 @@ const known: Known = {
   include: true,
   exact: true,
   filter: notYet,
-  ef: `${notYet}: there is no index to tune, and every search is exact`,
+  ef: `${notYet}: there is no index to tune`,
 };
 
 /** A checked search. */
@@ -48,6 +51,8 @@ export interface SearchPlan {
   readonly threshold: number;
   readonly vectors: boolean;
   readonly metadata: boolean;
+  /** Compare every vector. */
+  readonly exact: boolean;
 }
 
 /** A hit before anybody said what is to be in it. */
@@ -66,12 +71,6 @@ export function planSearch(options: SearchOptions | undefined, where: string): S
   if (k + offset > hitsMax) {
     throw invalidArgument("k + offset", `at most ${hitsMax}`, k + offset);
   }
-  if (!booleanOption(given.exact, "exact", true)) {
-    throw new VectorLiteError(
-      "ERR_INVALID_ARGUMENT",
-      `The option exact: false of ${where} ${notYet}: there is no index, every search is exact.`,
-    );
-  }
   const include = given.include === undefined ? ["metadata"] : checkInclude(given.include);
   return {
     k,
@@ -79,6 +78,7 @@ export function planSearch(options: SearchOptions | undefined, where: string): S
     threshold: thresholdOption(given.threshold, "threshold"),
     vectors: include.includes("vector"),
     metadata: include.includes("metadata"),
+    exact: booleanOption(given.exact, "exact", false),
   };
 }
 
@@ -104,6 +104,31 @@ export function searchOne(
   return hits ?? [];
 }
 
+/** Searches, and says how. */
+export function explainSearch(
+  records: Records,
+  query: unknown,
+  plan: SearchPlan,
+  name: string,
+): SearchExplanation {
+  const begin = performance.now();
+  const hits = searchOne(records, query, plan, name).length;
+  const microseconds = (performance.now() - begin) * 1000;
+  const report = Object.fromEntries(
+    searchReportFields.map((field, index) => [field, reportOut[index] ?? 0]),
+  ) as Record<(typeof searchReportFields)[number], number>;
+  return {
+    plan: report.codes_scanned > 0 ? "codes" : "exact",
+    hits,
+    codesScanned: report.codes_scanned,
+    reranked: report.reranked,
+    compared: report.compared,
+    bytesRead: report.bytes_read,
+    cpu: cpuTiers[report.cpu_tier] ?? "unknown",
+    microseconds,
+  };
+}
+
 /** The hits of each query, the closest first. `queries` holds `count` vectors, packed. */
 export function search(
   records: Records,
@@ -125,9 +150,11 @@ export function search(
     count * records.dimension,
     wanted,
     plan.threshold,
+    plan.exact ? 1 : 0,
     hits,
     hits.length,
     counts,
+    reportOut,
   );
   if (status !== Status.OK) throw records.failure(status);
   const lengths = closeGaps(hits, counts, wanted, plan.offset);

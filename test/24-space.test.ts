@@ -10,6 +10,8 @@ import { describe, expect, test } from "vitest";
 import { closing, randomVectors, temporaryFolder, temporaryPath } from "./helpers.ts";
 
 const dimension = 256;
+/** A vector, its entry, its code of 512 signs, its record and its place in the index. */
+const rowBytes = dimension * 4 + 32 + 82 + 80;
 const vectors = randomVectors(24, 64, dimension);
 
 function vectorOf(number: number): Float32Array {
@@ -69,14 +71,14 @@ function overwrite(writers: Database[], path: string, count: number, rounds: num
 test("a hundred overwrites of everything stay below twice the live size", () => {
   const path = temporaryPath();
   const count = 3000;
-  const liveBytes = count * (dimension * 4 + 32 + 80);
+  const liveBytes = count * rowBytes;
   expect(overwrite([open(path)], path, count, 100) / liveBytes).toBeLessThan(2);
 });
 
 test("a handle that has read once and does nothing costs one state, not all that follow", () => {
   const path = temporaryPath();
   const count = 3000;
-  const liveBytes = count * (dimension * 4 + 32 + 80);
+  const liveBytes = count * rowBytes;
   const db = open(path);
   overwrite([db], path, count, 2);
   const idle = closing(new Database(path, { readonly: true }));
@@ -92,7 +94,7 @@ test("a handle that has read once and does nothing costs one state, not all that
 test("writers who take turns beside one who does nothing leave a bounded rest behind", () => {
   const path = temporaryPath();
   const count = 3000;
-  const liveBytes = count * (dimension * 4 + 32 + 80);
+  const liveBytes = count * rowBytes;
   const writers = [open(path), open(path), open(path)];
   overwrite(writers, path, count, 2);
   const idle = closing(new Database(path, { readonly: true }));

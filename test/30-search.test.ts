@@ -1,5 +1,6 @@
 /**
- * Search: exact, compared with a plain model and with the ground truth of real data sets.
+ * Search: with codes and without them, compared with a plain model and with the ground truth of
+ * real data sets.
  */
 
 import { join } from "node:path";
@@ -39,6 +40,17 @@ function filled(
 ): { docs: Collection<{ n: number }>; vectors: Float32Array[] } {
   const docs = newCollection(dimension, metric);
   const vectors = randomVectors(count + dimension, count, dimension);
+  docs.upsertMany(vectors.map((vector, n) => ({ key: `k${n}`, vector, metadata: { n } })));
+  return { docs, vectors };
+}
+
+/** The same around 60 centres, so that some records are near and most are not. */
+function clustered(count: number, dimension: number): ReturnType<typeof filled> {
+  const docs = newCollection(dimension);
+  const centres = randomVectors(1, 60, dimension);
+  const vectors = randomVectors(2, count, dimension).map((noise, n) =>
+    noise.map((value, i) => 0.5 * value + (centres[n % 60]?.[i] ?? 0)),
+  );
   docs.upsertMany(vectors.map((vector, n) => ({ key: `k${n}`, vector, metadata: { n } })));
   return { docs, vectors };
 }
@@ -158,10 +170,37 @@ describe("a search", () => {
     expect(hits.slice(0, 100).every(({ metadata }) => metadata.n < 0)).toBe(true);
   });
 
-  test("accepts exact: true, because every search is", () => {
-    const { docs, vectors } = filled(20, 8);
+  test("finds by codes what comparing every vector finds, and says so", () => {
+    const { docs, vectors } = clustered(3000, 384);
+    for (const query of vectors.slice(0, 20)) {
+      const hits = docs.search(query, { k: 5 });
+      expect(hits).toEqual(docs.search(query, { k: 5, exact: true }));
+      const how = docs.explain(query, { k: 5 });
+      expect(how).toMatchObject({ plan: "codes", hits: 5 });
+      expect(how.codesScanned).toBeGreaterThan(2500);
+      expect(how.codesScanned + how.compared).toBe(3000);
+      expect(how.reranked).toBeGreaterThan(0);
+      expect(["v2", "v3", "v4", "v4-vnni", "neon"]).toContain(how.cpu);
+    }
     const query = vectors[0] as Float32Array;
-    expect(docs.search(query, { exact: true })).toEqual(docs.search(query));
+    const exact = docs.explain(query, { exact: true });
+    expect(exact).toMatchObject({ plan: "exact", codesScanned: 0, reranked: 0, compared: 3000 });
+    expect(exact.bytesRead).toBe(3000 * (384 * 4 + 32));
+    expect(docs.explain(query).bytesRead).toBeLessThan(exact.bytesRead / 3);
+  });
+
+  test("measures its own recall", () => {
+    const { docs } = clustered(2000, 256);
+    const report = docs.recall({ k: 5, sample: 40 });
+    expect(report.sample).toBe(40);
+    expect(report.recall).toBeGreaterThan(0.99);
+    expect(report.exactMicros).toBeGreaterThan(0);
+    expect(report.searchMicros).toBeGreaterThan(0);
+    expect(newCollection(3).recall()).toMatchObject({ recall: 1, sample: 0 });
+    const wrong = { sample: 0 };
+    expect(expectCode(() => docs.recall(wrong), "ERR_INVALID_ARGUMENT").message).toMatch(/sample/);
+    const unknown = { n: 3 } as never;
+    expectCode(() => docs.recall(unknown), "ERR_INVALID_ARGUMENT");
   });
 
   test("fetches many large hits in bounded parts", () => {
@@ -175,7 +214,6 @@ describe("a search", () => {
   test.each([
     ["filter", { filter: { lang: "en" } }],
     ["ef", { ef: 50 }],
-    ["exact: false", { exact: false }],
   ])("says that %s is not supported yet", (_, options) => {
     const docs = newCollection(2);
     const error = expectCode(() => docs.search([1, 2], options as never), "ERR_INVALID_ARGUMENT");

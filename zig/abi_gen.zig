@@ -54,6 +54,12 @@ fn writeFile(w: *Writer) !void {
     , .{ options.CollectionOptions.metric_unspecified, collection.include_vectors });
     try writeNames(w, vectorlite.DatabaseStats, "databaseStatsFields", "vl_database_stats");
     try writeNames(w, vectorlite.CollectionStats, "collectionStatsFields", "vl_collection_stats");
+    try writeNames(w, vectorlite.SearchReport, "searchReportFields", "vl_collection_search");
+    try w.writeAll("\n/** The names of `cpu_tier`, by its number. */\nexport const cpuTiers = [\n");
+    for (std.enums.values(vectorlite.kernels.Tier)) |tier| {
+        try w.print("  \"{s}\",\n", .{tier.text()});
+    }
+    try w.writeAll("] as const;\n");
     try writeInterface(w);
     try writeSymbols(w);
 }

@@ -10,6 +10,7 @@
 
 const std = @import("std");
 const os = @import("os/os.zig");
+const codes = @import("codes.zig");
 const errors = @import("errors.zig");
 const format = @import("format.zig");
 const reach = @import("reach.zig");
@@ -126,6 +127,51 @@ fn rewriteSegment(
         const written = if (is_old) base.?.disk.heap[i].used_bytes else 0;
         try rewriteRange(context, start + written, start + extent.used_bytes);
     }
+    try rewriteCodes(context, reader, state, segment, if (same) base.?.disk.codedRows() else 0);
+}
+
+/// Of the rows from `first` on. What cannot be trusted is a loss like that of a row: nobody can say
+/// what else is missing.
+fn rewriteCodes(
+    context: Context,
+    reader: rows.RowReader,
+    state: *CollectionState,
+    segment: *SegmentState,
+    first: u32,
+) Error!void {
+    const end = segment.disk.codedRows();
+    if (first == end) return;
+    const dimension = state.identity.dimension;
+    const length = segment.disk.code_dimension;
+    const centre_bytes: usize = @intCast(format.codeCentreBytes(length));
+    const block_bytes: usize = @intCast(format.codeBlockBytes(length));
+    const buffer = context.gpa.alloc(u8, @max(centre_bytes, block_bytes)) catch
+        return outOfMemory(context);
+    defer context.gpa.free(buffer);
+    if (first == 0) {
+        const offset = segment.disk.codesOffset(dimension);
+        const seed = state.seedOf(segment, 0);
+        try rewriteWhole(context, reader, offset, seed, buffer[0..centre_bytes]);
+    }
+    var row = first;
+    while (row < end) : (row += format.code_block_rows) {
+        const offset = segment.disk.blockOffset(row / format.code_block_rows, dimension);
+        const seed = state.seedOf(segment, row);
+        try rewriteWhole(context, reader, offset, seed, buffer[0..block_bytes]);
+    }
+}
+
+fn rewriteWhole(
+    context: Context,
+    reader: rows.RowReader,
+    offset: u64,
+    seed: u64,
+    bytes: []u8,
+) Error!void {
+    try reader.bytes(offset, bytes);
+    if (!codes.isWhole(seed, bytes)) return error.Corrupt;
+    context.file.write(offset, &.{bytes}) catch |err|
+        return context.diagnostics.failOs(err, "making an earlier process's commits durable");
 }
 
 fn rewriteRange(context: Context, start: u64, end: u64) Error!void {

@@ -7,6 +7,8 @@
 
 const std = @import("std");
 const checksum = @import("checksum.zig");
+const code_writer = @import("code_writer.zig");
+const codes = @import("codes.zig");
 const errors = @import("errors.zig");
 const format = @import("format.zig");
 const limits = @import("limits.zig");
@@ -34,6 +36,8 @@ pub const Appender = struct {
     gpa: std.mem.Allocator,
     transaction: *Transaction,
     state: *CollectionState,
+    /// For making codes; nothing is in it between two calls.
+    code_memory: *std.heap.ArenaAllocator,
     /// How many rows the caller still means to add: sizes the next segment.
     expected_rows: u64,
     /// Of the growing segment, not written yet: `entries` holds one element for each.
@@ -100,6 +104,11 @@ pub const Appender = struct {
             &.{std.mem.sliceAsBytes(appender.entries.items)},
         );
         try writer.writeBytes(appender.records_offset, &.{appender.records.items});
+        try code_writer.write(appender.code_memory, writer, appender.state, segment, .{
+            .first_row = appender.first_row,
+            .vectors = vectors,
+            .entries = appender.entries.items,
+        });
         appender.entries.clearRetainingCapacity();
         appender.records.clearRetainingCapacity();
         appender.padded.clearRetainingCapacity();
@@ -132,7 +141,8 @@ pub const Appender = struct {
     pub fn pagesOfSegment(appender: *const Appender) u32 {
         const state = appender.state;
         const capacity: u64 = appender.nextCapacity();
-        const bytes = capacity * (state.vectorStride() + @sizeOf(format.RowEntry));
+        const dimension = state.identity.dimension;
+        const bytes = format.segmentBytes(capacity, dimension, codeDimension(capacity, dimension));
         return @intCast(format.pagesFor(@max(bytes, roundUp(capacity * state.record_bytes))));
     }
 
@@ -145,15 +155,20 @@ pub const Appender = struct {
             "the collection has {d} segments, which is the maximum; start another one",
             .{limits.segments_max},
         );
+        const dimension = state.identity.dimension;
         const row_bytes = state.vectorStride() + @sizeOf(format.RowEntry);
         const capacity = appender.nextCapacity();
+        const code_dimension = codeDimension(capacity, dimension);
+        const bytes = format.segmentBytes(capacity, dimension, code_dimension);
         const run = try appender.takeRun(
             @intCast(format.pagesFor(row_bytes)),
-            @intCast(format.pagesFor(capacity * row_bytes)),
+            @intCast(format.pagesFor(bytes)),
         );
         var disk = std.mem.zeroes(format.Segment);
         disk.id = id;
         disk.capacity = @intCast(@min(capacity, format.pageOffset(run.count) / row_bytes));
+        // On a full disk rows come first.
+        if (format.pageOffset(run.count) >= bytes) disk.code_dimension = code_dimension;
         disk.generation = @as(u24, @truncate(state.segments_made));
         disk.born = appender.transaction.writer.transaction_id;
         disk.extent_page_count = run.count;
@@ -168,6 +183,10 @@ pub const Appender = struct {
         state.has_growing = true;
         state.segments_made +%= 1;
         return segment;
+    }
+
+    fn codeDimension(capacity: u64, dimension: u32) u32 {
+        return if (capacity < format.code_block_rows) 0 else codes.dimensionFor(dimension);
     }
 
     /// A part of what will be there: room that is not used yet, and dead rows that wait until their

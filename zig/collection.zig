@@ -165,6 +165,7 @@ pub const Collection = struct {
             .gpa = collection.gpa,
             .transaction = transaction,
             .state = state,
+            .code_memory = &database.code_memory,
             .expected_rows = batch.key_lens.len,
         };
         defer appender.deinit();
@@ -362,6 +363,7 @@ pub const Collection = struct {
             .gpa = collection.gpa,
             .transaction = transaction,
             .state = try collection.currentState(),
+            .code_memory = &database.code_memory,
             .expected_rows = 0,
         };
         defer appender.deinit();
@@ -430,6 +432,28 @@ pub const Collection = struct {
         hits: []Hit,
         counts: []u32,
     ) Error!void {
+        var report: search_module.Report = .{};
+        const options: SearchOptions = .{ .k = k, .threshold = threshold };
+        return collection.searchWith(queries, options, hits, counts, &report);
+    }
+
+    pub const SearchOptions = struct {
+        k: u32,
+        threshold: ?f32 = null,
+        /// Compare every vector, and ask no codes first.
+        exact: bool = false,
+    };
+
+    /// The same, and what it took.
+    pub fn searchWith(
+        collection: *Collection,
+        queries: []const f32,
+        options: SearchOptions,
+        hits: []Hit,
+        counts: []u32,
+        report: *search_module.Report,
+    ) Error!void {
+        const k = options.k;
         const database = try collection.readable();
         const count = queries.len / collection.dimension;
         if (count * collection.dimension != queries.len or count != counts.len) {
@@ -455,23 +479,32 @@ pub const Collection = struct {
                 i,
             );
         }
+        defer _ = database.search_memory.reset(.{ .retain_with_limit = search_memory_kept });
         try search_module.run(&.{
             .gpa = collection.gpa,
+            .arena = database.search_memory.allocator(),
             .state = try collection.currentState(),
             .source = collection.source(),
             .reader = database.reader(database.scratch),
             .other_reader = database.reader(database.other_scratch),
             .queries = queries,
             .k = k,
-            .threshold = threshold,
+            .threshold = options.threshold,
+            .exact = options.exact,
+            .report = report,
             .hits = hits,
             .counts = counts,
         });
     }
 
+    const search_memory_kept = 512 * 1024;
+
     /// Keys, metadata and vectors of hits, in the state that the search saw: nothing is refreshed.
     pub fn fetch(collection: *Collection, hits: []const Hit, out: *entries.EntryWriter) Error!void {
-        return (try collection.entriesNow()).fetch(hits, out);
+        var found = try collection.entriesNow();
+        // Hits are all over the file.
+        found.reader.is_glance = true;
+        return found.fetch(hits, out);
     }
 
     /// The next live rows after `cursor`; false when there are no more. Over a snapshot's

@@ -207,13 +207,12 @@ pub const CollectionAudit = struct {
         id: u32,
         offset: u64,
     ) OutOfMemory!void {
-        const stride = audit.rows.stride();
+        const dimension = audit.page.dimension;
         const is_own = disk.id == id and !audit.by_id.contains(id);
-        if (!is_own or !soundness.isSegment(disk, stride, audit.reader.file_pages)) {
+        if (!is_own or !soundness.isSegment(disk, dimension, audit.reader.file_pages)) {
             audit.segments_are_whole = false;
             return audit.report(.structure, offset, "segment {d} cannot be as it says", .{id});
         }
-        try audit.expectZeros(std.mem.asBytes(&disk.reserved_a), offset + 28);
         try audit.expectZeros(&disk.reserved_b, offset + @offsetOf(format.Segment, "reserved_b"));
         var has_extents = try audit.ledger.claim(disk.extent_page, disk.extent_page_count);
         for (disk.heap[0..disk.heap_count]) |heap| {
@@ -404,8 +403,12 @@ pub const CollectionAudit = struct {
         }
         const row = audit.row_at;
         audit.row_at += 1;
-        if (!audit.is_looking_up) audit.ledger.walked += shareOf(segment, row);
-        if (segment.dead.isSet(row)) return 1;
+        var code_bytes: u64 = 0;
+        if (!audit.is_looking_up) {
+            audit.ledger.walked += shareOf(segment, row);
+            code_bytes = try audit.checkCodes(segment, row);
+        }
+        if (segment.dead.isSet(row)) return 1 + code_bytes;
         if (!segment.named.isSet(row)) {
             const is_known = !segment.lost_blocks[row / format.tombstone_rows_per_page];
             if (audit.index_is_whole and is_known and !audit.is_looking_up) try audit.report(
@@ -414,7 +417,7 @@ pub const CollectionAudit = struct {
                 "no entry of the index names row {d} of segment {d}",
                 .{ row, segment.disk.id },
             );
-            return 1;
+            return 1 + code_bytes;
         }
         const before = audit.rows.bytesRead();
         const found = try audit.rows.read(&segment.disk, row);
@@ -423,7 +426,33 @@ pub const CollectionAudit = struct {
             return audit.rows.bytesRead() - before + 4 * format.page_bytes;
         }
         try audit.checkRow(segment, row, &found);
-        return audit.rows.bytesRead() - before + 1;
+        return audit.rows.bytesRead() - before + 1 + code_bytes;
+    }
+
+    /// The block of codes that begins with the row, and before the first one the centre. Says how
+    /// many bytes were read.
+    fn checkCodes(audit: *CollectionAudit, segment: *const SegmentRows, row: u32) OutOfMemory!u64 {
+        const disk = &segment.disk;
+        if (row % format.code_block_rows != 0 or row >= disk.codedRows()) return 0;
+        const place = .{ row, disk.id };
+        const block_at = disk.blockOffset(row / format.code_block_rows, audit.page.dimension);
+        const block_bytes = format.codeBlockBytes(disk.code_dimension);
+        if (try audit.rows.codes(disk, row, block_at, block_bytes)) |problem| try audit.report(
+            problem.kind,
+            problem.offset,
+            "{s} (from row {d} of segment {d})",
+            .{problem.what} ++ place,
+        ) else audit.ledger.used += block_bytes;
+        if (row > 0) return block_bytes;
+        const centre_at = disk.codesOffset(audit.page.dimension);
+        const centre_bytes = format.codeCentreBytes(disk.code_dimension);
+        if (try audit.rows.codes(disk, 0, centre_at, centre_bytes)) |problem| try audit.report(
+            problem.kind,
+            problem.offset,
+            "{s} (the centre, before row {d} of segment {d})",
+            .{problem.what} ++ place,
+        ) else audit.ledger.used += centre_bytes;
+        return block_bytes + centre_bytes;
     }
 
     /// Of the extents' bytes, what is done with one row.

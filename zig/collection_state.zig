@@ -7,6 +7,7 @@ const errors = @import("errors.zig");
 const format = @import("format.zig");
 const limits = @import("limits.zig");
 const page_array = @import("page_array.zig");
+const soundness = @import("soundness.zig");
 const Source = @import("key_index.zig").Source;
 
 const Error = errors.Error;
@@ -18,20 +19,40 @@ pub const Verified = struct {
     references: u32 = 1,
     /// The rows that have been checked against their checksums.
     rows: std.DynamicBitSetUnmanaged,
+    /// The blocks of codes, likewise.
+    blocks: std.DynamicBitSetUnmanaged,
+    /// Of the centre that was checked; 0 before.
+    centre_id: u64 = 0,
     /// A row could not be read, so the segment is not compacted.
     is_unreadable: bool = false,
 
     fn create(gpa: std.mem.Allocator, capacity: u32) error{OutOfMemory}!*Verified {
         const verified = try gpa.create(Verified);
         errdefer gpa.destroy(verified);
-        verified.* = .{ .rows = try .initEmpty(gpa, capacity) };
+        verified.* = .{ .rows = try .initEmpty(gpa, capacity), .blocks = .{} };
+        errdefer verified.rows.deinit(gpa);
+        verified.blocks = try .initEmpty(gpa, capacity / format.code_block_rows);
         return verified;
+    }
+
+    /// Nothing is known any more of the rows from `first` on.
+    pub fn forgetFrom(verified: *Verified, first: usize) void {
+        const block = first / format.code_block_rows;
+        forgetBits(&verified.rows, first);
+        forgetBits(&verified.blocks, block);
+        if (block == 0) verified.centre_id = 0;
+    }
+
+    fn forgetBits(bits: *std.DynamicBitSetUnmanaged, first: usize) void {
+        const end = bits.bit_length;
+        bits.setRangeValue(.{ .start = @min(first, end), .end = end }, false);
     }
 
     fn release(verified: *Verified, gpa: std.mem.Allocator) void {
         verified.references -= 1;
         if (verified.references > 0) return;
         verified.rows.deinit(gpa);
+        verified.blocks.deinit(gpa);
         gpa.destroy(verified);
     }
 };
@@ -251,7 +272,7 @@ pub const CollectionState = struct {
             const disk = page.growing;
             const is_sound = disk.id <= page.segment_array_len and disk.id < limits.segments_max;
             if (!is_sound) return source.corrupt(ref, "grows no segment");
-            try validateSegment(source, ref, &disk, state, disk.id);
+            try validateSegment(source, ref, &disk, page.dimension, disk.id);
             _ = try state.keepSegment(gpa, source, &disk);
             state.growing_id = disk.id;
         }
@@ -302,7 +323,7 @@ pub const CollectionState = struct {
         if (ref.isNone()) return null;
         const page: *const format.SegmentPage = @ptrCast(try source.load(ref));
         if (page.header.type != .segment) return source.corrupt(ref, "is not a segment's page");
-        try validateSegment(source, ref, &page.segment, state, id);
+        try validateSegment(source, ref, &page.segment, state.identity.dimension, id);
         const loaded = try state.keepSegment(gpa, source, &page.segment);
         loaded.page = ref;
         loaded.page_born = page.header.transaction_id;
@@ -367,14 +388,9 @@ pub const CollectionState = struct {
 fn validate(source: Source, ref: PageRef, page: *const format.CollectionPage) Error!void {
     const segments_max = @as(u64, page.segment_array_len) + page.has_growing;
     const rows_max = segments_max * limits.segment_rows_max;
-    const is_sound = page.header.type == .collection and
-        page.dimension >= 1 and page.dimension <= limits.dimension_max and
-        page.metric <= 2 and page.has_growing <= 1 and
-        page.segment_array_len <= limits.segments_max and
+    const is_sound = soundness.isCollection(page) and
         page.live_rows <= rows_max and page.dead_rows <= rows_max and
-        page.index_pages <= source.file_pages and
-        page.name_bytes >= 1 and page.name_bytes <= limits.collection_name_bytes_max and
-        page.model_bytes <= limits.model_bytes_max;
+        page.index_pages <= source.file_pages;
     if (!is_sound) return source.corrupt(ref, "is not a sound collection page");
 }
 
@@ -382,30 +398,9 @@ fn validateSegment(
     source: Source,
     ref: PageRef,
     disk: *const format.Segment,
-    state: *const CollectionState,
+    dimension: u32,
     id: u32,
 ) Error!void {
-    const stride = state.vectorStride();
-    const fixed_bytes = @as(u64, disk.capacity) * (stride + @sizeOf(format.RowEntry));
-    const is_sound = disk.id == id and
-        disk.capacity >= 1 and disk.capacity <= limits.segment_rows_max and
-        disk.rows <= disk.capacity and disk.dead_rows <= disk.rows and
-        disk.heap_count <= limits.heap_extents_max and
-        isExtent(source, disk.extent_page, disk.extent_page_count) and
-        @as(u64, disk.extent_page_count) * format.page_bytes >= fixed_bytes;
-    if (!is_sound) return source.corrupt(ref, "describes an impossible segment");
-    for (disk.heap[0..disk.heap_count]) |extent| {
-        if (!isExtent(source, extent.page, extent.page_count) or
-            extent.used_bytes > @as(u64, extent.page_count) * format.page_bytes)
-        {
-            return source.corrupt(ref, "describes an impossible heap extent");
-        }
-    }
-}
-
-fn isExtent(source: Source, page: u32, count: u32) bool {
-    if (count == 0 or page < format.first_free_page) return false;
-    const end = @as(u64, page) + count;
-    if (end > source.file_pages) return false;
-    return page / format.window_pages == (end - 1) / format.window_pages;
+    if (disk.id == id and soundness.isSegment(disk, dimension, source.file_pages)) return;
+    return source.corrupt(ref, "describes an impossible segment");
 }

@@ -238,6 +238,7 @@ const Slice = struct {
             .gpa = database.gpa,
             .transaction = slice.transaction,
             .state = state,
+            .code_memory = &database.code_memory,
             .expected_rows = 0,
         };
         defer appender.deinit();

@@ -28,6 +28,8 @@ pub const Kind = enum {
     record,
     metadata,
     vector,
+    /// The codes of rows, which a search reads first; the rows themselves are not damaged.
+    codes,
     /// Reserved bytes that are not zero.
     reserved,
 };

@@ -86,6 +86,10 @@ pub const Database = struct {
     locks: SnapshotLocks,
     scratch: *rows.RowReader.Scratch,
     other_scratch: *rows.RowReader.Scratch,
+    /// What a search takes and the next one takes again.
+    search_memory: std.heap.ArenaAllocator,
+    /// Likewise what making codes takes.
+    code_memory: std.heap.ArenaAllocator,
     /// The newest committed state that this connection knows.
     current: View,
     /// The slots' words when `current` was known to be the newest.
@@ -194,6 +198,8 @@ pub const Database = struct {
             .locks = .{ .gpa = gpa, .file = file, .disabled = is_private and options.readonly },
             .scratch = &scratch[0],
             .other_scratch = &scratch[1],
+            .search_memory = .init(gpa),
+            .code_memory = .init(gpa),
             .current = .{ .gpa = gpa, .root = undefined },
         };
         errdefer {
@@ -225,6 +231,8 @@ pub const Database = struct {
         database.current.deinit();
         database.cache.deinit();
         database.image.deinit();
+        database.search_memory.deinit();
+        database.code_memory.deinit();
         database.file.close();
         database.gpa.destroy(@as(*[2]rows.RowReader.Scratch, @ptrCast(database.scratch)));
         database.gpa.destroy(database);

@@ -229,8 +229,9 @@ pub const HeapExtent = extern struct {
 };
 
 /// A run of rows. The fixed extent holds `capacity` vectors (each `vectorStride` bytes), then
-/// `capacity` row entries; records lie in the heap extents. Rows at and above `rows` do not exist,
-/// whatever the bytes there say.
+/// `capacity` row entries, then codes: the centre at `codesOffset`, and behind it a block for each
+/// 32 rows. Records lie in the heap extents. Rows at and above `rows` do not exist, whatever the
+/// bytes there say, and neither does a block until all of its rows do.
 pub const Segment = extern struct {
     id: u32,
     capacity: u32,
@@ -239,7 +240,8 @@ pub const Segment = extern struct {
     extent_page: u32,
     extent_page_count: u32,
     heap_count: u32,
-    reserved_a: u32 = 0,
+    /// Signs of a row's code, a multiple of 64 that is no less than the dimension; 0 without codes.
+    code_dimension: u32,
     tombstones: [tombstone_pages_max]PageRef,
     /// The transaction that made the segment.
     born: u64,
@@ -247,6 +249,22 @@ pub const Segment = extern struct {
     generation: u32,
     reserved_b: [116]u8 = @splat(0),
     heap: [64]HeapExtent,
+
+    /// Of the centre of the codes.
+    pub fn codesOffset(segment: *const Segment, dimension: u32) u64 {
+        return pageOffset(segment.extent_page) + codesStart(segment.capacity, dimension);
+    }
+
+    pub fn blockOffset(segment: *const Segment, block: u32, dimension: u32) u64 {
+        return segment.codesOffset(dimension) + codeCentreBytes(segment.code_dimension) +
+            block * codeBlockBytes(segment.code_dimension);
+    }
+
+    /// How many rows from the first on have codes.
+    pub fn codedRows(segment: *const Segment) u32 {
+        if (segment.code_dimension == 0) return 0;
+        return segment.rows / code_block_rows * code_block_rows;
+    }
 };
 
 /// Leaf of a collection's segment array.
@@ -313,6 +331,51 @@ pub const Record = extern struct {
 
 pub const record_alignment = 8;
 
+/// Rows of one block of codes.
+pub const code_block_rows = 32;
+
+/// A block is as the kernels take it (kernels/table.zig, `blockBytes`), and this behind it.
+pub const CodeBlockTail = extern struct {
+    /// Of each row, see `CodeFactors` and `CodeQuery` there.
+    offsets: [code_block_rows]f32,
+    scales: [code_block_rows]f32,
+    biases: [code_block_rows]f32,
+    deviations: [code_block_rows]f32,
+    reserved: [56]u8 = @splat(0),
+    /// `checksum.bytes` of the whole block before it, seeded with the place of its first row.
+    checksum: u64 = 0,
+};
+
+/// Behind the values of a centre.
+pub const CodeCentreTail = extern struct {
+    /// `checksum.bytes` of the centre's values alone: segments with one centre share it.
+    id: u64,
+    reserved: [48]u8 = @splat(0),
+    /// `checksum.bytes` of everything before it, seeded with the place of row 0.
+    checksum: u64 = 0,
+};
+
+pub fn codeBlockBytes(code_dimension: u32) u64 {
+    return @as(u64, code_dimension) / 2 * (code_block_rows / 4) + @sizeOf(CodeBlockTail);
+}
+
+pub fn codeCentreBytes(code_dimension: u32) u64 {
+    return @as(u64, code_dimension) * @sizeOf(f32) + @sizeOf(CodeCentreTail);
+}
+
+/// From the start of a segment's extent to its codes.
+pub fn codesStart(capacity: u64, dimension: u32) u64 {
+    return std.mem.alignForward(u64, capacity * (vectorStride(dimension) + @sizeOf(RowEntry)), 64);
+}
+
+/// Of a segment's fixed extent.
+pub fn segmentBytes(capacity: u64, dimension: u32, code_dimension: u32) u64 {
+    const start = codesStart(capacity, dimension);
+    if (code_dimension == 0) return start;
+    return start + codeCentreBytes(code_dimension) +
+        capacity / code_block_rows * codeBlockBytes(code_dimension);
+}
+
 /// Bytes from one vector to the next: vectors start at multiples of 64 bytes.
 pub fn vectorStride(dimension: u32) u64 {
     return std.mem.alignForward(u64, @as(u64, dimension) * @sizeOf(f32), 64);
@@ -346,6 +409,8 @@ comptime {
     assert(@sizeOf(CollectionPage) == page_bytes);
     assert(@sizeOf(RowEntry) == 32);
     assert(@sizeOf(Record) == 48);
+    assert(@sizeOf(CodeBlockTail) == 576);
+    assert(@sizeOf(CodeCentreTail) == 64);
     assert(@offsetOf(Header, "checksum") == 496);
     assert(@offsetOf(Root, "checksum") == 496);
     assert(@offsetOf(BucketPage, "hashes") == 32);

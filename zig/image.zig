@@ -63,6 +63,18 @@ pub const Image = struct {
         if (try image.file.read(offset, out) != out.len) return error.Truncated;
     }
 
+    /// Fills `out` for somebody who looks at places all over the file, each for its own sake: they
+    /// do not get hot by it, so none of them brings its surroundings into memory.
+    pub fn glance(image: *Image, offset: u64, out: []u8) CopyError!void {
+        const index = offset / chunk_bytes;
+        const last = (offset + out.len -| 1) / chunk_bytes;
+        const is_known = last < image.chunks.items.len;
+        const is_hot = is_known and image.chunks.items[index] >= hot_touches and
+            image.chunks.items[last] >= hot_touches;
+        if (image.always_mapped or is_hot) return image.copy(offset, out);
+        if (try image.file.read(offset, out) != out.len) return error.Truncated;
+    }
+
     /// The bytes through the map whatever their heat, for a scan that reads all of them; null where
     /// there is no map. `len` stays within one window. What was made of the bytes may be believed
     /// if `isWhole(offset)` afterwards.

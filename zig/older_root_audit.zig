@@ -25,7 +25,7 @@ pub const OlderRootAudit = struct {
     catalogue: tree_walk.ArrayWalk,
     segments: ?tree_walk.ArrayWalk = null,
     index: ?tree_walk.IndexWalk = null,
-    stride: u64 = 0,
+    dimension: u32 = 0,
 
     /// `length` is that of the file: what the root promises beyond it is not there.
     pub fn create(
@@ -122,7 +122,7 @@ pub const OlderRootAudit = struct {
         if (!audit.isNew(ref.page)) return;
         const page: *const format.CollectionPage = @ptrCast(&content);
         if (!soundness.isCollection(page)) return audit.lose(ref, .misplaced);
-        audit.stride = format.vectorStride(page.dimension);
+        audit.dimension = page.dimension;
         audit.segments = .init(audit.reader, page.segments, page.segment_array_len);
         audit.index = .init(audit.reader, page.index);
         if (page.has_growing == 1) try audit.segment(ref, &page.growing);
@@ -138,7 +138,7 @@ pub const OlderRootAudit = struct {
     }
 
     fn segment(audit: *OlderRootAudit, ref: PageRef, disk: *const format.Segment) OutOfMemory!void {
-        if (!soundness.isSegment(disk, audit.stride, audit.reader.file_pages)) {
+        if (!soundness.isSegment(disk, audit.dimension, audit.reader.file_pages)) {
             return audit.lose(ref, .misplaced);
         }
         for (disk.tombstones) |marks| {

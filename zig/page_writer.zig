@@ -364,7 +364,7 @@ pub const PageWriter = struct {
         writer.dirty.clearRetainingCapacity();
     }
 
-    fn outOfMemory(writer: *PageWriter) Error {
+    pub fn outOfMemory(writer: *PageWriter) Error {
         return writer.diagnostics.failOs(error.OutOfMemory, "changing the index");
     }
 };

@@ -4,6 +4,7 @@
 const std = @import("std");
 const os = @import("os/os.zig");
 const checksum = @import("checksum.zig");
+const codes_module = @import("codes.zig");
 const damage = @import("damage.zig");
 const format = @import("format.zig");
 const rows = @import("rows.zig");
@@ -50,11 +51,13 @@ pub const RowAudit = struct {
     vectors: Window = .{},
     entries: Window = .{},
     records: Window = .{},
+    coded: Window = .{},
 
     pub fn deinit(audit: *RowAudit) void {
         audit.vectors.buffer.deinit(audit.gpa);
         audit.entries.buffer.deinit(audit.gpa);
         audit.records.buffer.deinit(audit.gpa);
+        audit.coded.buffer.deinit(audit.gpa);
         audit.* = undefined;
     }
 
@@ -94,6 +97,25 @@ pub const RowAudit = struct {
         }
         try audit.readRecord(&out, seed, entry.record_offset);
         return out;
+    }
+
+    /// A block of codes that begins with the row, or a centre; null where it is whole.
+    pub fn codes(
+        audit: *RowAudit,
+        disk: *const format.Segment,
+        row: u32,
+        offset: u64,
+        len: u64,
+    ) error{OutOfMemory}!?Problem {
+        const seed = format.rowSeed(audit.collection_id, .of(disk, row));
+        const content = try audit.coded.get(audit, offset, @intCast(len)) orelse
+            return .{ .kind = .unreadable, .offset = offset, .what = "codes cannot be read" };
+        if (codes_module.isWhole(seed, content)) return null;
+        return .{
+            .kind = .codes,
+            .offset = offset,
+            .what = "codes do not match their checksum",
+        };
     }
 
     fn readEntry(

@@ -33,6 +33,8 @@ pub const RowReader = struct {
     diagnostics: *errors.Diagnostics,
     /// Takes one record header and key.
     scratch: *Scratch,
+    /// What is read is looked at for its own sake (image.zig, `glance`).
+    is_glance: bool = false,
 
     pub const Scratch = [@sizeOf(format.Record) + limits.key_bytes_max]u8;
 
@@ -64,9 +66,13 @@ pub const RowReader = struct {
         return reader.corrupt("row entry", segment.entryOffset(row, state.vectorStride()));
     }
 
-    /// Bytes of a row's extent, for a scan without a map.
+    /// Bytes of the file.
     pub fn bytes(reader: RowReader, offset: u64, out: []u8) Error!void {
-        reader.image.copy(offset, out) catch |err| return reader.failRead(err, offset);
+        const result = if (reader.is_glance)
+            reader.image.glance(offset, out)
+        else
+            reader.image.copy(offset, out);
+        result catch |err| return reader.failRead(err, offset);
     }
 
     /// Copies the vector into `out`, which has the collection's dimension.
@@ -128,8 +134,7 @@ pub const RowReader = struct {
         const room = heapRoom(segment, offset) orelse return reader.corrupt("record place", offset);
         var len: usize = @min(room, first_read_bytes);
         if (len < @sizeOf(format.Record)) return reader.corrupt("record place", offset);
-        reader.image.copy(offset, reader.scratch[0..len]) catch |err|
-            return reader.failRead(err, offset);
+        try reader.bytes(offset, reader.scratch[0..len]);
         const fixed = reader.scratch[0..@sizeOf(format.Record)];
         const header = std.mem.bytesToValue(format.Record, fixed);
         if (header.key_bytes == 0 or header.key_bytes > limits.key_bytes_max or
@@ -141,8 +146,7 @@ pub const RowReader = struct {
         if (needed + header.metadata_bytes > room) return reader.corrupt("record", offset);
         if (needed > len) {
             len = needed;
-            reader.image.copy(offset, reader.scratch[0..len]) catch |err|
-                return reader.failRead(err, offset);
+            try reader.bytes(offset, reader.scratch[0..len]);
         }
         const found = reader.scratch[0..needed];
         const seed = state.seedOf(segment, row);
@@ -170,10 +174,7 @@ pub const RowReader = struct {
     ) Error!void {
         std.debug.assert(out.len == view.metadata_bytes);
         if (out.len == 0) return;
-        reader.image.copy(
-            view.metadata_offset,
-            out,
-        ) catch |err| return reader.failRead(err, view.metadata_offset);
+        try reader.bytes(view.metadata_offset, out);
         const seed = state.seedOf(segment, row);
         if (checksum.bytes(seed, out) != view.metadata_checksum) return reader.corrupt(
             "metadata",

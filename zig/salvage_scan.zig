@@ -226,8 +226,9 @@ pub const SalvageScan = struct {
         disk: *const format.Segment,
     ) bool {
         const rows_max = 16;
-        const stride = format.vectorStride(collection.page.dimension);
-        if (!soundness.isSegment(disk, stride, scan.wreck.reader.file_pages)) return false;
+        const dimension = collection.page.dimension;
+        const stride = format.vectorStride(dimension);
+        if (!soundness.isSegment(disk, dimension, scan.wreck.reader.file_pages)) return false;
         for (0..@min(rows_max, disk.rows)) |i| {
             const row: u32 = @intCast(i);
             const offset = format.pageOffset(disk.extent_page) + disk.capacity * stride +

@@ -103,8 +103,8 @@ pub const SalvageWalk = struct {
         id: u32,
         transaction_id: u64,
     ) OutOfMemory!void {
-        const stride = format.vectorStride(walk.page.dimension);
-        const is_sound = soundness.isSegment(disk, stride, walk.reader.file_pages);
+        const file_pages = walk.reader.file_pages;
+        const is_sound = soundness.isSegment(disk, walk.page.dimension, file_pages);
         if (!is_sound or disk.id != id) return walk.lose(id, @as(u64, id) + 1);
         const is_known = walk.collection.has(disk);
         if (!walk.is_authority and !is_known and !walk.collection.mayHave(.of(disk, 0))) return;

@@ -14,11 +14,13 @@ pub fn isCollection(page: *const format.CollectionPage) bool {
         page.model_bytes <= limits.model_bytes_max;
 }
 
-/// Of vectors that are `stride` bytes apart, in a file of so many pages.
-pub fn isSegment(disk: *const format.Segment, stride: u64, file_pages: u32) bool {
-    const fixed_bytes = @as(u64, disk.capacity) * (stride + @sizeOf(format.RowEntry));
-    return isSegmentShape(disk, file_pages) and
-        @as(u64, disk.extent_page_count) * format.page_bytes >= fixed_bytes;
+/// Of vectors with so many dimensions, in a file of so many pages.
+pub fn isSegment(disk: *const format.Segment, dimension: u32, file_pages: u32) bool {
+    if (!isSegmentShape(disk, file_pages)) return false;
+    const length = disk.code_dimension;
+    if (length != 0 and length < dimension) return false;
+    return format.pageOffset(disk.extent_page_count) >=
+        format.segmentBytes(disk.capacity, dimension, length);
 }
 
 /// As far as it can be said without the dimension.
@@ -28,6 +30,7 @@ pub fn isSegmentShape(disk: *const format.Segment, file_pages: u32) bool {
         disk.capacity >= 1 and disk.capacity <= limits.segment_rows_max and
         disk.rows <= disk.capacity and disk.dead_rows <= disk.rows and
         disk.heap_count <= limits.heap_extents_max and
+        disk.code_dimension % 64 == 0 and disk.code_dimension <= limits.dimension_max and
         isExtent(disk.extent_page, disk.extent_page_count, file_pages);
     if (!is_sound) return false;
     for (disk.heap[0..disk.heap_count]) |heap| {

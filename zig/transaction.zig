@@ -239,7 +239,7 @@ pub const Transaction = struct {
 
     /// Known of places that a rollback brings back, with other rows at the last ones.
     fn forgetPlaces(segment: *SegmentState) void {
-        segment.verified.rows.unsetAll();
+        segment.verified.forgetFrom(0);
     }
 
     fn forgetUncommitted(state: *CollectionState) void {
@@ -296,11 +296,7 @@ pub const Transaction = struct {
             for (state.loaded.values()) |segment| {
                 if (!segment.changed) continue;
                 const before = committedRows(committed, index, &segment.disk);
-                const capacity = segment.verified.rows.bit_length;
-                segment.verified.rows.setRangeValue(
-                    .{ .start = @min(before, capacity), .end = capacity },
-                    false,
-                );
+                segment.verified.forgetFrom(before);
             }
         }
     }

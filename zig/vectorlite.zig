@@ -27,6 +27,7 @@ pub const Collection = @import("collection.zig").Collection;
 pub const CollectionStats = @import("collection.zig").CollectionStats;
 pub const Hit = @import("collection.zig").Hit;
 pub const Metric = @import("collection.zig").Metric;
+pub const SearchReport = @import("search.zig").Report;
 pub const Scope = @import("collection.zig").Scope;
 pub const collectionNames = @import("collection.zig").collectionNames;
 

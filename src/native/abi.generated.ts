@@ -1,7 +1,7 @@
 // Written by zig/abi_gen.zig from zig/c_api/. Do not edit: run `zig build abi`.
 
 /** What `vl_abi_version` must return. */
-export const ABI_VERSION = 2;
+export const ABI_VERSION = 3;
 
 /** What every function except `vl_abi_version` returns. */
 export const Status = {
@@ -120,6 +120,24 @@ export const collectionStatsFields = [
   "expirations",
 ] as const;
 
+/** The order in which `vl_collection_search` writes its numbers. */
+export const searchReportFields = [
+  "codes_scanned",
+  "reranked",
+  "compared",
+  "bytes_read",
+  "cpu_tier",
+] as const;
+
+/** The names of `cpu_tier`, by its number. */
+export const cpuTiers = [
+  "v2",
+  "v3",
+  "v4",
+  "v4-vnni",
+  "neon",
+] as const;
+
 /**
  * The library's functions. A number named after a buffer, or `count`, is how many of its
  * elements the function may touch.
@@ -127,6 +145,7 @@ export const collectionStatsFields = [
 export interface NativeLibrary {
   vl_abi_version(): number;
   vl_last_error(out: Uint8Array, out_len: number, len_out: Uint32Array): number;
+  vl_use_cpu(tier: Uint8Array, tier_len: number): number;
   vl_close(handle: number): number;
   vl_database_open(
     path: Uint8Array,
@@ -258,9 +277,11 @@ export interface NativeLibrary {
     queries_len: number,
     k: number,
     threshold: number,
+    plan: number,
     hits: Uint8Array,
     hits_len: number,
     counts: Uint32Array,
+    report_out: Float64Array,
   ): number;
   vl_collection_fetch(
     collection: number,
@@ -279,6 +300,7 @@ export interface NativeLibrary {
 export const symbols = {
   vl_abi_version: { args: [], returns: "u32" },
   vl_last_error: { args: ["buffer", "u32", "buffer"], returns: "i32" },
+  vl_use_cpu: { args: ["buffer", "u32"], returns: "i32" },
   vl_close: { args: ["u32"], returns: "i32" },
   vl_database_open: { args: ["buffer", "u32", "buffer", "u32", "buffer"], returns: "i32" },
   vl_database_open_bytes: { args: ["buffer", "u32", "buffer"], returns: "i32" },
@@ -324,7 +346,7 @@ export const symbols = {
     returns: "i32",
   },
   vl_collection_search: {
-    args: ["u32", "buffer", "u32", "u32", "f64", "buffer", "u32", "buffer"],
+    args: ["u32", "buffer", "u32", "u32", "f64", "u32", "buffer", "u32", "buffer", "buffer"],
     returns: "i32",
   },
   vl_collection_fetch: {

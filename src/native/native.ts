@@ -10,7 +10,8 @@
  * @module
  */
 
-import { ABI_VERSION, type NativeLibrary } from "./abi.generated.ts";
+import { VectorLiteError } from "../errors.ts";
+import { ABI_VERSION, type NativeLibrary, Status } from "./abi.generated.ts";
 import { loadWithBunFfi } from "./bun.ts";
 import { libraryMismatched, libraryMissing, libraryNotLoaded, libraryPaths } from "./locate.ts";
 import { loadWithNodeApi } from "./node.ts";
@@ -19,6 +20,7 @@ export {
   CollectionFlags,
   CollectionOptions,
   collectionStatsFields,
+  cpuTiers,
   DatabaseFlags,
   DatabaseOptions,
   Durability,
@@ -30,6 +32,7 @@ export {
   METRIC_UNSPECIFIED,
   type NativeLibrary,
   Status,
+  searchReportFields,
 } from "./abi.generated.ts";
 
 let library: NativeLibrary | undefined;
@@ -61,6 +64,18 @@ export function lastError(): string {
   return new TextDecoder().decode(out.subarray(0, length[0]));
 }
 
+/** Searches with the kernels of an older CPU, for tests and comparisons. */
+function useCpu(loaded: NativeLibrary, tier: string | undefined): void {
+  if (tier === undefined || tier === "") return;
+  const name = new TextEncoder().encode(tier);
+  if (loaded.vl_use_cpu(name, name.length) === Status.OK) return;
+  throw new VectorLiteError(
+    "ERR_INVALID_ARGUMENT",
+    `VECTORLITE_CPU is "${tier}", which is no tier that this machine can run; v2, v3, v4 and ` +
+      "v4-vnni are those of x86-64, neon is that of ARM. Without it the newest one is used.",
+  );
+}
+
 function load(): NativeLibrary {
   const missing: string[] = [];
   for (const path of libraryPaths()) {
@@ -75,6 +90,7 @@ function load(): NativeLibrary {
     }
     const version = loaded.vl_abi_version();
     if (version !== ABI_VERSION) throw libraryMismatched(path, version, ABI_VERSION);
+    useCpu(loaded, process.env["VECTORLITE_CPU"]);
     return loaded;
   }
   throw libraryMissing(missing);

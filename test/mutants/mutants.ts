@@ -669,7 +669,7 @@ export const mutants: readonly Mutant[] = [
     "rows of a segment that is gone pass for checked",
     "aftermath",
     "transaction",
-    "        segment.verified.rows.unsetAll();\n",
+    "        segment.verified.forgetFrom(0);\n",
     "        _ = segment;\n",
   ),
   mutant(
@@ -698,6 +698,44 @@ export const mutants: readonly Mutant[] = [
     "compaction",
     "write_session",
     "        if (!try session.retireOlderRoots()) return false;\n",
+    "",
+  ),
+
+  // Codes.
+  mutant(
+    "codes that are damaged are believed",
+    "quantised_search",
+    "code_scan",
+    "        if (!codes.isWhole(scan.request.state.seedOf(from, row), bytes)) return false;\n",
+    "",
+  ),
+  mutant(
+    "a centre that is damaged is believed",
+    "quantised_search",
+    "code_scan",
+    "        if (!codes.isWhole(state.seedOf(from, 0), scan.centre_bytes)) return false;\n",
+    "",
+  ),
+  mutant(
+    "a row without a code is ruled out",
+    "quantised_search",
+    "codes",
+    "        .deviations = @splat(std.math.inf(f32)),\n",
+    "        .deviations = @splat(-1e30),\n",
+  ),
+  mutant(
+    "a query beyond single precision is searched by codes",
+    "quantised_search",
+    "codes",
+    "return if (are_moderate) .{ .kernel = kernel } else null;",
+    "return if (are_moderate or dimension > 0) .{ .kernel = kernel } else null;",
+  ),
+  mutant(
+    "the codes of an orphan are not written again",
+    "crash_simulation crash_sync crash",
+    "adoption",
+    "    try rewriteCodes(context, reader, state, segment, " +
+      "if (same) base.?.disk.codedRows() else 0);\n",
     "",
   ),
 

@@ -37,14 +37,14 @@ const zigLayers: readonly Layer[] = [
     "structures",
     "zig",
     "key_index page_array collection_state rows reach view adoption write_session transaction " +
-      "appender tree_walk row_audit collection_audit older_root_audit " +
+      "codes code_writer appender tree_walk row_audit collection_audit older_root_audit " +
       "wreck salvage_finds salvage_walk salvage_roots salvage_scan",
   ),
   layer(
     "product",
     "zig",
-    "compaction search entries collection database backup verify salvage_rows salvage " +
-      "job compact vectorlite",
+    "compaction search_query exact_scan code_scan search entries collection database backup " +
+      "verify salvage_rows salvage job compact vectorlite",
   ),
   layer("boundary", "zig", "c_api c_api/* abi_gen"),
 ];
@@ -60,7 +60,7 @@ const tsLayers: readonly Layer[] = [
   layer(
     "operations",
     "src",
-    "open scan search write names jobs compact salvage flights serverless snapshot-scope",
+    "open scan search recall write names jobs compact salvage flights serverless snapshot-scope",
   ),
   layer("classes", "src", "cache database collection snapshot"),
   layer("index", "src", "index"),

@@ -137,12 +137,14 @@ const Churn = struct {
         try std.testing.expectEqual(@as(u32, @intCast(places.len)), deleted);
     }
 
-    /// What a row takes: its vector, its entry and its record, without any slack.
+    /// What a row takes: its vector, its entry, its code and its record, without any slack.
     fn liveBytes(churn: *const Churn) u64 {
         const record = @sizeOf(vl.format.Record) + key_bytes + churn.pattern.metadata_bytes;
         const entry = @sizeOf(vl.format.RowEntry);
         const index = 24;
-        return churn.pattern.rows * (vl.format.vectorStride(dimension) + entry + record + index);
+        const code = vl.format.codeBlockBytes(2 * dimension) / vl.format.code_block_rows;
+        const vector = vl.format.vectorStride(dimension);
+        return churn.pattern.rows * (vector + entry + code + record + index);
     }
 };
 

@@ -9,9 +9,9 @@ const limits = vl.limits;
 const document = @embedFile("file-format.md");
 
 const structures = .{
-    "Header",        "Root",       "PageRef", "PageHeader",  "InnerPage",      "BucketPage",
-    "TombstonePage", "HeapExtent", "Segment", "SegmentPage", "CollectionPage", "RowEntry",
-    "Record",
+    "Header",         "Root",          "PageRef",    "PageHeader",     "InnerPage",
+    "BucketPage",     "TombstonePage", "HeapExtent", "Segment",        "SegmentPage",
+    "CollectionPage", "RowEntry",      "Record",     "CodeCentreTail", "CodeBlockTail",
 };
 
 /// A line of the document, made of what the declarations say.

@@ -206,15 +206,33 @@ test "lengths that disagree are refused before the engine sees them" {
 
     var hits: [64]u8 align(4) = undefined;
     var counts: [2]u32 = undefined;
+    var report: [5]f64 = undefined;
     const none = std.math.nan(f64);
-    try expectStatus(.invalid_argument, collection.search(c, v, 2, 0, none, &hits, 0, &counts));
-    try expectStatus(.invalid_argument, collection.search(c, v, 2, 2, none, &hits, 64, &counts));
-    const huge = 0xFFFF_FFFF;
-    try expectStatus(.invalid_argument, collection.search(c, v, 4, huge, none, &hits, 32, &counts));
-    const far = std.math.inf(f64);
-    try expectStatus(.invalid_argument, collection.search(c, v, 2, 1, far, &hits, 16, &counts));
-    try expectStatus(.dimension, collection.search(c, v, 3, 1, none, &hits, 16, &counts));
-    try expectStatus(.dimension, collection.search(c, v, 0, 1, none, &hits, 0, &counts));
+    const Case = struct { Status, u32, u32, f64, u32, u32 };
+    for ([_]Case{
+        .{ .invalid_argument, 2, 0, none, 0, 0 },
+        .{ .invalid_argument, 2, 2, none, 0, 64 },
+        .{ .invalid_argument, 4, 0xFFFF_FFFF, none, 0, 32 },
+        .{ .invalid_argument, 2, 1, std.math.inf(f64), 0, 16 },
+        .{ .invalid_argument, 2, 1, none, 2, 16 },
+        .{ .dimension, 3, 1, none, 0, 16 },
+        .{ .dimension, 0, 1, none, 0, 0 },
+    }) |case| {
+        const status, const len, const k, const threshold, const plan, const hits_len = case;
+        const result = collection.search(
+            c,
+            v,
+            len,
+            k,
+            threshold,
+            plan,
+            &hits,
+            hits_len,
+            &counts,
+            &report,
+        );
+        try expectStatus(status, result);
+    }
 }
 
 /// One random call: every buffer has exactly the length that the other arguments claim, followed by

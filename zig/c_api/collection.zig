@@ -275,16 +275,19 @@ fn wrongInclude() i32 {
     return boundary.refuse(.invalid_argument, "an unknown bit of include is set", .{});
 }
 
-/// `hits_len` is exactly k hits for every query; how many of them are filled goes to `counts`.
+/// `hits_len` is exactly k hits for every query; how many of them are filled goes to `counts`, and
+/// what the search took to `report_out`. `plan` is 0, or 1 to compare every vector.
 pub fn search(
     handle: u32,
     queries: [*]align(1) const f32,
     queries_len: u32,
     k: u32,
     threshold: f64,
+    plan: u32,
     hits: [*]align(1) u8,
     hits_len: u32,
     counts: [*]align(1) u32,
+    report_out: [*]align(1) f64,
 ) callconv(.c) i32 {
     const call = Call.begin(handle, .collection) orelse return boundary.stale();
     defer call.end();
@@ -307,13 +310,23 @@ pub fn search(
     if (std.math.isInf(threshold)) {
         return boundary.refuse(.invalid_argument, "the threshold is infinite", .{});
     }
-    call.collection().search(
+    if (plan > 1) return boundary.refuse(.invalid_argument, "the plan is {d}", .{plan});
+    var report: vectorlite.SearchReport = .{};
+    call.collection().searchWith(
         sliceConst(f32, queries, queries_len) catch |failure| return call.fail(failure),
-        k,
-        if (std.math.isNan(threshold)) null else @floatCast(threshold),
+        .{
+            .k = k,
+            .threshold = if (std.math.isNan(threshold)) null else @floatCast(threshold),
+            .exact = plan == 1,
+        },
         slice(Hit, @ptrCast(hits), k * query_count) catch |failure| return call.fail(failure),
         slice(u32, counts, query_count) catch |failure| return call.fail(failure),
+        &report,
     ) catch |failure| return call.fail(failure);
+    comptime std.debug.assert(std.meta.fields(vectorlite.SearchReport).len == 5);
+    inline for (std.meta.fields(vectorlite.SearchReport), 0..) |field, i| {
+        report_out[i] = @floatFromInt(@field(report, field.name));
+    }
     return boundary.done();
 }
 

@@ -12,7 +12,7 @@ const Database = vectorlite.Database;
 
 /// Raised with every change of a function, a status or a layout. The library and the TypeScript are
 /// published together, so only equal versions work with each other.
-pub const abi_version = 2;
+pub const abi_version = 3;
 
 pub fn abiVersion() callconv(.c) u32 {
     return abi_version;
@@ -21,6 +21,23 @@ pub fn abiVersion() callconv(.c) u32 {
 pub fn lastError(out: [*]u8, out_len: u32, len_out: [*]align(1) u32) callconv(.c) i32 {
     const message = boundary.last_error.message();
     return copyOut(message, out, out_len, len_out);
+}
+
+/// Makes all searches of this process use the kernels of an older CPU, or again those of this one.
+pub fn useCpu(tier: [*]const u8, tier_len: u32) callconv(.c) i32 {
+    const name = tier[0..@min(tier_len, 32)];
+    const kernels = vectorlite.kernels;
+    const chosen = kernels.Tier.parse(name) orelse return boundary.refuse(
+        .invalid_argument,
+        "the CPU tier \"{f}\" is unknown; v2, v3, v4, v4-vnni and neon are known",
+        .{std.ascii.hexEscape(name, .lower)},
+    );
+    kernels.force(chosen) catch return boundary.refuse(
+        .invalid_argument,
+        "this machine cannot run the CPU tier {s}, its newest is {s}",
+        .{ chosen.text(), kernels.cpu.detect().text() },
+    );
+    return boundary.done();
 }
 
 /// The protocol of every variable output: the needed size always, the bytes where they fit.

@@ -11,6 +11,7 @@ const job = @import("job.zig");
 pub const list = .{
     .{ "vl_abi_version", &database.abiVersion, "" },
     .{ "vl_last_error", &database.lastError, "out[out_len] out_len len_out[1]" },
+    .{ "vl_use_cpu", &database.useCpu, "tier[tier_len] tier_len" },
     .{ "vl_close", &database.close, "handle" },
 
     .{
@@ -90,8 +91,8 @@ pub const list = .{
     .{
         "vl_collection_search",
         &collection.search,
-        "collection queries[queries_len] queries_len k threshold hits[hits_len] hits_len " ++
-            "counts[hits_len/16/k]",
+        "collection queries[queries_len] queries_len k threshold plan hits[hits_len] hits_len " ++
+            "counts[hits_len/16/k] report_out[5]",
     },
     .{
         "vl_collection_fetch",

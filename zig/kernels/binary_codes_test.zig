@@ -303,6 +303,7 @@ test "exactly the rows that may reach the threshold are written, with the same b
         const rows: kernels.CodeRows = .{
             .codes = codes.bytes.ptr,
             .stride_bytes = codes.stride,
+            .factor_stride = kernels.block_codes,
             .row_count = row_count,
             .dimension = dimension,
             .offsets = &factors[0],
@@ -336,6 +337,7 @@ fn checkSurvivors(
     var blocks: [4 * kernels.blockBytes(900)]u8 = undefined;
     var in_blocks = rows;
     in_blocks.codes = &blocks;
+    in_blocks.stride_bytes = kernels.blockBytes(codes.dimension);
     packAll(codes, &blocks);
     for (kernels.cpu.compiled) |tier| {
         const table = kernels.tableOf(tier) orelse continue;

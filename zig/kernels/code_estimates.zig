@@ -28,10 +28,10 @@ pub fn estimateCodes(
     var row: usize = 0;
     while (row + table.code_group <= rows.row_count) : (row += table.code_group) {
         const sums = view.sums(table.code_group, row);
-        survivors.add(table.code_group, query, rows, threshold, row, sums);
+        survivors.add(table.code_group, query, rows, threshold, row, row, sums);
     }
     while (row < rows.row_count) : (row += 1) {
-        survivors.add(1, query, rows, threshold, row, view.sums(1, row));
+        survivors.add(1, query, rows, threshold, row, row, view.sums(1, row));
     }
     return survivors.count;
 }
@@ -47,16 +47,18 @@ pub fn estimateBlocks(
     var survivors: Survivors = .{ .rows = out_rows, .estimates = out_estimates };
     var first: usize = 0;
     while (first < rows.row_count) : (first += table.block_codes) {
-        const block = rows.codes + first / table.block_codes * block_bytes;
+        const number = first / table.block_codes;
+        const block = rows.codes + number * rows.stride_bytes;
+        const at = number * rows.factor_stride;
         const sums = code_blocks.sumsOfBlock(query.tables.?, block, block_bytes);
         const used = @min(table.block_codes, rows.row_count - first);
         var i: usize = 0;
         while (i + table.code_group <= used) : (i += table.code_group) {
             const group = sums[i..][0..table.code_group].*;
-            survivors.add(table.code_group, query, rows, threshold, first + i, group);
+            survivors.add(table.code_group, query, rows, threshold, first + i, at + i, group);
         }
         while (i < used) : (i += 1) {
-            survivors.add(1, query, rows, threshold, first + i, sums[i..][0..1].*);
+            survivors.add(1, query, rows, threshold, first + i, at + i, sums[i..][0..1].*);
         }
     }
     return survivors.count;
@@ -74,16 +76,17 @@ const Survivors = struct {
         rows: *const table.CodeRows,
         threshold: f32,
         first: usize,
+        at: usize,
         sums: [count]u32,
     ) void {
         const Values = @Vector(count, f32);
         // As signed numbers, which every CPU can convert.
         const small: @Vector(count, i32) = @bitCast(@as(@Vector(count, u32), sums));
         const sum: Values = @floatFromInt(small);
-        const scale: Values = rows.scales[first..][0..count].*;
-        const bias: Values = rows.biases[first..][0..count].*;
-        const deviation: Values = rows.deviations[first..][0..count].*;
-        const offset: Values = rows.offsets[first..][0..count].*;
+        const scale: Values = rows.scales[at..][0..count].*;
+        const bias: Values = rows.biases[at..][0..count].*;
+        const deviation: Values = rows.deviations[at..][0..count].*;
+        const offset: Values = rows.offsets[at..][0..count].*;
 
         const product = sum * splat(Values, query.sum_weight) + splat(Values, query.sum_base);
         const estimate = offset + splat(Values, query.base) +

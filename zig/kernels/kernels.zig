@@ -54,6 +54,11 @@ pub fn tableOf(tier: Tier) ?*const KernelTable {
     return null;
 }
 
+/// Whose table `active` is.
+pub fn activeTier() Tier {
+    return std.meta.stringToEnum(Tier, std.mem.span(active().name)).?;
+}
+
 /// Makes `tier` the active one: for tests and benches, and for who wants the results of an older
 /// CPU on a newer one. Null goes back to detection.
 pub fn force(tier: ?Tier) error{UnsupportedTier}!void {

@@ -230,6 +230,7 @@ pub const Inspector = struct {
         try inspector.need(extent, disk.rows * stride);
         const entry_bytes = @sizeOf(format.RowEntry);
         try inspector.need(extent + disk.capacity * stride, @as(u64, disk.rows) * entry_bytes);
+        try inspector.codes(page, disk);
         for (disk.heap[0..disk.heap_count]) |heap| {
             try inspector.claim(heap.page, heap.page_count);
             try inspector.need(format.pageOffset(heap.page), heap.used_bytes);
@@ -255,6 +256,41 @@ pub const Inspector = struct {
             }
         }
         if (dead != disk.dead_rows) return inspector.unsound("a wrong count of dead rows", extent);
+    }
+
+    /// Every block whose rows are there is there.
+    fn codes(
+        inspector: *Inspector,
+        page: *const format.CollectionPage,
+        disk: *const format.Segment,
+    ) Error!void {
+        if (disk.code_dimension == 0 or disk.rows < 32) return;
+        const stride = format.vectorStride(page.dimension);
+        const fixed = std.mem.alignForward(u64, disk.capacity * (stride + 32), 64);
+        const centre_at = format.pageOffset(disk.extent_page) + fixed;
+        const centre_bytes = 4 * @as(u64, disk.code_dimension) + 64;
+        const block_bytes = 4 * @as(u64, disk.code_dimension) + 576;
+        try inspector.sealed(page.id, disk, 0, centre_at, centre_bytes);
+        for (0..disk.rows / 32) |i| {
+            const block_at = centre_at + centre_bytes + i * block_bytes;
+            try inspector.sealed(page.id, disk, @intCast(i * 32), block_at, block_bytes);
+        }
+    }
+
+    fn sealed(
+        inspector: *Inspector,
+        id: u32,
+        disk: *const format.Segment,
+        first: u32,
+        offset: u64,
+        len: u64,
+    ) Error!void {
+        try inspector.need(offset, len);
+        const bytes = inspector.bytes[@intCast(offset)..][0..@intCast(len)];
+        const seed = format.rowSeed(id, .of(disk, first));
+        const sum = std.mem.readInt(u64, bytes[bytes.len - 8 ..][0..8], .little);
+        if (std.hash.XxHash3.hash(seed, bytes[0 .. bytes.len - 8]) == sum) return;
+        return inspector.unsound("damaged codes", offset);
     }
 
     fn index(

@@ -247,6 +247,7 @@ const Program = struct {
         const k = 1 + program.choices.below(keys_max);
         const hit_bytes = 16;
         var hits: [keys_max * hit_bytes]u8 align(8) = undefined;
+        var report: [5]f64 = undefined;
         @memset(program.numbers[0..dimension], 0.5);
         try expect(ok, function("vl_collection_search")(
             program.collection,
@@ -254,9 +255,11 @@ const Program = struct {
             dimension,
             @intCast(k),
             std.math.nan(f64),
+            @intCast(program.choices.below(2)),
             &hits,
             @intCast(k * hit_bytes),
             program.words[0..1],
+            &report,
         ));
         const count = program.words[0];
         if (count != @min(k, countOf(&program.rows))) return error.WrongHits;
@@ -344,10 +347,7 @@ const Program = struct {
 
     fn takesHandle(comptime entry: anytype) bool {
         const parameters = @typeInfo(@typeInfo(@TypeOf(entry[1])).pointer.child).@"fn".params;
-        if (parameters.len == 0) return false;
-        const is_opener = std.mem.startsWith(u8, entry[0], "vl_database_open");
-        const is_error = std.mem.eql(u8, entry[0], "vl_last_error");
-        return !is_opener and !is_error;
+        return parameters.len > 0 and parameters[0].type.? == u32;
     }
 
     fn callForged(program: *Program, comptime entry: anytype) void {

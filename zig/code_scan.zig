@@ -1,0 +1,387 @@
+//! The scan of codes: estimates reject nearly all rows, and the few that may be among the best are
+//! scored by their vectors. So every score that comes out is exact; what may be lost, with the
+//! probability of `codes.Query`, is a row whose estimate is wrong by more than its bound.
+//!
+//! Codes that are damaged cost time and nothing else: their rows are looked at themselves.
+
+const std = @import("std");
+const codes = @import("codes.zig");
+const errors = @import("errors.zig");
+const format = @import("format.zig");
+const kernels = @import("kernels/kernels.zig");
+const metrics = @import("metrics.zig");
+const collection_state = @import("collection_state.zig");
+const search_query = @import("search_query.zig");
+const ExactScan = @import("exact_scan.zig").ExactScan;
+
+const Error = errors.Error;
+const SegmentState = collection_state.SegmentState;
+const DeadRows = search_query.DeadRows;
+const Query = search_query.Query;
+const Request = search_query.Request;
+const block_rows = format.code_block_rows;
+
+pub const CodeScan = struct {
+    request: *const Request,
+    exact: *ExactScan,
+    queries: []Query,
+    prepared: []Prepared,
+    code_dimension: u32,
+    block_bytes: usize,
+    rotation: codes.Rotation,
+    /// The centre that the queries are prepared for.
+    centre_bytes: []align(@alignOf(f32)) u8,
+    has_centre: bool = false,
+    scratch: []f32,
+    /// One vector that is looked at.
+    vector: []f32,
+    /// Takes blocks that are not read through a map.
+    blocks: []align(64) u8 = &.{},
+    found: [chunk_rows_max]u32 = undefined,
+    estimates: [chunk_rows_max]f32 = undefined,
+
+    const chunk_rows_max = 1024;
+    /// While a query has not found k rows yet, which reject the others.
+    const chunk_rows_first = 64;
+    /// Beyond this the best of them are looked at, and reject others.
+    const candidates_max = 512;
+    /// A smaller part of the file is read by calls: a map would hold a multiple of it in memory.
+    const mapped_bytes_min = 1 << 20;
+
+    const Prepared = struct {
+        /// The query after the rotation.
+        rotated: []f32,
+        planes: []align(64) u64,
+        tables: []align(64) u8,
+        codes: codes.Query = undefined,
+        /// Rows that may be among the best, and have not been looked at.
+        candidates: []Candidate,
+        count: usize = 0,
+        /// Rows with codes that were scanned, and those that were looked at.
+        scanned: u64 = 0,
+        looked_at: u64 = 0,
+        /// When so many were scanned, the best candidates are looked at.
+        sharpened_at: u64 = chunk_rows_first,
+
+        fn isFull(prepared: *const Prepared) bool {
+            return prepared.count == prepared.candidates.len;
+        }
+    };
+
+    const Candidate = struct {
+        from: *SegmentState,
+        row: u32,
+        estimate: f32,
+        /// The score is hardly above it, as the kernels count.
+        bound: f32,
+
+        fn isBetter(_: void, a: Candidate, b: Candidate) bool {
+            return a.estimate > b.estimate;
+        }
+    };
+
+    pub fn init(
+        request: *const Request,
+        queries: []Query,
+        exact: *ExactScan,
+        code_dimension: u32,
+    ) Error!CodeScan {
+        var scan: CodeScan = .{
+            .request = request,
+            .exact = exact,
+            .queries = queries,
+            .prepared = &.{},
+            .code_dimension = code_dimension,
+            .block_bytes = @intCast(format.codeBlockBytes(code_dimension)),
+            .rotation = undefined,
+            .centre_bytes = &.{},
+            .scratch = &.{},
+            .vector = &.{},
+        };
+        scan.allocate() catch return request.outOfMemory();
+        const dimension = request.state.identity.dimension;
+        for (queries, scan.prepared, 0..) |*query, *prepared, i| {
+            const values = request.queries[i * dimension ..][0..dimension];
+            const scale = codes.scaleOf(request.metric(), query.scorer.inverse_query_norm);
+            scan.rotation.apply(values, scale, prepared.rotated);
+        }
+        return scan;
+    }
+
+    fn allocate(scan: *CodeScan) error{OutOfMemory}!void {
+        const arena = scan.request.arena;
+        const length = scan.code_dimension;
+        const centre_bytes: usize = @intCast(format.codeCentreBytes(length));
+        scan.prepared = try arena.alloc(Prepared, scan.queries.len);
+        scan.rotation = try .init(arena, length);
+        scan.centre_bytes = try arena.alignedAlloc(u8, .of(f32), centre_bytes);
+        scan.scratch = try arena.alloc(f32, length);
+        scan.vector = try arena.alloc(f32, scan.request.state.identity.dimension);
+        const planes = kernels.query_planes * kernels.planeWords(length);
+        for (scan.prepared) |*prepared| prepared.* = .{
+            .rotated = try arena.alloc(f32, length),
+            .planes = try arena.alignedAlloc(u64, .@"64", planes),
+            .tables = try arena.alignedAlloc(u8, .@"64", kernels.blockBytes(length)),
+            .candidates = try arena.alloc(Candidate, candidates_max),
+        };
+    }
+
+    /// Scans the codes of a segment for the queries that use them, and says how many of its rows
+    /// are done with.
+    pub fn segment(scan: *CodeScan, from: *SegmentState, dead: *const DeadRows) Error!u32 {
+        const coded = from.disk.codedRows();
+        if (coded == 0 or from.disk.code_dimension != scan.code_dimension) return 0;
+        for (scan.queries, scan.prepared) |*query, *prepared| {
+            if (query.uses_codes) query.uses_codes = scan.isWorthwhile(prepared);
+        }
+        if (!try scan.prepare(from)) return 0;
+        const code_bytes = coded / block_rows * scan.block_bytes;
+        const is_mapped = code_bytes >= mapped_bytes_min;
+        scan.request.report.bytes_read += code_bytes;
+        const dimension = scan.request.state.identity.dimension;
+        var first: u32 = 0;
+        while (first < coded) {
+            const count = @min(chunk_rows_max, coded - first);
+            const offset = from.disk.blockOffset(first / block_rows, dimension);
+            const len = count / block_rows * scan.block_bytes;
+            const bytes = try scan.blocksAt(offset, len, is_mapped);
+            try scan.chunk(from, dead, first, bytes);
+            if (is_mapped and !scan.request.reader.image.isWhole(offset)) {
+                return scan.request.reader.failRead(error.Truncated, offset);
+            }
+            first += count;
+        }
+        return coded;
+    }
+
+    /// Makes the queries ready for the segment's centre; false where that is damaged.
+    fn prepare(scan: *CodeScan, from: *SegmentState) Error!bool {
+        const verified = from.verified;
+        if (scan.has_centre) {
+            if (verified.centre_id == codes.centreId(scan.centre_bytes)) return true;
+        }
+        const state = scan.request.state;
+        const offset = from.disk.codesOffset(state.identity.dimension);
+        scan.has_centre = false;
+        try scan.request.reader.bytes(offset, scan.centre_bytes);
+        if (!codes.isWhole(state.seedOf(from, 0), scan.centre_bytes)) return false;
+        verified.centre_id = codes.centreId(scan.centre_bytes);
+        const centre = std.mem.bytesAsSlice(f32, scan.centre_bytes)[0..scan.code_dimension];
+        for (scan.queries, scan.prepared) |*query, *prepared| {
+            const prepared_codes = codes.Query.init(
+                scan.request.metric(),
+                prepared.rotated,
+                centre,
+                scan.scratch,
+                prepared.planes,
+                prepared.tables,
+            );
+            if (prepared_codes) |found| prepared.codes = found else query.uses_codes = false;
+        }
+        scan.has_centre = true;
+        return true;
+    }
+
+    fn blocksAt(scan: *CodeScan, offset: u64, len: usize, is_mapped: bool) Error![]const u8 {
+        const reader = scan.request.glancing();
+        if (is_mapped) if (reader.image.scan(offset, len)) |bytes| return bytes;
+        if (scan.blocks.len < len) {
+            scan.blocks = scan.request.arena.alignedAlloc(u8, .@"64", len) catch
+                return scan.request.outOfMemory();
+        }
+        try reader.bytes(offset, scan.blocks[0..len]);
+        return scan.blocks[0..len];
+    }
+
+    /// Scans blocks that are whole, and the vectors behind those that are not.
+    fn chunk(
+        scan: *CodeScan,
+        from: *SegmentState,
+        dead: *const DeadRows,
+        first: u32,
+        bytes: []const u8,
+    ) Error!void {
+        var start: usize = 0;
+        var start_row = first;
+        var at: usize = 0;
+        var row = first;
+        while (at < bytes.len) : ({
+            at += scan.block_bytes;
+            row += block_rows;
+        }) {
+            if (scan.isBlockWhole(from, row, bytes[at..][0..scan.block_bytes])) continue;
+            try scan.blocksOf(from, dead, start_row, bytes[start..at]);
+            try scan.exact.rows(from, dead, row, row + block_rows, .with_codes);
+            start = at + scan.block_bytes;
+            start_row = row + block_rows;
+        }
+        try scan.blocksOf(from, dead, start_row, bytes[start..]);
+    }
+
+    fn isBlockWhole(scan: *CodeScan, from: *SegmentState, row: u32, bytes: []const u8) bool {
+        const verified = &from.verified.blocks;
+        if (verified.isSet(row / block_rows)) return true;
+        if (!codes.isWhole(scan.request.state.seedOf(from, row), bytes)) return false;
+        verified.set(row / block_rows);
+        return true;
+    }
+
+    fn blocksOf(
+        scan: *CodeScan,
+        from: *SegmentState,
+        dead: *const DeadRows,
+        first: u32,
+        bytes: []const u8,
+    ) Error!void {
+        if (bytes.len == 0) return;
+        for (scan.queries, scan.prepared) |*query, *prepared| {
+            if (query.uses_codes) try scan.estimate(from, dead, first, bytes, query, prepared);
+        }
+    }
+
+    fn estimate(
+        scan: *CodeScan,
+        from: *SegmentState,
+        dead: *const DeadRows,
+        first: u32,
+        bytes: []const u8,
+        query: *Query,
+        prepared: *Prepared,
+    ) Error!void {
+        const count: u32 = @intCast(bytes.len / scan.block_bytes * block_rows);
+        scan.request.report.codes_scanned += count;
+        var at: u32 = 0;
+        while (at < count) {
+            const is_full = query.collector.count == query.collector.heap.len;
+            const part_max: u32 = if (is_full) chunk_rows_max else chunk_rows_first;
+            const part = @min(part_max, count - at);
+            const blocks = bytes[at / block_rows * scan.block_bytes ..];
+            const rows = rowsOf(blocks, part, scan.code_dimension);
+            const found = kernels.active().estimateBlocks(
+                &prepared.codes.kernel,
+                &rows,
+                limit(query, &prepared.codes.kernel),
+                &scan.found,
+                &scan.estimates,
+            );
+            for (scan.found[0..found], scan.estimates[0..found]) |index, estimated| {
+                const row = first + at + index;
+                if (dead.has(row)) continue;
+                if (prepared.isFull()) try scan.settle(query, prepared, .all);
+                const place = index / block_rows * rows.factor_stride + index % block_rows;
+                prepared.candidates[prepared.count] = .{
+                    .from = from,
+                    .row = row,
+                    .estimate = estimated,
+                    .bound = estimated + rows.deviations[place] * prepared.codes.kernel.slack,
+                };
+                prepared.count += 1;
+            }
+            at += part;
+            if (prepared.scanned + at >= prepared.sharpened_at) {
+                prepared.sharpened_at = 2 * (prepared.scanned + at);
+                try scan.settle(query, prepared, .best);
+            }
+        }
+        prepared.scanned += count;
+    }
+
+    /// What is left when all codes were scanned.
+    pub fn finish(scan: *CodeScan) Error!void {
+        for (scan.queries, scan.prepared) |*query, *prepared| {
+            try scan.settle(query, prepared, .all);
+        }
+    }
+
+    /// Looks at candidates, the best first: each that is found rejects others. `best` leaves those
+    /// whose estimates are not among the k best for later, when fewer of them may be left.
+    fn settle(
+        scan: *CodeScan,
+        query: *Query,
+        prepared: *Prepared,
+        which: enum { best, all },
+    ) Error!void {
+        const candidates = prepared.candidates[0..prepared.count];
+        std.sort.pdq(Candidate, candidates, {}, Candidate.isBetter);
+        var left: usize = 0;
+        for (candidates) |candidate| {
+            const least = limit(query, &prepared.codes.kernel);
+            if (candidate.bound < least) continue;
+            if (which == .best and candidate.estimate < least) {
+                candidates[left] = candidate;
+                left += 1;
+                continue;
+            }
+            prepared.looked_at += 1;
+            try scan.look(candidate.from, candidate.row, query);
+        }
+        prepared.count = left;
+    }
+
+    fn look(
+        scan: *CodeScan,
+        from: *SegmentState,
+        row: u32,
+        query: *Query,
+    ) Error!void {
+        const request = scan.request;
+        request.report.reranked += 1;
+        request.report.bytes_read += request.state.vectorStride();
+        try request.glancing().vector(request.state, from, row, scan.vector);
+        const table = kernels.active();
+        const score = if (query.scorer.metric == .l2) table.l2Batch else table.dotBatch;
+        const values = query.scorer.query;
+        var raw: [1]f32 = undefined;
+        score(values.ptr, @ptrCast(scan.vector.ptr), 0, 1, values.len, &raw);
+        const inverse_norm = metrics.inverseNorm(scan.vector);
+        const kept = query.mayKeep(raw[0], inverse_norm, scan.vector) orelse return;
+        query.collector.offer(.{ .segment = from.disk.id, .row = row, .score = kept });
+    }
+
+    /// Whether fewer bytes are read by way of the codes. One row that is looked at costs about as
+    /// much as three in order.
+    fn isWorthwhile(scan: *const CodeScan, prepared: *const Prepared) bool {
+        if (prepared.scanned < chunk_rows_max) return true;
+        const row_bytes = scan.request.state.vectorStride() + @sizeOf(format.RowEntry);
+        const code_bytes = format.codeBlockBytes(scan.code_dimension) / block_rows;
+        const saved = prepared.scanned * (row_bytes -| code_bytes);
+        return 3 * (prepared.looked_at + prepared.count) * row_bytes < saved;
+    }
+};
+
+/// The score that a row has to reach, as the kernels count: larger is better. A little less, for
+/// their rounding.
+fn limit(query: *const Query, kernel: *const kernels.CodeQuery) f32 {
+    const scorer = &query.scorer;
+    const worst = query.collector.worst();
+    const least = switch (scorer.metric) {
+        .l2 => l2: {
+            const threshold = scorer.threshold orelse std.math.inf(f32);
+            const distance = @min(worst, threshold);
+            break :l2 -distance * distance;
+        },
+        .cosine, .dot => @max(worst, scorer.threshold orelse -std.math.inf(f32)),
+    };
+    if (!std.math.isFinite(least)) return -std.math.inf(f32);
+    return least - 1e-5 * (@abs(least) + @abs(kernel.base));
+}
+
+fn rowsOf(blocks: []const u8, count: u32, code_dimension: u32) kernels.CodeRows {
+    const block_bytes: usize = @intCast(format.codeBlockBytes(code_dimension));
+    const tail = blocks.ptr + block_bytes - @sizeOf(format.CodeBlockTail);
+    return .{
+        .codes = blocks.ptr,
+        .stride_bytes = block_bytes,
+        .factor_stride = block_bytes / @sizeOf(f32),
+        .row_count = count,
+        .dimension = code_dimension,
+        .offsets = factors(tail, "offsets"),
+        .scales = factors(tail, "scales"),
+        .biases = factors(tail, "biases"),
+        .deviations = factors(tail, "deviations"),
+    };
+}
+
+fn factors(tail: [*]const u8, comptime name: []const u8) [*]const f32 {
+    return @ptrCast(@alignCast(tail + @offsetOf(format.CodeBlockTail, name)));
+}

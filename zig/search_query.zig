@@ -1,0 +1,151 @@
+//! What a search is asked, and the best rows that each of its queries has found so far.
+
+const std = @import("std");
+const errors = @import("errors.zig");
+const format = @import("format.zig");
+const metrics = @import("metrics.zig");
+const rows = @import("rows.zig");
+const top_k = @import("top_k.zig");
+const collection_state = @import("collection_state.zig");
+const Source = @import("key_index.zig").Source;
+
+const Error = errors.Error;
+const CollectionState = collection_state.CollectionState;
+const SegmentState = collection_state.SegmentState;
+const Metric = metrics.Metric;
+
+/// A row that was found. The boundary's layout (16 bytes).
+pub const Hit = extern struct {
+    segment: u32,
+    row: u32,
+    /// Cosine similarity, dot product, or Euclidean distance.
+    score: f32,
+    reserved: u32 = 0,
+};
+
+/// What a search has done, over all its queries.
+pub const Report = struct {
+    /// Rows whose codes were read.
+    codes_scanned: u64 = 0,
+    /// Vectors that were compared because their codes did not rule them out.
+    reranked: u64 = 0,
+    /// Vectors that were compared without asking a code.
+    compared: u64 = 0,
+    /// Of codes and of vectors; what is read once for several queries counts once.
+    bytes_read: u64 = 0,
+    /// Number of the `Tier` whose kernels were used.
+    cpu_tier: u64 = 0,
+};
+
+pub const Request = struct {
+    gpa: std.mem.Allocator,
+    /// Freed after the search.
+    arena: std.mem.Allocator,
+    state: *CollectionState,
+    source: Source,
+    reader: rows.RowReader,
+    /// For the second key of a comparison.
+    other_reader: rows.RowReader,
+    /// count × dimension, checked: finite, and under cosine not zero.
+    queries: []const f32,
+    k: u32,
+    /// At least this close, or null.
+    threshold: ?f32,
+    /// Look at every row.
+    exact: bool = false,
+    report: *Report,
+    /// count × k; the hits of query i start at i × k, best first.
+    hits: []Hit,
+    /// How many hits each query has.
+    counts: []u32,
+
+    /// For places all over the file.
+    pub fn glancing(request: *const Request) rows.RowReader {
+        var reader = request.reader;
+        reader.is_glance = true;
+        return reader;
+    }
+
+    pub fn metric(request: *const Request) Metric {
+        return @enumFromInt(request.state.identity.metric);
+    }
+
+    pub fn segmentOf(request: *const Request, hit: Hit) Error!*SegmentState {
+        return (try request.state.loadSegment(request.gpa, request.source, hit.segment)).?;
+    }
+
+    pub fn outOfMemory(request: *const Request) Error {
+        return request.reader.diagnostics.failOs(error.OutOfMemory, "searching");
+    }
+};
+
+pub const Collector = top_k.TopK(Hit, *Ties);
+
+/// Equal scores are ordered by key.
+pub const Ties = struct {
+    request: *const Request,
+    /// `before` cannot fail, so the first error waits here.
+    failure: ?Error = null,
+
+    pub fn before(ties: *Ties, a: Hit, b: Hit) bool {
+        return ties.keyBefore(a, b) catch |err| {
+            if (ties.failure == null) ties.failure = err;
+            return false;
+        };
+    }
+
+    fn keyBefore(ties: *Ties, a: Hit, b: Hit) Error!bool {
+        const request = ties.request;
+        const first = try request.reader.record(request.state, try request.segmentOf(a), a.row);
+        const second = try request.other_reader.record(
+            request.state,
+            try request.segmentOf(b),
+            b.row,
+        );
+        return std.mem.order(u8, first.key, second.key) == .lt;
+    }
+};
+
+pub const Query = struct {
+    scorer: metrics.Scorer,
+    collector: Collector,
+    /// Rows that have codes are looked at only where their codes say so.
+    uses_codes: bool,
+
+    /// The score of a row whose kernel's result is `raw`, if it may be among the best. `vector` is
+    /// looked at where that says too little.
+    pub fn mayKeep(query: *const Query, raw: f32, inverse_norm: f32, vector: []const f32) ?f32 {
+        const scorer = &query.scorer;
+        const score = scorer.estimate(raw, inverse_norm) orelse scorer.exact(vector);
+        const may = query.collector.accepts(score) and scorer.mayPass(score, inverse_norm);
+        return if (may) score else null;
+    }
+};
+
+/// The rows of one segment that are dead.
+pub const DeadRows = struct {
+    /// Only where there is a page.
+    bits: [format.tombstone_pages_max][format.tombstone_rows_per_page / 8]u8 = undefined,
+    has_page: [format.tombstone_pages_max]bool = @splat(false),
+
+    pub fn load(dead: *DeadRows, source: Source, segment: *const SegmentState) Error!void {
+        for (segment.disk.tombstones, &dead.bits, &dead.has_page) |ref, *bits, *has_page| {
+            has_page.* = !ref.isNone();
+            if (ref.isNone()) continue;
+            const page: *const format.TombstonePage = @ptrCast(try source.load(ref));
+            if (page.header.type != .tombstones) return source.corrupt(
+                ref,
+                "is not a tombstone page",
+            );
+            bits.* = page.bits;
+        }
+    }
+
+    pub fn has(dead: *const DeadRows, row: u32) bool {
+        const page = row / format.tombstone_rows_per_page;
+        if (!dead.has_page[page]) return false;
+        const bits = &dead.bits[page];
+        const index = row % format.tombstone_rows_per_page;
+        return bits[index / 8] >> @intCast(index % 8) & 1 != 0;
+    }
+};
