@@ -706,8 +706,9 @@ export const mutants: readonly Mutant[] = [
     "codes that are damaged are believed",
     "quantised_search",
     "code_scan",
-    "        if (!codes.isWhole(scan.request.state.seedOf(from, row), bytes)) return false;\n",
-    "",
+    "if (!codes.isWhole(scan.request.state.seedOf(from, row), bytes)) return false;\n",
+    "if (!codes.isWhole(scan.request.state.seedOf(from, row), bytes) and row > 1 << 30) " +
+      "return false;\n",
   ),
   mutant(
     "a centre that is damaged is believed",

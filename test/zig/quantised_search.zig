@@ -158,7 +158,6 @@ test "damaged codes cost time, and no hit" {
     try std.testing.expectEqual(0, try fixture.missed(20, null));
     const compared = fixture.report.compared;
     const state = try fixture.collection.currentState();
-    var prng: std.Random.DefaultPrng = .init(4);
     const file = fixture.database.file;
     var id: u32 = 0;
     var damaged: u32 = 0;
@@ -168,24 +167,38 @@ test "damaged codes cost time, and no hit" {
         segment.verified.centre_id = 0;
         for (0..segment.disk.codedRows() / format.code_block_rows) |block| {
             if (block % 3 != 0) continue;
+            // All of its rows are far away now.
             const start = segment.disk.blockOffset(@intCast(block), 256);
-            const bytes = format.codeBlockBytes(segment.disk.code_dimension);
-            try flip(file, start + prng.random().uintLessThan(u64, bytes));
+            const tail = start + format.codeBlockBytes(segment.disk.code_dimension) -
+                @sizeOf(format.CodeBlockTail);
+            try overwrite(file, tail, -1e6);
             damaged += 1;
         }
         // A centre is needed for all codes of its segment.
-        if (id % 4 == 3) try flip(file, segment.disk.codesOffset(256) + 11);
+        if (id % 4 == 3) try overwrite(file, segment.disk.codesOffset(256), 1e6);
     }
     try std.testing.expect(damaged > 5);
     try std.testing.expectEqual(0, try fixture.missed(20, null));
     try std.testing.expect(fixture.report.compared >= compared + 20 * 32 * damaged);
 }
 
-fn flip(file: vl.os.File, offset: u64) !void {
-    var byte: [1]u8 = undefined;
-    _ = try file.read(offset, &byte);
-    byte[0] ^= 16;
-    try file.write(offset, &.{&byte});
+fn overwrite(file: vl.os.File, offset: u64, value: f32) !void {
+    const values: [format.code_block_rows]f32 = @splat(value);
+    try file.write(offset, &.{std.mem.asBytes(&values)});
+}
+
+test "rows beyond the numbers of codes are found among others that have codes" {
+    var fixture: Fixture = .{ .prng = .init(12) };
+    try fixture.open(128, .dot);
+    defer fixture.close();
+    try fixture.put(0, 800);
+    // Not among the first rows of a segment, which make its centre.
+    for (fixture.centres) |*value| value.* *= 1e19;
+    try fixture.put(800, 7);
+    for (fixture.centres) |*value| value.* /= 1e19;
+    try fixture.put(807, 100);
+    try std.testing.expectEqual(0, try fixture.missed(20, null));
+    try std.testing.expect(fixture.report.codes_scanned > 20 * 500);
 }
 
 test "a search that runs out of memory says so, and the next one finds everything" {
