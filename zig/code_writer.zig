@@ -45,8 +45,8 @@ pub fn write(
     var work = Work.init(memory.allocator(), writer, state, segment, run) catch |err| switch (err) {
         error.OutOfMemory => return writer.outOfMemory(),
     };
-    try work.readEarlier(first * block_rows);
-    if (first == 0) try work.chooseCentre() else if (!try work.readCentre(segment)) return;
+    work.readEarlier(first * block_rows);
+    if (first == 0) try work.chooseCentre() else work.has_centre = work.readCentre(segment);
     var next = first;
     while (next < end) next += try work.writeBlocks(next, @min(end - next, blocks_at_once));
 }
@@ -70,6 +70,8 @@ const Work = struct {
     rotated: []f32,
     sum: []f64,
     centre_bytes: []align(@alignOf(f32)) u8,
+    /// Without one the block is written all the same, and none of its rows has a code.
+    has_centre: bool = true,
     words: []u64,
     blocks: []u8,
 
@@ -108,7 +110,7 @@ const Work = struct {
 
     /// Rows of the first block that lie in the file. What cannot be read is no reason to fail: it
     /// gets no code, so every search looks at it, and says then what is wrong.
-    fn readEarlier(work: *Work, first_row: u32) Error!void {
+    fn readEarlier(work: *Work, first_row: u32) void {
         const count = work.run.first_row - first_row;
         if (count == 0) return;
         const file = work.writer.file;
@@ -157,11 +159,11 @@ const Work = struct {
         return @enumFromInt(work.state.identity.metric);
     }
 
-    /// The centre of a segment; false where it is damaged, and then codes are of no use.
-    fn readCentre(work: *Work, segment: *const SegmentState) Error!bool {
+    /// The centre of a segment; false where it is damaged or cannot be read, which is no reason to
+    /// fail a write either.
+    fn readCentre(work: *Work, segment: *const SegmentState) bool {
         const offset = segment.disk.codesOffset(work.state.identity.dimension);
-        const len = work.writer.file.read(offset, work.centre_bytes) catch |err|
-            return work.writer.diagnostics.failOs(err, "reading the centre of a segment's codes");
+        const len = work.writer.file.read(offset, work.centre_bytes) catch 0;
         if (len != work.centre_bytes.len) return false;
         return codes.isWhole(work.state.seedOf(segment, 0), work.centre_bytes);
     }
@@ -171,7 +173,7 @@ const Work = struct {
         const count = @max(1, own.count);
         const middle = work.centre();
         const before = work.segmentBefore();
-        const has_old = if (before) |segment| try work.readCentre(segment) else false;
+        const has_old = if (before) |segment| work.readCentre(segment) else false;
         if (!has_old) @memset(middle, 0);
         // Σ|x - m|² = Σ|x|² - 2 · m · Σx + n · |m|², for the old centre and for the rows' own mean.
         var from_old = own.squares;
@@ -240,9 +242,9 @@ const Work = struct {
             .words = work.words,
         };
         @memset(work.words, 0);
-        for (0..block_rows) |i| {
+        if (work.has_centre) for (0..block_rows) |i| {
             if (work.rotate(first_row + @as(u32, @intCast(i)))) builder.set(i, work.rotated);
-        }
+        };
         builder.finish(work.state.seedOf(work.segment, first_row), out);
     }
 };

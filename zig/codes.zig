@@ -31,8 +31,9 @@ pub fn dimensionFor(dimension: u32) u32 {
 pub const Rotation = struct {
     signs: []u32,
 
-    pub fn init(gpa: std.mem.Allocator, code_dimension: u32) error{OutOfMemory}!Rotation {
-        const signs = try gpa.alloc(u32, kernels.signWords(code_dimension));
+    /// The signs belong to `arena`.
+    pub fn init(arena: std.mem.Allocator, code_dimension: u32) error{OutOfMemory}!Rotation {
+        const signs = try arena.alloc(u32, kernels.signWords(code_dimension));
         for (signs, 1..) |*word, i| {
             var mixed = @as(u64, i) *% 0x9E37_79B9_7F4A_7C15;
             mixed = (mixed ^ mixed >> 30) *% 0xBF58_476D_1CE4_E5B9;
@@ -40,11 +41,6 @@ pub const Rotation = struct {
             word.* = @truncate(mixed ^ mixed >> 31);
         }
         return .{ .signs = signs };
-    }
-
-    pub fn deinit(rotation: *Rotation, gpa: std.mem.Allocator) void {
-        gpa.free(rotation.signs);
-        rotation.* = undefined;
     }
 
     /// `out` has the codes' dimension; `scale` is applied to each value first.

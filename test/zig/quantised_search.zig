@@ -265,6 +265,26 @@ test "a block whose first rows cannot be read is written, and its rows are found
     try std.testing.expectError(error.Corrupt, fixture.missed(40, null));
 }
 
+test "a centre that is damaged fails no write, and the rows are found" {
+    var fixture: Fixture = .{ .prng = .init(13) };
+    try fixture.open(64, .l2);
+    defer fixture.close();
+    try fixture.put(0, 800);
+    const state = try fixture.collection.currentState();
+    const file = fixture.database.file;
+    var id: u32 = 0;
+    while (try state.nextSegment(gpa, fixture.collection.source(), id)) |segment| {
+        id = segment.disk.id + 1;
+        segment.verified.centre_id = 0;
+        if (segment.disk.codedRows() > 0) {
+            try overwrite(file, segment.disk.codesOffset(64), 1e6);
+        }
+    }
+    // Into the segment that grows, and into those that come after it.
+    for (0..40) |i| try fixture.put(@intCast(800 + i * 20), 20);
+    try std.testing.expectEqual(0, try fixture.missed(20, null));
+}
+
 test "vectors that codes say nothing about are compared in order" {
     var fixture: Fixture = .{ .prng = .init(9) };
     try fixture.open(512, .dot);
