@@ -285,6 +285,33 @@ test "a centre that is damaged fails no write, and the rows are found" {
     try std.testing.expectEqual(0, try fixture.missed(20, null));
 }
 
+test "a device that does not give what codes are made from fails no write" {
+    const disk = try vl.backends.simulated.Disk.create(gpa, .{ .seed = 3 });
+    defer disk.destroy();
+    disk.has_maps = false;
+    const process = try disk.process();
+    var fixture: Fixture = .{ .prng = .init(14), .system = process.system() };
+    try fixture.open(64, .l2);
+    defer fixture.close();
+    try fixture.put(0, 700);
+    try fixture.put(700, 5);
+    var survived: u32 = 0;
+    for (0..60) |number| {
+        const fired = disk.faults_fired;
+        try disk.inject(.{ .call = .read, .after = number });
+        const result = fixture.put(@intCast(1000 + number * 32), 32);
+        const was_reached = disk.faults_fired > fired;
+        disk.clearFaults();
+        if (!was_reached) break;
+        if (result) |_| {
+            survived += 1;
+        } else |err| try std.testing.expectEqual(error.InputOutput, err);
+    } else return error.NeverSucceeds;
+    // The entries and the vectors of the rows before, and the centre.
+    try std.testing.expect(survived >= 3);
+    try std.testing.expectEqual(0, try fixture.missed(20, null));
+}
+
 test "vectors that codes say nothing about are compared in order" {
     var fixture: Fixture = .{ .prng = .init(9) };
     try fixture.open(512, .dot);
