@@ -12,7 +12,9 @@ const kernels = @import("kernels/kernels.zig");
 const metrics = @import("metrics.zig");
 const collection_state = @import("collection_state.zig");
 const search_query = @import("search_query.zig");
+const Crew = @import("os/crew.zig").Crew;
 const ExactScan = @import("exact_scan.zig").ExactScan;
+const Image = @import("image.zig").Image;
 
 const Error = errors.Error;
 const SegmentState = collection_state.SegmentState;
@@ -37,16 +39,41 @@ pub const CodeScan = struct {
     vector: []f32,
     /// Takes blocks that are not read through a map.
     blocks: []align(64) u8 = &.{},
-    found: [chunk_rows_max]u32 = undefined,
-    estimates: [chunk_rows_max]f32 = undefined,
+    /// Chunks of the image that codes were read from.
+    code_chunks: u64 = 0,
+    crew: *const Crew,
+    units: []Unit,
 
-    const chunk_rows_max = 1024;
+    /// What is estimated against one limit.
+    const Unit = struct {
+        rows: kernels.CodeRows,
+        limit: f32,
+        query: *const kernels.CodeQuery,
+        count: usize,
+        found: [unit_rows]u32,
+        estimates: [unit_rows]f32,
+
+        fn estimate(units: [*]Unit, number: usize) void {
+            const unit = &units[number];
+            unit.count = kernels.active().estimateBlocks(
+                unit.query,
+                &unit.rows,
+                unit.limit,
+                &unit.found,
+                &unit.estimates,
+            );
+        }
+    };
+
+    const unit_rows = 1024;
     /// While a query has not found k rows yet, which reject the others.
-    const chunk_rows_first = 64;
+    const unit_rows_first = 64;
+    /// With several threads: fewer are done before all are there, more have a limit that is old.
+    const units_per_lane = 8;
     /// Beyond this the best of them are looked at, and reject others.
     const candidates_max = 512;
     /// A smaller part of the file is read by calls: a map would hold a multiple of it in memory.
-    const mapped_bytes_min = 1 << 20;
+    const mapped_bytes_min = 256 * 1024;
 
     const Prepared = struct {
         /// The query after the rotation.
@@ -61,7 +88,7 @@ pub const CodeScan = struct {
         scanned: u64 = 0,
         looked_at: u64 = 0,
         /// When so many were scanned, the best candidates are looked at.
-        sharpened_at: u64 = chunk_rows_first,
+        sharpened_at: u64 = unit_rows_first,
 
         fn isFull(prepared: *const Prepared) bool {
             return prepared.count == prepared.candidates.len;
@@ -84,6 +111,7 @@ pub const CodeScan = struct {
         request: *const Request,
         queries: []Query,
         exact: *ExactScan,
+        crew: *const Crew,
         code_dimension: u32,
     ) Error!CodeScan {
         var scan: CodeScan = .{
@@ -97,6 +125,8 @@ pub const CodeScan = struct {
             .centre_bytes = &.{},
             .scratch = &.{},
             .vector = &.{},
+            .crew = crew,
+            .units = &.{},
         };
         scan.allocate() catch return request.outOfMemory();
         const dimension = request.state.identity.dimension;
@@ -109,7 +139,7 @@ pub const CodeScan = struct {
     }
 
     fn allocate(scan: *CodeScan) error{OutOfMemory}!void {
-        const arena = scan.request.arena;
+        const arena = scan.request.memory.allocator();
         const length = scan.code_dimension;
         const centre_bytes: usize = @intCast(format.codeCentreBytes(length));
         scan.prepared = try arena.alloc(Prepared, scan.queries.len);
@@ -117,6 +147,8 @@ pub const CodeScan = struct {
         scan.centre_bytes = try arena.alignedAlloc(u8, .of(f32), centre_bytes);
         scan.scratch = try arena.alloc(f32, length);
         scan.vector = try arena.alloc(f32, scan.request.state.identity.dimension);
+        const lanes = scan.crew.lanes();
+        scan.units = try arena.alloc(Unit, if (lanes > 1) lanes * units_per_lane else 1);
         const planes = kernels.query_planes * kernels.planeWords(length);
         for (scan.prepared) |*prepared| prepared.* = .{
             .rotated = try arena.alloc(f32, length),
@@ -126,32 +158,39 @@ pub const CodeScan = struct {
         };
     }
 
-    /// Scans the codes of a segment for the queries that use them, and says how many of its rows
-    /// are done with.
-    pub fn segment(scan: *CodeScan, from: *SegmentState, dead: *const DeadRows) Error!u32 {
+    /// Scans the codes of the rows from `start`, a multiple of 32, up to `end`. Returns where the
+    /// rows begin that have none, or whose codes are of no use; the queries that use codes are done
+    /// with those before.
+    pub fn rows(
+        scan: *CodeScan,
+        from: *SegmentState,
+        dead: *const DeadRows,
+        start: u32,
+        end: u32,
+    ) Error!u32 {
         const coded = from.disk.codedRows();
-        if (coded == 0 or from.disk.code_dimension != scan.code_dimension) return 0;
+        if (start >= coded or from.disk.code_dimension != scan.code_dimension) return start;
         for (scan.queries, scan.prepared) |*query, *prepared| {
             if (query.uses_codes) query.uses_codes = scan.isWorthwhile(prepared);
         }
-        if (!try scan.prepare(from)) return 0;
-        const code_bytes = coded / block_rows * scan.block_bytes;
-        const is_mapped = code_bytes >= mapped_bytes_min;
-        scan.request.report.bytes_read += code_bytes;
+        if (!try scan.prepare(from)) return start;
+        const is_mapped = coded / block_rows * scan.block_bytes >= mapped_bytes_min;
         const dimension = scan.request.state.identity.dimension;
-        var first: u32 = 0;
-        while (first < coded) {
-            const count = @min(chunk_rows_max, coded - first);
+        const stop = @min(coded, end);
+        var first = start;
+        while (first < stop) {
+            const count = @min(scan.units.len * unit_rows, stop - first);
             const offset = from.disk.blockOffset(first / block_rows, dimension);
             const len = count / block_rows * scan.block_bytes;
             const bytes = try scan.blocksAt(offset, len, is_mapped);
-            try scan.chunk(from, dead, first, bytes);
+            scan.request.report.bytes_read += len;
+            try scan.run(from, dead, first, bytes);
             if (is_mapped and !scan.request.reader.image.isWhole(offset)) {
                 return scan.request.reader.failRead(error.Truncated, offset);
             }
             first += count;
         }
-        return coded;
+        return stop;
     }
 
     /// Makes the queries ready for the segment's centre; false where that is damaged.
@@ -184,9 +223,12 @@ pub const CodeScan = struct {
 
     fn blocksAt(scan: *CodeScan, offset: u64, len: usize, is_mapped: bool) Error![]const u8 {
         const reader = scan.request.glancing();
-        if (is_mapped) if (reader.image.scan(offset, len)) |bytes| return bytes;
+        if (is_mapped) if (reader.image.scan(offset, len)) |bytes| {
+            scan.code_chunks += Image.chunksUnder(offset, len);
+            return bytes;
+        };
         if (scan.blocks.len < len) {
-            scan.blocks = scan.request.arena.alignedAlloc(u8, .@"64", len) catch
+            scan.blocks = scan.request.memory.allocator().alignedAlloc(u8, .@"64", len) catch
                 return scan.request.outOfMemory();
         }
         try reader.bytes(offset, scan.blocks[0..len]);
@@ -194,7 +236,7 @@ pub const CodeScan = struct {
     }
 
     /// Scans blocks that are whole, and the vectors behind those that are not.
-    fn chunk(
+    fn run(
         scan: *CodeScan,
         from: *SegmentState,
         dead: *const DeadRows,
@@ -253,29 +295,15 @@ pub const CodeScan = struct {
         var at: u32 = 0;
         while (at < count) {
             const is_full = query.collector.count == query.collector.heap.len;
-            const part_max: u32 = if (is_full) chunk_rows_max else chunk_rows_first;
-            const part = @min(part_max, count - at);
+            const rows_max = if (is_full) scan.units.len * unit_rows else unit_rows_first;
+            const part: u32 = @intCast(@min(rows_max, count - at));
             const blocks = bytes[at / block_rows * scan.block_bytes ..];
-            const rows = rowsOf(blocks, part, scan.code_dimension);
-            const found = kernels.active().estimateBlocks(
-                &prepared.codes.kernel,
-                &rows,
-                limit(query, &prepared.codes.kernel),
-                &scan.found,
-                &scan.estimates,
-            );
-            for (scan.found[0..found], scan.estimates[0..found]) |index, estimated| {
-                const row = first + at + index;
-                if (dead.has(row)) continue;
-                if (prepared.isFull()) try scan.settle(query, prepared, .all);
-                const place = index / block_rows * rows.factor_stride + index % block_rows;
-                prepared.candidates[prepared.count] = .{
-                    .from = from,
-                    .row = row,
-                    .estimate = estimated,
-                    .bound = estimated + rows.deviations[place] * prepared.codes.kernel.slack,
-                };
-                prepared.count += 1;
+            const units = scan.divide(blocks, part, limit(query, &prepared.codes.kernel));
+            for (units) |*unit| unit.query = &prepared.codes.kernel;
+            scan.crew.forEach(units.len, units.ptr, Unit.estimate);
+            for (units, 0..) |*unit, i| {
+                const unit_first = first + at + @as(u32, @intCast(i)) * unit_rows;
+                try scan.admit(from, dead, unit_first, unit, query, prepared);
             }
             at += part;
             if (prepared.scanned + at >= prepared.sharpened_at) {
@@ -286,11 +314,48 @@ pub const CodeScan = struct {
         prepared.scanned += count;
     }
 
-    /// What is left when all codes were scanned.
-    pub fn finish(scan: *CodeScan) Error!void {
-        for (scan.queries, scan.prepared) |*query, *prepared| {
-            try scan.settle(query, prepared, .all);
+    fn divide(scan: *CodeScan, blocks: []const u8, count: u32, least: f32) []Unit {
+        const units = scan.units[0 .. (count + unit_rows - 1) / unit_rows];
+        for (units, 0..) |*unit, i| {
+            const start = i * unit_rows;
+            unit.limit = least;
+            unit.rows = rowsOf(
+                blocks[start / block_rows * scan.block_bytes ..],
+                @intCast(@min(unit_rows, count - start)),
+                scan.code_dimension,
+            );
         }
+        return units;
+    }
+
+    /// What the unit found becomes candidates.
+    fn admit(
+        scan: *CodeScan,
+        from: *SegmentState,
+        dead: *const DeadRows,
+        first: u32,
+        unit: *const Unit,
+        query: *Query,
+        prepared: *Prepared,
+    ) Error!void {
+        for (unit.found[0..unit.count], unit.estimates[0..unit.count]) |index, estimated| {
+            const row = first + index;
+            if (dead.has(row)) continue;
+            if (prepared.isFull()) try scan.settle(query, prepared, .all);
+            const place = index / block_rows * unit.rows.factor_stride + index % block_rows;
+            prepared.candidates[prepared.count] = .{
+                .from = from,
+                .row = row,
+                .estimate = estimated,
+                .bound = estimated + unit.rows.deviations[place] * unit.query.slack,
+            };
+            prepared.count += 1;
+        }
+    }
+
+    /// What is left for one of the queries when all codes were scanned.
+    pub fn finish(scan: *CodeScan, number: usize) Error!void {
+        try scan.settle(&scan.queries[number], &scan.prepared[number], .all);
     }
 
     /// Looks at candidates, the best first: each that is found rejects others. `best` leaves those
@@ -341,7 +406,7 @@ pub const CodeScan = struct {
     /// Whether fewer bytes are read by way of the codes. One row that is looked at costs about as
     /// much as three in order.
     fn isWorthwhile(scan: *const CodeScan, prepared: *const Prepared) bool {
-        if (prepared.scanned < chunk_rows_max) return true;
+        if (prepared.scanned < unit_rows) return true;
         const row_bytes = scan.request.state.vectorStride() + @sizeOf(format.RowEntry);
         const code_bytes = format.codeBlockBytes(scan.code_dimension) / block_rows;
         const saved = prepared.scanned * (row_bytes -| code_bytes);

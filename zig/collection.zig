@@ -442,6 +442,8 @@ pub const Collection = struct {
         threshold: ?f32 = null,
         /// Compare every vector, and ask no codes first.
         exact: bool = false,
+        /// Threads to share the work among; 0: as many as it is worth, at most four.
+        threads: u32 = 0,
     };
 
     /// The same, and what it took.
@@ -480,9 +482,9 @@ pub const Collection = struct {
             );
         }
         defer _ = database.search_memory.reset(.{ .retain_with_limit = search_memory_kept });
-        try search_module.run(&.{
+        var running: search_module.Search = .init(.{
             .gpa = collection.gpa,
-            .arena = database.search_memory.allocator(),
+            .memory = &database.search_memory,
             .state = try collection.currentState(),
             .source = collection.source(),
             .reader = database.reader(database.scratch),
@@ -491,10 +493,13 @@ pub const Collection = struct {
             .k = k,
             .threshold = options.threshold,
             .exact = options.exact,
+            .threads = options.threads,
             .report = report,
             .hits = hits,
             .counts = counts,
         });
+        defer running.deinit();
+        while (try running.step(std.math.maxInt(u64))) {}
     }
 
     const search_memory_kept = 512 * 1024;

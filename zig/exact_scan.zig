@@ -10,6 +10,7 @@ const collection_state = @import("collection_state.zig");
 const search_query = @import("search_query.zig");
 
 const Error = errors.Error;
+const Crew = @import("os/crew.zig").Crew;
 const SegmentState = collection_state.SegmentState;
 const DeadRows = search_query.DeadRows;
 const Query = search_query.Query;
@@ -33,8 +34,12 @@ pub const Which = enum {
 pub const ExactScan = struct {
     request: *const Request,
     queries: []Query,
+    /// What one thread does at a time, and stays in its second-level cache.
+    unit_rows: u32,
+    /// Rows that are scored by all threads before the best are collected.
     block_rows: u32,
-    /// Of as many queries at once as a tile has.
+    crew: *const Crew,
+    /// `block_rows` for each query.
     scores: []f32,
     /// Takes a block where there is no map.
     block: []align(64) u8 = &.{},
@@ -45,22 +50,27 @@ pub const ExactScan = struct {
     is_mapped: bool = true,
 
     const mapped_bytes_min = 1 << 20;
-    const block_bytes_max = 256 * 1024;
+    const unit_bytes_max = 256 * 1024;
+    const units_per_lane = 4;
     const tile_queries_max = 16;
     /// A tile reads each row once for several queries, but has to add up their lanes one by one.
     const tile_queries_min = 3;
 
-    pub fn init(request: *const Request, queries: []Query) Error!ExactScan {
-        const arena = request.arena;
+    pub fn init(request: *const Request, queries: []Query, crew: *const Crew) Error!ExactScan {
+        const arena = request.memory.allocator();
         const stride = request.state.vectorStride();
-        const block_rows: u32 = @intCast(std.math.clamp(block_bytes_max / stride, 1, 1024));
-        const at_once = @min(queries.len, tile_queries_max);
-        const scores = arena.alloc(f32, block_rows * at_once) catch return request.outOfMemory();
+        const unit_rows: u32 = @intCast(std.math.clamp(unit_bytes_max / stride, 1, 512));
+        const lanes: u32 = @intCast(crew.lanes());
+        const block_rows = if (lanes > 1) unit_rows * lanes * units_per_lane else unit_rows;
+        const scores = arena.alloc(f32, block_rows * queries.len) catch
+            return request.outOfMemory();
         const entries = arena.alloc(format.RowEntry, block_rows) catch return request.outOfMemory();
         return .{
             .request = request,
             .queries = queries,
+            .unit_rows = unit_rows,
             .block_rows = block_rows,
+            .crew = crew,
             .scores = scores,
             .entries = entries,
         };
@@ -120,54 +130,84 @@ pub const ExactScan = struct {
             .entries = try scan.entriesAt(from.entryOffset(first, stride), count),
         };
         try scan.verify(&block);
-        if (which == .all and scan.queries.len >= tile_queries_min) {
-            scan.scoreTiles(&block);
-        } else for (scan.queries, 0..) |*query, i| {
-            if (which.has(query)) scan.scoreOne(&block, query, i);
+        const share: Share = .{ .scan = scan, .block = &block, .which = which };
+        const unit_count = (count + scan.unit_rows - 1) / scan.unit_rows;
+        scan.crew.forEach(unit_count, &share, Share.score);
+        for (scan.queries, 0..) |*query, i| {
+            if (which.has(query)) scan.collect(&block, query, scan.scoresOf(i)[0..count]);
         }
         try scan.confirm(from.vectorOffset(first, stride));
         try scan.confirm(from.entryOffset(first, stride));
     }
 
-    fn scoreOne(scan: *ExactScan, block: *const Block, query: *Query, index: usize) void {
-        const table = kernels.active();
-        const dimension = scan.request.state.identity.dimension;
-        const score = if (query.scorer.metric == .l2) table.l2Batch else table.dotBatch;
-        score(
-            scan.request.queries[index * dimension ..].ptr,
-            block.vectors.ptr,
-            @intCast(scan.request.state.vectorStride()),
-            block.count,
-            dimension,
-            scan.scores.ptr,
-        );
-        scan.collect(block, query, scan.scores[0..block.count]);
+    fn scoresOf(scan: *const ExactScan, query: usize) []f32 {
+        return scan.scores[query * scan.block_rows ..][0..scan.block_rows];
     }
 
-    fn scoreTiles(scan: *ExactScan, block: *const Block) void {
-        const table = kernels.active();
-        const dimension = scan.request.state.identity.dimension;
-        const is_l2 = scan.request.metric() == .l2;
-        var at: usize = 0;
-        while (at < scan.queries.len) : (at += tile_queries_max) {
-            const count = @min(tile_queries_max, scan.queries.len - at);
-            const tile: kernels.Tile = .{
-                .queries = scan.request.queries[at * dimension ..].ptr,
-                .query_stride = dimension,
-                .query_count = count,
-                .rows = block.vectors.ptr,
-                .row_stride_bytes = @intCast(scan.request.state.vectorStride()),
-                .row_count = block.count,
-                .dimension = dimension,
-                .out = scan.scores.ptr,
-                .out_stride = scan.block_rows,
-            };
-            if (is_l2) table.l2Tile(&tile) else table.dotTile(&tile);
-            for (scan.queries[at..][0..count], 0..) |*query, i| {
-                scan.collect(block, query, scan.scores[i * scan.block_rows ..][0..block.count]);
+    /// Scoring the rows of a block, which several threads may do.
+    const Share = struct {
+        scan: *const ExactScan,
+        block: *const Block,
+        which: Which,
+
+        fn score(share: *const Share, unit: usize) void {
+            const scan = share.scan;
+            const first = unit * scan.unit_rows;
+            const count = @min(scan.unit_rows, share.block.count - first);
+            if (share.which == .all and scan.queries.len >= tile_queries_min) {
+                share.scoreTiles(first, count);
+            } else for (scan.queries, 0..) |*query, i| {
+                if (share.which.has(query)) share.scoreOne(query, i, first, count);
             }
         }
-    }
+
+        fn vectorsFrom(share: *const Share, first: usize) [*]const u8 {
+            return share.block.vectors.ptr + first * @as(usize, share.stride());
+        }
+
+        fn stride(share: *const Share) u32 {
+            return @intCast(share.scan.request.state.vectorStride());
+        }
+
+        fn scoreOne(
+            share: *const Share,
+            query: *const Query,
+            number: usize,
+            first: usize,
+            count: usize,
+        ) void {
+            const table = kernels.active();
+            const dimension = share.scan.request.state.identity.dimension;
+            const batch = if (query.scorer.metric == .l2) table.l2Batch else table.dotBatch;
+            batch(
+                query.scorer.query.ptr,
+                share.vectorsFrom(first),
+                share.stride(),
+                count,
+                dimension,
+                share.scan.scoresOf(number)[first..].ptr,
+            );
+        }
+
+        fn scoreTiles(share: *const Share, first: usize, count: usize) void {
+            const table = kernels.active();
+            const scan = share.scan;
+            const dimension = scan.request.state.identity.dimension;
+            const tileOf = if (scan.request.metric() == .l2) table.l2Tile else table.dotTile;
+            var at: usize = 0;
+            while (at < scan.queries.len) : (at += tile_queries_max) tileOf(&.{
+                .queries = scan.request.queries[at * dimension ..].ptr,
+                .query_stride = dimension,
+                .query_count = @min(tile_queries_max, scan.queries.len - at),
+                .rows = share.vectorsFrom(first),
+                .row_stride_bytes = share.stride(),
+                .row_count = count,
+                .dimension = dimension,
+                .out = scan.scoresOf(at)[first..].ptr,
+                .out_stride = scan.block_rows,
+            });
+        }
+    };
 
     fn collect(scan: *ExactScan, block: *const Block, query: *Query, scores: []const f32) void {
         const stride = scan.request.state.vectorStride();
@@ -214,7 +254,7 @@ pub const ExactScan = struct {
         }
         if (scan.block.len < len) {
             const bytes = scan.block_rows * scan.request.state.vectorStride();
-            scan.block = scan.request.arena.alignedAlloc(u8, .@"64", bytes) catch
+            scan.block = scan.request.memory.allocator().alignedAlloc(u8, .@"64", bytes) catch
                 return scan.request.outOfMemory();
         }
         const out = scan.block[0..len];

@@ -5,6 +5,7 @@
 //! megabytes resident, while a read call costs a microsecond and leaves nothing behind. So each
 //! 2 MiB chunk is counted: it is read until it has proven hot, then taken from the map. What the
 //! maps hold is bounded: beyond the budget every chunk is given back and must prove itself again.
+//! The codes that searches read are beside the budget.
 //!
 //! Callers check places against the size of the file before they ask: nothing here touches a byte
 //! past the length that the current root promises. Where somebody has cut the file since, the map
@@ -25,6 +26,9 @@ pub const Image = struct {
     /// Touches of each chunk; `hot_touches` and more means it is read through the map.
     chunks: std.ArrayList(u8) = .empty,
     hot_chunks: u64 = 0,
+    /// Of these, the ones that the last search read codes from. They are beside the budget, because
+    /// the next search reads them again.
+    code_chunks: u64 = 0,
 
     const chunk_bytes: u64 = 2 << 20;
     const hot_touches = 64;
@@ -94,10 +98,17 @@ pub const Image = struct {
         };
     }
 
+    /// How many chunks lie under these bytes.
+    pub fn chunksUnder(offset: u64, len: usize) u64 {
+        if (len == 0) return 0;
+        return (offset + len - 1) / chunk_bytes - offset / chunk_bytes + 1;
+    }
+
     /// Gives mapped memory back when it is over the budget. Views of maps stay valid, their next
     /// touch is a fault.
     pub fn trim(image: *Image) void {
-        if (image.hot_chunks * chunk_bytes > image.budget_bytes) image.release();
+        const kept = image.code_chunks * chunk_bytes;
+        if (image.hot_chunks * chunk_bytes -| kept > image.budget_bytes) image.release();
     }
 
     /// Gives all mapped memory back.
@@ -106,6 +117,7 @@ pub const Image = struct {
         image.file.releaseMaps();
         @memset(image.chunks.items, 0);
         image.hot_chunks = 0;
+        image.code_chunks = 0;
     }
 
     pub fn mappedBytes(image: *const Image) u64 {

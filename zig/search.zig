@@ -1,5 +1,7 @@
 //! A search: for each segment the plan that reads the fewest bytes, and in the end the best k
 //! scored again in double precision, so that the returned scores do not depend on the CPU.
+//!
+//! It goes on in steps, so that a caller on another thread can let others in between two of them.
 
 const std = @import("std");
 const codes = @import("codes.zig");
@@ -8,7 +10,9 @@ const format = @import("format.zig");
 const kernels = @import("kernels/kernels.zig");
 const search_query = @import("search_query.zig");
 const CodeScan = @import("code_scan.zig").CodeScan;
+const Crew = @import("os/crew.zig").Crew;
 const ExactScan = @import("exact_scan.zig").ExactScan;
+const SegmentState = @import("collection_state.zig").SegmentState;
 
 const Error = errors.Error;
 const DeadRows = search_query.DeadRows;
@@ -22,89 +26,210 @@ pub const Request = search_query.Request;
 /// What is held for each query stays in the second-level cache together.
 const queries_at_once = 64;
 
-pub fn run(request: *const Request) Error!void {
-    const dimension = request.state.identity.dimension;
-    const query_count = request.queries.len / dimension;
-    const k = request.k;
-    std.debug.assert(request.hits.len == query_count * k and request.counts.len == query_count);
-    request.report.cpu_tier = @intFromEnum(kernels.activeTier());
-    var first: usize = 0;
-    while (first < query_count) {
-        const count = @min(queries_at_once, query_count - first);
-        var part = request.*;
-        part.queries = request.queries[first * dimension ..][0 .. count * dimension];
-        part.hits = request.hits[first * k ..][0 .. count * k];
-        part.counts = request.counts[first..][0..count];
-        try runPart(&part);
-        first += count;
+pub const Search = struct {
+    request: Request,
+    crew: Crew,
+    next_query: usize = 0,
+    part: ?*Part = null,
+
+    /// What the request points at belongs to the caller, until `deinit`.
+    pub fn init(request: Request) Search {
+        const query_count = request.queries.len / request.state.identity.dimension;
+        std.debug.assert(request.hits.len == query_count * request.k);
+        std.debug.assert(request.counts.len == query_count);
+        const crew: Crew = .init(request.gpa, threadsFor(&request));
+        request.report.cpu_tier = @intFromEnum(kernels.activeTier());
+        request.report.threads = crew.lanes();
+        return .{ .request = request, .crew = crew };
     }
-    request.reader.image.trim();
+
+    pub fn deinit(search: *Search) void {
+        search.crew.deinit();
+        search.* = undefined;
+    }
+
+    /// Reads about `bytes_max`; false when all is done.
+    pub fn step(search: *Search, bytes_max: u64) Error!bool {
+        const report = search.request.report;
+        const before = report.bytes_read;
+        while (report.bytes_read - before < bytes_max) {
+            if (search.part == null) {
+                if (search.next_query < search.request.counts.len) {
+                    search.part = try search.begin();
+                } else {
+                    search.request.reader.image.trim();
+                    return false;
+                }
+            }
+            if (!try search.part.?.step()) search.part = null;
+        }
+        return true;
+    }
+
+    fn begin(search: *Search) Error!*Part {
+        const request = &search.request;
+        _ = request.memory.reset(.retain_capacity);
+        const part = request.memory.allocator().create(Part) catch return request.outOfMemory();
+        const first = search.next_query;
+        const count = @min(queries_at_once, request.counts.len - first);
+        search.next_query += count;
+        const dimension = request.state.identity.dimension;
+        part.request = request.*;
+        part.request.queries = request.queries[first * dimension ..][0 .. count * dimension];
+        part.request.hits = request.hits[first * request.k ..][0 .. count * request.k];
+        part.request.counts = request.counts[first..][0..count];
+        try part.init(&search.crew);
+        return part;
+    }
+};
+
+/// Some queries, which look at the rows together.
+const Part = struct {
+    request: Request,
+    queries: []Query,
+    ties: Ties,
+    exact: ExactScan,
+    coded: ?CodeScan,
+    /// The segment under way, which of its rows are dead, and the next row.
+    segment: ?*SegmentState,
+    dead: DeadRows,
+    row: u32,
+    next_segment: u32,
+    finished: u32,
+
+    /// Nothing of the part but the request is set yet.
+    fn init(part: *Part, crew: *const Crew) Error!void {
+        const request = &part.request;
+        const dimension = request.state.identity.dimension;
+        part.ties = .{ .request = request };
+        part.queries = request.memory.allocator().alloc(Query, request.counts.len) catch
+            return request.outOfMemory();
+        const uses_codes = usesCodes(request);
+        for (part.queries, 0..) |*query, i| {
+            const values = request.queries[i * dimension ..][0..dimension];
+            const hits = request.hits[i * request.k ..][0..request.k];
+            query.* = .{
+                .scorer = .init(request.metric(), values, request.threshold),
+                .collector = .init(hits, request.metric().order(), &part.ties),
+                .uses_codes = uses_codes,
+            };
+        }
+        part.exact = try .init(request, part.queries, crew);
+        part.exact.is_beside_codes = uses_codes;
+        const code_dimension = codes.dimensionFor(dimension);
+        part.coded = if (uses_codes)
+            try .init(request, part.queries, &part.exact, crew, code_dimension)
+        else
+            null;
+        part.segment = null;
+        part.dead = .{};
+        part.row = 0;
+        part.next_segment = 0;
+        part.finished = 0;
+    }
+
+    /// Some rows, or what is left to do for one of the queries; false when all is done.
+    fn step(part: *Part) Error!bool {
+        if (part.segment == null) part.segment = try part.nextSegment();
+        if (part.segment) |segment| {
+            try part.rows(segment);
+            return true;
+        }
+        if (part.finished == part.queries.len) return false;
+        try part.finish(part.finished);
+        part.finished += 1;
+        if (part.ties.failure) |failure| return failure;
+        return part.finished < part.queries.len;
+    }
+
+    fn nextSegment(part: *Part) Error!?*SegmentState {
+        const request = &part.request;
+        const state = request.state;
+        while (try state.nextSegment(request.gpa, request.source, part.next_segment)) |segment| {
+            part.next_segment = segment.disk.id + 1;
+            if (segment.disk.rows == segment.disk.dead_rows) continue;
+            try part.dead.load(request.source, segment);
+            part.row = 0;
+            return segment;
+        }
+        return null;
+    }
+
+    fn rows(part: *Part, segment: *SegmentState) Error!void {
+        const start = part.row;
+        const end = @min(segment.disk.rows, start + part.rowsAtOnce());
+        const coded_end = if (part.coded) |*scan|
+            try scan.rows(segment, &part.dead, start, end)
+        else
+            start;
+        try part.exact.rows(segment, &part.dead, start, coded_end, .without_codes);
+        try part.exact.rows(segment, &part.dead, coded_end, end, .all);
+        part.row = end;
+        if (end == segment.disk.rows) part.segment = null;
+    }
+
+    /// A multiple of the rows of a block of codes. What one thread reads of them takes about a
+    /// third of a millisecond.
+    fn rowsAtOnce(part: *const Part) u32 {
+        const request = &part.request;
+        const all_use_codes = for (part.queries) |*query| {
+            if (!query.uses_codes) break false;
+        } else true;
+        const row_bytes = if (all_use_codes) codeBytes(request) else vectorBytes(request);
+        const count = part.exact.crew.lanes() * bytes_at_once / row_bytes;
+        return @intCast(std.mem.alignForward(u64, count + 1, format.code_block_rows));
+    }
+    const bytes_at_once = 4 << 20;
+
+    /// Scores what was kept in double precision, drops what is beyond the threshold after all, and
+    /// puts the rest in its final order.
+    fn finish(part: *Part, number: usize) Error!void {
+        const request = &part.request;
+        const query = &part.queries[number];
+        if (part.coded) |*scan| {
+            try scan.finish(number);
+            request.reader.image.code_chunks = scan.code_chunks;
+        }
+        const dimension = request.state.identity.dimension;
+        const vector = request.memory.allocator().alloc(f32, dimension) catch
+            return request.outOfMemory();
+        const kept = query.collector.finish();
+        for (kept) |hit| {
+            const from = try request.segmentOf(hit);
+            try request.glancing().vector(request.state, from, hit.row, vector);
+            const score = query.scorer.exact(vector);
+            if (query.scorer.passes(score)) {
+                query.collector.offer(.{ .segment = hit.segment, .row = hit.row, .score = score });
+            }
+        }
+        request.counts[number] = @intCast(query.collector.finish().len);
+    }
+};
+
+fn vectorBytes(request: *const Request) u64 {
+    return request.state.vectorStride() + @sizeOf(format.RowEntry);
 }
 
-fn runPart(request: *const Request) Error!void {
-    const dimension = request.state.identity.dimension;
-    var ties: Ties = .{ .request = request };
-    const queries = request.arena.alloc(Query, request.counts.len) catch
-        return request.outOfMemory();
-    const uses_codes = usesCodes(request);
-    for (queries, 0..) |*query, i| {
-        const values = request.queries[i * dimension ..][0..dimension];
-        const hits = request.hits[i * request.k ..][0..request.k];
-        query.* = .{
-            .scorer = .init(request.metric(), values, request.threshold),
-            .collector = .init(hits, request.metric().order(), &ties),
-            .uses_codes = uses_codes,
-        };
-    }
-    var exact = try ExactScan.init(request, queries);
-    if (uses_codes) {
-        exact.is_beside_codes = true;
-        var coded = try CodeScan.init(request, queries, &exact, codes.dimensionFor(dimension));
-        try scanSegments(request, &exact, &coded);
-        try coded.finish();
-    } else try scanSegments(request, &exact, null);
-    for (queries, request.counts) |*query, *count| count.* = try finish(request, query);
-    if (ties.failure) |failure| return failure;
-}
-
-fn scanSegments(request: *const Request, exact: *ExactScan, coded: ?*CodeScan) Error!void {
-    var dead: DeadRows = .{};
-    var id: u32 = 0;
-    while (try request.state.nextSegment(request.gpa, request.source, id)) |segment| {
-        id = segment.disk.id + 1;
-        const rows = segment.disk.rows;
-        if (rows == segment.disk.dead_rows) continue;
-        try dead.load(request.source, segment);
-        const done = if (coded) |scan| try scan.segment(segment, &dead) else 0;
-        try exact.rows(segment, &dead, 0, done, .without_codes);
-        try exact.rows(segment, &dead, done, rows, .all);
-    }
+fn codeBytes(request: *const Request) u64 {
+    const code_dimension = codes.dimensionFor(request.state.identity.dimension);
+    return format.codeBlockBytes(code_dimension) / format.code_block_rows;
 }
 
 /// Codes are for collections where they save something: preparing a query takes as long as scoring
 /// some hundred rows, and short vectors are hardly longer than their codes.
 fn usesCodes(request: *const Request) bool {
-    const state = request.state;
-    if (request.exact or request.k > state.live_rows / 16) return false;
-    const code_dimension = codes.dimensionFor(state.identity.dimension);
-    const code_bytes = format.codeBlockBytes(code_dimension) / format.code_block_rows;
-    const row_bytes = state.vectorStride() + @sizeOf(format.RowEntry);
-    return state.live_rows >= 512 and row_bytes >= 3 * code_bytes;
+    const live_rows = request.state.live_rows;
+    if (request.exact or request.k > live_rows / 16) return false;
+    return live_rows >= 512 and vectorBytes(request) >= 3 * codeBytes(request);
 }
 
-/// Scores what was kept in double precision, drops what is beyond the threshold after all, and puts
-/// the rest in its final order.
-fn finish(request: *const Request, query: *Query) Error!u32 {
-    const dimension = request.state.identity.dimension;
-    const vector = request.arena.alloc(f32, dimension) catch return request.outOfMemory();
-    const kept = query.collector.finish();
-    for (kept) |hit| {
-        const from = try request.segmentOf(hit);
-        try request.glancing().vector(request.state, from, hit.row, vector);
-        const score = query.scorer.exact(vector);
-        if (query.scorer.passes(score)) {
-            query.collector.offer(.{ .segment = hit.segment, .row = hit.row, .score = score });
-        }
-    }
-    return @intCast(query.collector.finish().len);
+/// A thread is worth its start where it reads some megabytes.
+fn threadsFor(request: *const Request) usize {
+    if (request.threads > 0) return request.threads;
+    const row_bytes = if (usesCodes(request)) codeBytes(request) else vectorBytes(request);
+    const wanted = request.state.live_rows * row_bytes / thread_bytes_min;
+    if (wanted < 2) return 1;
+    return @min(wanted, threads_max, std.Thread.getCpuCount() catch 1);
 }
+const thread_bytes_min = 16 << 20;
+const threads_max = 4;

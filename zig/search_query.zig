@@ -35,12 +35,14 @@ pub const Report = struct {
     bytes_read: u64 = 0,
     /// Number of the `Tier` whose kernels were used.
     cpu_tier: u64 = 0,
+    /// That took part, the caller's among them.
+    threads: u64 = 0,
 };
 
 pub const Request = struct {
     gpa: std.mem.Allocator,
-    /// Freed after the search.
-    arena: std.mem.Allocator,
+    /// Of the search alone, who empties it.
+    memory: *std.heap.ArenaAllocator,
     state: *CollectionState,
     source: Source,
     reader: rows.RowReader,
@@ -53,6 +55,8 @@ pub const Request = struct {
     threshold: ?f32,
     /// Look at every row.
     exact: bool = false,
+    /// To share the work among; 0: as many as it is worth.
+    threads: u32 = 0,
     report: *Report,
     /// count × k; the hits of query i start at i × k, best first.
     hits: []Hit,

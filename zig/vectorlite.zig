@@ -6,6 +6,8 @@ pub const format = @import("format.zig");
 pub const limits = @import("limits.zig");
 pub const roots = @import("roots.zig");
 pub const kernels = @import("kernels/kernels.zig");
+/// Sleeping and waking, for the boundary's locks.
+pub const parking = @import("os/parking.zig");
 /// The file backends: real, memory, simulated.
 pub const backends = struct {
     pub const file = @import("os/file.zig");
@@ -75,6 +77,7 @@ test {
     _ = @import("metrics.zig");
     _ = @import("older_root_audit.zig");
     _ = @import("os/conformance.zig");
+    _ = @import("os/crew.zig");
     _ = @import("os/file.zig");
     _ = @import("os/memory.zig");
     _ = @import("os/os.zig");

@@ -323,7 +323,7 @@ pub fn search(
         slice(u32, counts, query_count) catch |failure| return call.fail(failure),
         &report,
     ) catch |failure| return call.fail(failure);
-    comptime std.debug.assert(std.meta.fields(vectorlite.SearchReport).len == 5);
+    comptime std.debug.assert(std.meta.fields(vectorlite.SearchReport).len == 6);
     inline for (std.meta.fields(vectorlite.SearchReport), 0..) |field, i| {
         report_out[i] = @floatFromInt(@field(report, field.name));
     }

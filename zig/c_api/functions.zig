@@ -92,7 +92,7 @@ pub const list = .{
         "vl_collection_search",
         &collection.search,
         "collection queries[queries_len] queries_len k threshold plan hits[hits_len] hits_len " ++
-            "counts[hits_len/16/k] report_out[5]",
+            "counts[hits_len/16/k] report_out[6]",
     },
     .{
         "vl_collection_fetch",

@@ -6,7 +6,7 @@
 //! fair. Three states, after Drepper, "Futexes Are Tricky", mutex 2.
 
 const std = @import("std");
-const builtin = @import("builtin");
+const parking = @import("vectorlite").parking;
 
 pub const Lock = struct {
     state: std.atomic.Value(u32) = .init(free),
@@ -29,51 +29,13 @@ pub const Lock = struct {
             if (l.state.load(.monotonic) != free) continue;
             if (l.state.cmpxchgWeak(free, taken, .acquire, .monotonic) == null) return;
         }
-        while (l.state.swap(contended, .acquire) != free) wait(&l.state, contended);
+        while (l.state.swap(contended, .acquire) != free) parking.wait(&l.state, contended);
     }
 
     pub fn unlock(l: *Lock) void {
-        if (l.state.swap(free, .release) == contended) wakeOne(&l.state);
+        if (l.state.swap(free, .release) == contended) parking.wakeOne(&l.state);
     }
 };
-
-/// Sleeps while `word` is `expected`; may return early.
-fn wait(word: *const std.atomic.Value(u32), expected: u32) void {
-    switch (builtin.os.tag) {
-        .linux => _ = std.os.linux.futex_4arg(
-            &word.raw,
-            .{ .cmd = .WAIT, .private = true },
-            expected,
-            null,
-        ),
-        .macos => _ = std.c.__ulock_wait(
-            .{ .op = .COMPARE_AND_WAIT, .NO_ERRNO = true },
-            &word.raw,
-            expected,
-            0,
-        ),
-        .windows => _ = std.os.windows.ntdll.RtlWaitOnAddress(
-            &word.raw,
-            &expected,
-            @sizeOf(u32),
-            null,
-        ),
-        else => @compileError("no way to wait on an address is known for this system"),
-    }
-}
-
-fn wakeOne(word: *const std.atomic.Value(u32)) void {
-    switch (builtin.os.tag) {
-        .linux => _ = std.os.linux.futex_3arg(&word.raw, .{ .cmd = .WAKE, .private = true }, 1),
-        .macos => _ = std.c.__ulock_wake(
-            .{ .op = .COMPARE_AND_WAIT, .NO_ERRNO = true },
-            &word.raw,
-            0,
-        ),
-        .windows => std.os.windows.ntdll.RtlWakeAddressSingle(&word.raw),
-        else => @compileError("no way to wake a waiter is known for this system"),
-    }
-}
 
 test "threads that count under the lock lose nothing" {
     const Shared = struct {
