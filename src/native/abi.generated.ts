@@ -127,6 +127,7 @@ export const searchReportFields = [
   "compared",
   "bytes_read",
   "cpu_tier",
+  "threads",
 ] as const;
 
 /** The names of `cpu_tier`, by its number. */
