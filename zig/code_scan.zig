@@ -15,6 +15,7 @@ const search_query = @import("search_query.zig");
 const Crew = @import("os/crew.zig").Crew;
 const ExactScan = @import("exact_scan.zig").ExactScan;
 const Image = @import("image.zig").Image;
+const SearchCost = @import("search_cost.zig").SearchCost;
 
 const Error = errors.Error;
 const SegmentState = collection_state.SegmentState;
@@ -28,6 +29,7 @@ pub const CodeScan = struct {
     exact: *ExactScan,
     queries: []Query,
     prepared: []Prepared,
+    cost: SearchCost,
     code_dimension: u32,
     block_bytes: usize,
     rotation: codes.Rotation,
@@ -87,6 +89,9 @@ pub const CodeScan = struct {
         /// Rows with codes that were scanned, and those that were looked at.
         scanned: u64 = 0,
         looked_at: u64 = 0,
+        /// What both, with the candidates, were when codes were last found worthwhile.
+        judged_scanned: u64 = 0,
+        judged_looks: u64 = 0,
         /// When so many were scanned, the best candidates are looked at.
         sharpened_at: u64 = unit_rows_first,
 
@@ -112,13 +117,15 @@ pub const CodeScan = struct {
         queries: []Query,
         exact: *ExactScan,
         crew: *const Crew,
-        code_dimension: u32,
+        cost: SearchCost,
     ) Error!CodeScan {
+        const code_dimension = codes.dimensionFor(request.state.identity.dimension);
         var scan: CodeScan = .{
             .request = request,
             .exact = exact,
             .queries = queries,
             .prepared = &.{},
+            .cost = cost,
             .code_dimension = code_dimension,
             .block_bytes = @intCast(format.codeBlockBytes(code_dimension)),
             .rotation = undefined,
@@ -403,14 +410,18 @@ pub const CodeScan = struct {
         query.collector.offer(.{ .segment = from.disk.id, .row = row, .score = kept });
     }
 
-    /// Whether fewer bytes are read by way of the codes. One row that is looked at costs about as
-    /// much as three in order.
-    fn isWorthwhile(scan: *const CodeScan, prepared: *const Prepared) bool {
-        if (prepared.scanned < unit_rows) return true;
-        const row_bytes = scan.request.state.vectorStride() + @sizeOf(format.RowEntry);
-        const code_bytes = format.codeBlockBytes(scan.code_dimension) / block_rows;
-        const saved = prepared.scanned * (row_bytes -| code_bytes);
-        return 3 * (prepared.looked_at + prepared.count) * row_bytes < saved;
+    /// Data that codes poorly, and a query that is near to everything, are compared in order: each
+    /// time that twice as many codes were scanned, the newer half has to have saved more than the
+    /// vectors took that it left.
+    fn isWorthwhile(scan: *const CodeScan, prepared: *Prepared) bool {
+        if (prepared.scanned < @max(unit_rows, 2 * prepared.judged_scanned)) return true;
+        const scanned = prepared.scanned - prepared.judged_scanned;
+        const looks = prepared.looked_at + prepared.count -| prepared.judged_looks;
+        // The first rows are looked at to find out what the others have to reach.
+        const is_first = prepared.judged_scanned == 0;
+        prepared.judged_scanned += scanned;
+        prepared.judged_looks += looks;
+        return is_first or scan.cost.saves(scanned, looks);
     }
 };
 

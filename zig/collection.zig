@@ -440,8 +440,7 @@ pub const Collection = struct {
     pub const SearchOptions = struct {
         k: u32,
         threshold: ?f32 = null,
-        /// Compare every vector, and ask no codes first.
-        exact: bool = false,
+        plan: search_module.Plan = .fastest,
         /// Threads to share the work among; 0: as many as it is worth, at most four.
         threads: u32 = 0,
     };
@@ -492,7 +491,7 @@ pub const Collection = struct {
             .queries = queries,
             .k = k,
             .threshold = options.threshold,
-            .exact = options.exact,
+            .plan = options.plan,
             .threads = options.threads,
             .report = report,
             .hits = hits,

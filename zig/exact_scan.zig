@@ -54,7 +54,7 @@ pub const ExactScan = struct {
     const units_per_lane = 4;
     const tile_queries_max = 16;
     /// A tile reads each row once for several queries, but has to add up their lanes one by one.
-    const tile_queries_min = 3;
+    pub const tile_queries_min = 3;
 
     pub fn init(request: *const Request, queries: []Query, crew: *const Crew) Error!ExactScan {
         const arena = request.memory.allocator();

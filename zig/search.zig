@@ -1,17 +1,18 @@
-//! A search: for each segment the plan that reads the fewest bytes, and in the end the best k
-//! scored again in double precision, so that the returned scores do not depend on the CPU.
+//! A search: by the plan that takes the least time, and in the end the best k scored again in
+//! double precision, so that the returned scores do not depend on the CPU.
 //!
 //! It goes on in steps, so that a caller on another thread can let others in between two of them.
 
 const std = @import("std");
-const codes = @import("codes.zig");
 const errors = @import("errors.zig");
 const format = @import("format.zig");
 const kernels = @import("kernels/kernels.zig");
+const search_cost = @import("search_cost.zig");
 const search_query = @import("search_query.zig");
 const CodeScan = @import("code_scan.zig").CodeScan;
 const Crew = @import("os/crew.zig").Crew;
 const ExactScan = @import("exact_scan.zig").ExactScan;
+const SearchCost = search_cost.SearchCost;
 const SegmentState = @import("collection_state.zig").SegmentState;
 
 const Error = errors.Error;
@@ -20,6 +21,7 @@ const Query = search_query.Query;
 const Ties = search_query.Ties;
 
 pub const Hit = search_query.Hit;
+pub const Plan = search_query.Plan;
 pub const Report = search_query.Report;
 pub const Request = search_query.Request;
 
@@ -95,6 +97,7 @@ const Part = struct {
     dead: DeadRows,
     row: u32,
     next_segment: u32,
+    rows_next: u64,
     finished: u32,
 
     /// Nothing of the part but the request is set yet.
@@ -104,7 +107,8 @@ const Part = struct {
         part.ties = .{ .request = request };
         part.queries = request.memory.allocator().alloc(Query, request.counts.len) catch
             return request.outOfMemory();
-        const uses_codes = usesCodes(request);
+        const cost: SearchCost = .of(request.state, request.counts.len);
+        const uses_codes = usesCodes(request, cost);
         for (part.queries, 0..) |*query, i| {
             const values = request.queries[i * dimension ..][0..dimension];
             const hits = request.hits[i * request.k ..][0..request.k];
@@ -116,15 +120,15 @@ const Part = struct {
         }
         part.exact = try .init(request, part.queries, crew);
         part.exact.is_beside_codes = uses_codes;
-        const code_dimension = codes.dimensionFor(dimension);
         part.coded = if (uses_codes)
-            try .init(request, part.queries, &part.exact, crew, code_dimension)
+            try .init(request, part.queries, &part.exact, crew, cost)
         else
             null;
         part.segment = null;
         part.dead = .{};
         part.row = 0;
         part.next_segment = 0;
+        part.rows_next = rows_first;
         part.finished = 0;
     }
 
@@ -168,18 +172,24 @@ const Part = struct {
         if (end == segment.disk.rows) part.segment = null;
     }
 
-    /// A multiple of the rows of a block of codes. What one thread reads of them takes about a
-    /// third of a millisecond.
-    fn rowsAtOnce(part: *const Part) u32 {
-        const request = &part.request;
+    /// A multiple of the rows of a block of codes. What one thread reads of them takes about half a
+    /// millisecond. The first ones are fewer: it is between two steps that a query gives codes up.
+    fn rowsAtOnce(part: *Part) u32 {
+        const state = part.request.state;
         const all_use_codes = for (part.queries) |*query| {
             if (!query.uses_codes) break false;
         } else true;
-        const row_bytes = if (all_use_codes) codeBytes(request) else vectorBytes(request);
-        const count = part.exact.crew.lanes() * bytes_at_once / row_bytes;
-        return @intCast(std.mem.alignForward(u64, count + 1, format.code_block_rows));
+        const row_bytes = if (all_use_codes)
+            search_cost.codeBytes(state)
+        else
+            search_cost.vectorBytes(state);
+        const most = part.exact.crew.lanes() * bytes_at_once / row_bytes + 1;
+        const count = std.mem.alignForward(u64, @min(most, part.rows_next), format.code_block_rows);
+        part.rows_next = 2 * @min(part.rows_next, most);
+        return @intCast(count);
     }
     const bytes_at_once = 4 << 20;
+    const rows_first = 1024;
 
     /// Scores what was kept in double precision, drops what is beyond the threshold after all, and
     /// puts the rest in its final order.
@@ -206,28 +216,24 @@ const Part = struct {
     }
 };
 
-fn vectorBytes(request: *const Request) u64 {
-    return request.state.vectorStride() + @sizeOf(format.RowEntry);
-}
-
-fn codeBytes(request: *const Request) u64 {
-    const code_dimension = codes.dimensionFor(request.state.identity.dimension);
-    return format.codeBlockBytes(code_dimension) / format.code_block_rows;
-}
-
-/// Codes are for collections where they save something: preparing a query takes as long as scoring
-/// some hundred rows, and short vectors are hardly longer than their codes.
-fn usesCodes(request: *const Request) bool {
-    const live_rows = request.state.live_rows;
-    if (request.exact or request.k > live_rows / 16) return false;
-    return live_rows >= 512 and vectorBytes(request) >= 3 * codeBytes(request);
+fn usesCodes(request: *const Request, cost: SearchCost) bool {
+    return switch (request.plan) {
+        .fastest => cost.favoursCodes(request.state.live_rows, request.k),
+        .exact => false,
+        .codes => true,
+    };
 }
 
 /// A thread is worth its start where it reads some megabytes.
 fn threadsFor(request: *const Request) usize {
     if (request.threads > 0) return request.threads;
-    const row_bytes = if (usesCodes(request)) codeBytes(request) else vectorBytes(request);
-    const wanted = request.state.live_rows * row_bytes / thread_bytes_min;
+    const state = request.state;
+    const cost: SearchCost = .of(state, request.counts.len);
+    const row_bytes = if (usesCodes(request, cost))
+        search_cost.codeBytes(state)
+    else
+        search_cost.vectorBytes(state);
+    const wanted = state.live_rows * row_bytes / thread_bytes_min;
     if (wanted < 2) return 1;
     return @min(wanted, threads_max, std.Thread.getCpuCount() catch 1);
 }

@@ -39,6 +39,15 @@ pub const Report = struct {
     threads: u64 = 0,
 };
 
+pub const Plan = enum(u32) {
+    /// What the costs favour.
+    fastest,
+    /// Every vector is compared, and no codes are asked first.
+    exact,
+    /// Codes first, whatever they cost; for tests of them.
+    codes,
+};
+
 pub const Request = struct {
     gpa: std.mem.Allocator,
     /// Of the search alone, who empties it.
@@ -53,8 +62,7 @@ pub const Request = struct {
     k: u32,
     /// At least this close, or null.
     threshold: ?f32,
-    /// Look at every row.
-    exact: bool = false,
+    plan: Plan = .fastest,
     /// To share the work among; 0: as many as it is worth.
     threads: u32 = 0,
     report: *Report,

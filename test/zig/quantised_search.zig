@@ -21,6 +21,8 @@ const Fixture = struct {
     database: *vl.Database = undefined,
     collection: *vl.Collection = undefined,
     centres: []f32 = &.{},
+    /// These collections are small.
+    plan: @FieldType(vl.Collection.SearchOptions, "plan") = .codes,
     /// Of the last search by codes.
     report: vl.SearchReport = .{},
     prng: std.Random.DefaultPrng,
@@ -93,11 +95,11 @@ const Fixture = struct {
         var options: vl.Collection.SearchOptions = .{
             .k = k,
             .threshold = threshold,
-            .exact = true,
+            .plan = .exact,
         };
         try collection.searchWith(vectors, options, expected, expected_counts, &report);
         try std.testing.expectEqual(0, report.codes_scanned + report.reranked);
-        options.exact = false;
+        options.plan = fixture.plan;
         fixture.report = .{};
         try collection.searchWith(vectors, options, hits, counts, &fixture.report);
         var count: u32 = 0;

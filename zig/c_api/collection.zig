@@ -317,7 +317,7 @@ pub fn search(
         .{
             .k = k,
             .threshold = if (std.math.isNan(threshold)) null else @floatCast(threshold),
-            .exact = plan == 1,
+            .plan = if (plan == 1) .exact else .fastest,
         },
         slice(Hit, @ptrCast(hits), k * query_count) catch |failure| return call.fail(failure),
         slice(u32, counts, query_count) catch |failure| return call.fail(failure),
