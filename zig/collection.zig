@@ -501,7 +501,7 @@ pub const Collection = struct {
         while (try running.step(std.math.maxInt(u64))) {}
     }
 
-    const search_memory_kept = 512 * 1024;
+    const search_memory_kept = 1024 * 1024;
 
     /// Keys, metadata and vectors of hits, in the state that the search saw: nothing is refreshed.
     pub fn fetch(collection: *Collection, hits: []const Hit, out: *entries.EntryWriter) Error!void {

@@ -218,3 +218,29 @@ test "chunks are mapped once they are hot, and given back beyond the budget" {
     const end = chunk_count * Image.chunk_bytes;
     try std.testing.expectError(error.Truncated, image.copy(end, &out));
 }
+
+test "codes that a search has read stay mapped beside the budget, until all is given back" {
+    const gpa = std.testing.allocator;
+    const system = @import("os/memory.zig").system();
+    const file = try system.open(gpa, "any", .{ .create = true });
+    defer file.close();
+    try file.extend(12 * Image.chunk_bytes);
+    var image = Image.init(gpa, file, .{ .budget_bytes = 2 * Image.chunk_bytes });
+    defer image.deinit();
+    const codes_start = Image.chunk_bytes / 2;
+    const codes_len = 5 * Image.chunk_bytes;
+    try std.testing.expectEqual(6, Image.chunksUnder(codes_start, codes_len));
+    for (0..3) |_| {
+        _ = image.scan(codes_start, codes_len).?;
+        image.code_chunks = Image.chunksUnder(codes_start, codes_len);
+        image.trim();
+        try std.testing.expectEqual(6 * Image.chunk_bytes, image.mappedBytes());
+    }
+    _ = image.scan(7 * Image.chunk_bytes, 2 * Image.chunk_bytes).?;
+    image.trim();
+    try std.testing.expectEqual(8 * Image.chunk_bytes, image.mappedBytes());
+    _ = image.scan(9 * Image.chunk_bytes, Image.chunk_bytes).?;
+    image.trim();
+    try std.testing.expectEqual(0, image.mappedBytes());
+    try std.testing.expectEqual(0, image.code_chunks);
+}
