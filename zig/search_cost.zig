@@ -39,7 +39,7 @@ pub const SearchCost = struct {
     /// Whether the codes of `rows` rows are the faster way to the best `k` of them.
     pub fn favoursCodes(cost: *const SearchCost, rows: u64, k: u32) bool {
         const count: f64 = @floatFromInt(rows);
-        const looks = looks_always + looks_per_hit * @as(f64, @floatFromInt(k));
+        const looks = looks_per_hit * @as(f64, @floatFromInt(k));
         const by_codes = cost.preparation + count * cost.code + looks * cost.look;
         return by_codes < count * cost.vector;
     }
@@ -54,11 +54,10 @@ pub const SearchCost = struct {
     const tile_ns_per_byte = 0.011;
     const tile_row_ns = 8;
     const code_ns_per_byte = 0.04;
-    const look_ns = 700;
-    const look_ns_per_byte = 0.15;
+    const look_ns = 800;
+    const look_ns_per_byte = 0.3;
     const preparation_ns_per_dimension = 8;
-    const looks_always = 32;
-    const looks_per_hit = 8;
+    const looks_per_hit = 16;
 };
 
 pub fn vectorBytes(state: *const CollectionState) u64 {
