@@ -13,13 +13,13 @@ const metrics = @import("metrics.zig");
 const collection_state = @import("collection_state.zig");
 const search_query = @import("search_query.zig");
 const Crew = @import("os/crew.zig").Crew;
+const DeadRows = @import("dead_rows.zig").DeadRows;
 const ExactScan = @import("exact_scan.zig").ExactScan;
 const Image = @import("image.zig").Image;
 const SearchCost = @import("search_cost.zig").SearchCost;
 
 const Error = errors.Error;
 const SegmentState = collection_state.SegmentState;
-const DeadRows = search_query.DeadRows;
 const Query = search_query.Query;
 const Request = search_query.Request;
 const block_rows = format.code_block_rows;

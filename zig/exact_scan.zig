@@ -10,9 +10,9 @@ const collection_state = @import("collection_state.zig");
 const search_query = @import("search_query.zig");
 
 const Error = errors.Error;
+const DeadRows = @import("dead_rows.zig").DeadRows;
 const Crew = @import("os/crew.zig").Crew;
 const SegmentState = collection_state.SegmentState;
-const DeadRows = search_query.DeadRows;
 const Query = search_query.Query;
 const Request = search_query.Request;
 

@@ -11,12 +11,12 @@ const search_cost = @import("search_cost.zig");
 const search_query = @import("search_query.zig");
 const CodeScan = @import("code_scan.zig").CodeScan;
 const Crew = @import("os/crew.zig").Crew;
+const DeadRows = @import("dead_rows.zig").DeadRows;
 const ExactScan = @import("exact_scan.zig").ExactScan;
 const SearchCost = search_cost.SearchCost;
 const SegmentState = @import("collection_state.zig").SegmentState;
 
 const Error = errors.Error;
-const DeadRows = search_query.DeadRows;
 const Query = search_query.Query;
 const Ties = search_query.Ties;
 
