@@ -738,11 +738,12 @@ pub const Collection = struct {
                 const at = for (vector, 0..) |value, i| {
                     if (!std.math.isFinite(value)) break i;
                 } else 0;
+                // As words: what formats any float takes 16 KB of the library.
+                const found = if (std.math.isNan(vector[at])) "nan" else "an infinity";
                 return collection.fail(
                     error.InvalidVector,
-                    "vector {d} has {d} at index {d}; every value must be a finite " ++
-                        "number",
-                    .{ position, vector[at], at },
+                    "vector {d} has {s} at index {d}; every value must be a finite number",
+                    .{ position, found, at },
                 );
             },
             .all_zero => if (collection.metric == .cosine) {
@@ -758,10 +759,8 @@ pub const Collection = struct {
         const inverse = metrics.inverseNorm(vector);
         if (!std.math.isFinite(inverse) or inverse == 0) return collection.fail(
             error.InvalidVector,
-            "vector {d} is too " ++
-                "short or too long to be normalised for the cosine metric (inverse norm {d}); " ++
-                "scale it",
-            .{ position, inverse },
+            "vector {d} is too {s} to be normalised for the cosine metric; scale it",
+            .{ position, if (inverse == 0) "long" else "short" },
         );
     }
 

@@ -61,61 +61,62 @@ pub const Diagnostics = struct {
         return failure;
     }
 
-    /// Translates a failure of the machine; `doing` completes "while …".
-    pub fn failOs(diagnostics: *Diagnostics, failure: os.Error, comptime doing: []const u8) Error {
+    /// Translates a failure of the machine; `doing` completes "while …". It is not comptime: a copy
+    /// of this function for every caller took 20 KB of the library.
+    pub fn failOs(diagnostics: *Diagnostics, failure: os.Error, doing: []const u8) Error {
         return switch (failure) {
-            error.NoSpace => diagnostics.fail(error.NoSpace, "no space left on the device while " ++
-                doing ++ "; nothing of the current write was kept, free some space and repeat " ++
-                "it", .{}),
+            error.NoSpace => diagnostics.fail(
+                error.NoSpace,
+                "no space left on the device while {s}; nothing of the current write was kept, " ++
+                    "free some space and repeat it",
+                .{doing},
+            ),
             error.InputOutput => diagnostics.fail(
                 error.InputOutput,
-                "the device reported an error while " ++
-                    doing ++ "; check the disk and the file system's log",
-                .{},
+                "the device reported an error while {s}; check the disk and the file system's log",
+                .{doing},
             ),
-            error.AccessDenied => diagnostics.fail(error.InputOutput, "permission denied while " ++
-                doing ++ "; check the owner and the mode of the file and its folder", .{}),
+            error.AccessDenied => diagnostics.fail(
+                error.InputOutput,
+                "permission denied while {s}; check the owner and the mode of the file and its " ++
+                    "folder",
+                .{doing},
+            ),
             error.ReadOnlyMedia => diagnostics.fail(
                 error.ReadOnly,
-                "the file system is read-only (found while " ++
-                    doing ++ "); open with readonly: true",
-                .{},
+                "the file system is read-only (found while {s}); open with readonly: true",
+                .{doing},
             ),
             error.FileNotFound => diagnostics.fail(
                 error.FileNotFound,
-                "no such file or folder while " ++
-                    doing ++ "; check the path",
-                .{},
+                "no such file or folder while {s}; check the path",
+                .{doing},
             ),
             error.IsDirectory => diagnostics.fail(
                 error.NotADatabase,
-                "the path names a directory, a file is " ++
-                    "expected (found while " ++ doing ++ ")",
-                .{},
+                "the path names a directory, a file is expected (found while {s})",
+                .{doing},
             ),
             error.NotRegularFile => diagnostics.fail(
                 error.NotADatabase,
-                "the path names something that is not " ++
-                    "a regular file (found while " ++ doing ++ ")",
-                .{},
+                "the path names something that is not a regular file (found while {s})",
+                .{doing},
             ),
             error.TooManyFiles => diagnostics.fail(
                 error.InputOutput,
-                "too many open files while " ++
-                    doing ++ "; raise the limit (ulimit -n) or close some",
-                .{},
+                "too many open files while {s}; raise the limit (ulimit -n) or close some",
+                .{doing},
             ),
             error.LocksUnsupported => diagnostics.fail(
                 error.InputOutput,
-                "this file system has no byte-range locks " ++
-                    "(found while " ++ doing ++ "); use a local file system, or open with " ++
-                    "readonly: true",
-                .{},
+                "this file system has no byte-range locks (found while {s}); use a local file " ++
+                    "system, or open with readonly: true",
+                .{doing},
             ),
             error.OutOfMemory => diagnostics.fail(
                 error.OutOfMemory,
-                "out of memory while " ++ doing,
-                .{},
+                "out of memory while {s}",
+                .{doing},
             ),
         };
     }

@@ -27,7 +27,7 @@ pub const Salvage = struct {
 
     const Phase = union(enum) {
         head,
-        roots: SalvageRoots,
+        roots: *SalvageRoots,
         scan: *SalvageScan,
         rows: SalvageRows,
         finished,
@@ -61,7 +61,7 @@ pub const Salvage = struct {
     fn leavePhase(salvage: *Salvage) void {
         switch (salvage.phase) {
             .head, .finished => {},
-            .roots => |*found| found.deinit(),
+            .roots => |found| found.destroy(),
             .scan => |scan| scan.destroy(),
             .rows => |*rows| rows.deinit(),
         }
@@ -112,9 +112,10 @@ pub const Salvage = struct {
                         .{ header.format_major, format.format_major },
                     );
                 };
-                salvage.phase = .{ .roots = .init(wreck) };
+                const roots: *SalvageRoots = try .create(wreck);
+                salvage.phase = .{ .roots = roots };
             },
-            .roots => |*found| {
+            .roots => |found| {
                 if (try found.step()) return;
                 if (wreck.isWhole()) {
                     salvage.leavePhase();

@@ -23,8 +23,11 @@ pub const SalvageRoots = struct {
     /// Collection pages that were read: older roots share most of them.
     seen: std.AutoHashMapUnmanaged(u32, void) = .empty,
 
-    pub fn init(wreck: *Wreck) SalvageRoots {
-        var found: SalvageRoots = .{ .wreck = wreck };
+    /// On the heap: of a value that holds pages the compiler keeps copies of its own, as zeros in the
+    /// library.
+    pub fn create(wreck: *Wreck) OutOfMemory!*SalvageRoots {
+        const found = try wreck.gpa.create(SalvageRoots);
+        found.* = .{ .wreck = wreck };
         var buffer: [format.slot_count]format.Root = undefined;
         for (wreck.slots.newestFirst(&buffer)) |root| {
             if (root.catalogue_len > limits.collections_max) continue;
@@ -37,10 +40,11 @@ pub const SalvageRoots = struct {
         return found;
     }
 
-    pub fn deinit(found: *SalvageRoots) void {
+    pub fn destroy(found: *SalvageRoots) void {
+        const gpa = found.wreck.gpa;
         if (found.walk) |*walk| walk.deinit();
-        found.seen.deinit(found.wreck.gpa);
-        found.* = undefined;
+        found.seen.deinit(gpa);
+        gpa.destroy(found);
     }
 
     /// Reads about one page; false when all was read.

@@ -598,7 +598,7 @@ pub const WriteSession = struct {
                 item.born = null;
             };
         }
-        std.mem.sort(Aged, aged.items, {}, isBefore);
+        std.sort.heap(Aged, aged.items, {}, isBefore);
         return .{
             .transaction_id = counted.transaction_id,
             .space = &session.space,
@@ -606,8 +606,10 @@ pub const WriteSession = struct {
         };
     }
 
+    /// Runs that a damaged file has twice are taken for the older ones, which are kept longer.
     fn isBefore(_: void, a: Aged, b: Aged) bool {
-        return a.run.page < b.run.page;
+        if (a.run.page != b.run.page) return a.run.page < b.run.page;
+        return (a.born orelse 0) < (b.born orelse 0);
     }
 
     fn walk(
