@@ -61,6 +61,13 @@ const kernel_tiers = [_]KernelTier{
         .base = "x86_64_v4",
     },
     .{ .name = "neon", .arch = .aarch64, .cpu = &std.Target.aarch64.cpu.generic },
+    .{
+        .name = "neon_dot",
+        .arch = .aarch64,
+        .cpu = &std.Target.aarch64.cpu.generic,
+        .features = std.Target.aarch64.featureSet(&.{.dotprod}),
+        .base = "neon",
+    },
 };
 
 const Context = struct {

@@ -159,7 +159,7 @@ export interface SearchExplanation {
   compared: number;
   /** Bytes of codes and vectors that were read, from memory or from the file. */
   bytesRead: number;
-  /** The kernels that were used: `v2`, `v3`, `v4`, `v4-vnni` or `neon`. */
+  /** The kernels that were used: `v2`, `v3`, `v4`, `v4-vnni`, `neon` or `neon-dot`. */
   cpu: string;
   /** Time of the search, in µs. */
   microseconds: number;

@@ -180,7 +180,7 @@ describe("a search", () => {
       expect(how.codesScanned).toBeGreaterThan(2500);
       expect(how.codesScanned + how.compared).toBe(3000);
       expect(how.reranked).toBeGreaterThan(0);
-      expect(["v2", "v3", "v4", "v4-vnni", "neon"]).toContain(how.cpu);
+      expect(["v2", "v3", "v4", "v4-vnni", "neon", "neon-dot"]).toContain(how.cpu);
     }
     const query = vectors[0] as Float32Array;
     const exact = docs.explain(query, { exact: true });

@@ -137,6 +137,7 @@ export const cpuTiers = [
   "v4",
   "v4-vnni",
   "neon",
+  "neon-dot",
 ] as const;
 
 /**

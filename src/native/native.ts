@@ -72,7 +72,8 @@ function useCpu(loaded: NativeLibrary, tier: string | undefined): void {
   throw new VectorLiteError(
     "ERR_INVALID_ARGUMENT",
     `VECTORLITE_CPU is "${tier}", which is no tier that this machine can run; v2, v3, v4 and ` +
-      "v4-vnni are those of x86-64, neon is that of ARM. Without it the newest one is used.",
+      "v4-vnni are those of x86-64, neon and neon-dot those of ARM. Without it the newest one is " +
+      "used.",
   );
 }
 

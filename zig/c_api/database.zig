@@ -29,7 +29,7 @@ pub fn useCpu(tier: [*]const u8, tier_len: u32) callconv(.c) i32 {
     const kernels = vectorlite.kernels;
     const chosen = kernels.Tier.parse(name) orelse return boundary.refuse(
         .invalid_argument,
-        "the CPU tier \"{f}\" is unknown; v2, v3, v4, v4-vnni and neon are known",
+        "the CPU tier \"{f}\" is unknown; v2, v3, v4, v4-vnni, neon and neon-dot are known",
         .{std.ascii.hexEscape(name, .lower)},
     );
     kernels.force(chosen) catch return boundary.refuse(

@@ -7,15 +7,15 @@
 
 const std = @import("std");
 const builtin = @import("builtin");
+const byte_dot = @import("byte_dot.zig");
 const lanes = @import("lanes.zig");
 const table = @import("table.zig");
-const vnni = @import("vnni.zig");
 
 const plane_count = table.query_planes;
 
 const Method = enum {
     /// Counts in bytes, which one instruction weighs and adds to 32-bit sums.
-    vnni,
+    weighed_bytes,
     /// Counts in bytes, by two look-ups of half a byte each or, on ARM, by an instruction.
     bytes,
     /// Counts in words: SSE has nothing faster than the scalar instruction.
@@ -23,10 +23,10 @@ const Method = enum {
 };
 
 const method: Method = switch (builtin.cpu.arch) {
-    .x86_64 => if (lanes.has(.avx512vnni) and lanes.has(.avx512bitalg))
-        .vnni
+    .x86_64 => if (byte_dot.exists and lanes.has(.avx512bitalg))
+        .weighed_bytes
     else if (lanes.has(.avx2)) .bytes else .words,
-    else => .bytes,
+    else => if (byte_dot.exists) .weighed_bytes else .bytes,
 };
 
 const block_bytes = if (method == .words) 8 else lanes.register_lanes * 4;
@@ -134,7 +134,7 @@ pub const CodeView = struct {
     /// Numbers whose sum is the sum of one row.
     inline fn partsOf(view: *const CodeView, code: [*]const u8) Sums {
         return switch (method) {
-            .vnni => view.partsByInstruction(code),
+            .weighed_bytes => view.partsByWeighedBytes(code),
             .bytes => view.partsByBytes(code),
             .words => view.partsByWords(code),
         };
@@ -144,14 +144,15 @@ pub const CodeView = struct {
         return (view.planes + index * view.plane_bytes + block * block_bytes)[0..block_bytes].*;
     }
 
-    inline fn partsByInstruction(view: *const CodeView, code: [*]const u8) Sums {
-        var parts: [2]vnni.Sums = @splat(@splat(0));
+    inline fn partsByWeighedBytes(view: *const CodeView, code: [*]const u8) Sums {
+        var parts: [2]byte_dot.Sums = @splat(@splat(0));
         for (0..view.block_count) |block| {
             const bits: Block = code[block * block_bytes ..][0..block_bytes].*;
             inline for (0..plane_count) |i| {
+                // At most 8, so a sign bit or none is the same.
                 const counts: Block = @popCount(bits & view.plane(i, block));
                 const part = &parts[i % 2];
-                part.* = vnni.addProducts(part.*, counts, @splat(1 << i));
+                part.* = byte_dot.addProducts(part.*, @bitCast(counts), @splat(1 << i));
             }
         }
         return @bitCast(parts[0] + parts[1]);

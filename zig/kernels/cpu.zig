@@ -17,6 +17,8 @@ pub const Tier = enum {
     x86_64_v4_vnni,
     /// Every 64-bit ARM.
     neon,
+    /// The dot product of bytes as well: Cortex-A75 and A55, Neoverse N1, every Apple M, and later.
+    neon_dot,
 
     /// The short name, as a person writes it into a setting.
     pub fn text(tier: Tier) [:0]const u8 {
@@ -26,6 +28,7 @@ pub const Tier = enum {
             .x86_64_v4 => "v4",
             .x86_64_v4_vnni => "v4-vnni",
             .neon => "neon",
+            .neon_dot => "neon-dot",
         };
     }
 
@@ -40,14 +43,28 @@ pub const Tier = enum {
 /// The tiers compiled into a library for this architecture, oldest first.
 pub const compiled: []const Tier = switch (builtin.cpu.arch) {
     .x86_64 => &.{ .x86_64_v2, .x86_64_v3, .x86_64_v4, .x86_64_v4_vnni },
-    .aarch64 => &.{.neon},
+    .aarch64 => &.{ .neon, .neon_dot },
     else => @compileError("no kernels for this architecture"),
 };
 
 /// The newest tier that this machine can run.
 pub fn detect() Tier {
-    if (builtin.cpu.arch != .x86_64) return .neon;
-    return detectX86();
+    return if (builtin.cpu.arch == .x86_64) detectX86() else detectArm();
+}
+
+/// Of `AT_HWCAP`, from Linux' asm/hwcap.h.
+const hwcap_asimddp = 1 << 20;
+
+/// Only the system knows: the CPU does not answer a program.
+fn detectArm() Tier {
+    const has_dot = switch (builtin.os.tag) {
+        .linux => std.os.linux.getauxval(std.elf.AT_HWCAP) & hwcap_asimddp != 0,
+        // The oldest that macOS runs on, the M1, has it.
+        .macos => true,
+        .windows => std.os.windows.IsProcessorFeaturePresent(.ARM_V82_DP_INSTRUCTIONS_AVAILABLE),
+        else => false,
+    };
+    return if (has_dot) .neon_dot else .neon;
 }
 
 /// Bits of XCR0: the register files that the operating system saves on a task switch.

@@ -2,14 +2,17 @@
 //! largest sum (65536 · 128 · 128 = 2^30) does not fill, and no instruction on the way saturates.
 
 const std = @import("std");
+const byte_dot = @import("byte_dot.zig");
 const lanes = @import("lanes.zig");
-const vnni = @import("vnni.zig");
 
-const has_vnni = lanes.has(.avx512vnni);
+/// With the instruction for it a register of bytes. Elsewhere a register of 16-bit numbers, which
+/// the bytes become: SSE and AVX multiply bytes with sums that saturate.
+const block_length = if (byte_dot.exists) byte_dot.length else 2 * lanes.register_lanes;
 
-/// With VNNI a register of bytes. Elsewhere a register of 16-bit numbers, which the bytes become:
-/// the instruction that multiplies bytes saturates its sums.
-const block_length = if (has_vnni) 64 else 2 * lanes.register_lanes;
+/// The instruction wants one side unsigned: 128 is added to a row's values, which is in every sum
+/// 128 times the sum of the query.
+const is_shifted = byte_dot.exists and byte_dot.first_is_unsigned;
+
 const Block = @Vector(block_length, i8);
 const Sums = @Vector(lanes.register_lanes, i32);
 
@@ -57,9 +60,7 @@ const Query = struct {
             .tail = tail,
             .start = @splat(0),
         };
-        if (has_vnni) {
-            // VNNI wants one side unsigned: 128 is added to a row's values, which is in every sum
-            // 128 times the sum of the query.
+        if (is_shifted) {
             const zero: Block = @splat(0);
             query.start = -query.productsWith(null, zero);
         }
@@ -105,9 +106,9 @@ inline fn load(values: [*]const i8, at: usize) Block {
 }
 
 inline fn addProducts(sums: Sums, query: Block, row: Block) Sums {
-    if (has_vnni) {
-        const sign: @Vector(block_length, u8) = @splat(0x80);
-        return vnni.addProducts(sums, @as(@Vector(block_length, u8), @bitCast(row)) ^ sign, query);
+    if (byte_dot.exists) {
+        const shift: Block = @splat(if (is_shifted) -128 else 0);
+        return byte_dot.addProducts(sums, row ^ shift, query);
     }
     // In this form the compiler finds the instruction that multiplies and adds pairs.
     const Wide = @Vector(block_length, i32);
