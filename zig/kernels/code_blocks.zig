@@ -103,12 +103,14 @@ pub noinline fn sumsOfBlock(
             const halves = sumsOfStep(tables + at, block + at);
             inline for (&evens, &odds, halves) |*even, *odd, half| {
                 const pairs: Pairs = @bitCast(half);
-                even.* += pairs & @as(Pairs, @splat(0xff));
+                even.* +%= pairs;
                 odd.* += pairs >> @splat(8);
             }
         }
         inline for (evens, odds, 0..) |even, odd, half| {
-            addSums(sums[half * group_bytes ..][0..group_bytes], even, odd);
+            // What the odd bytes added to the even sums is known in the end, modulo 2^16.
+            const low = even -% (odd << @splat(8));
+            addSums(sums[half * group_bytes ..][0..group_bytes], low, odd);
         }
     }
     return sums;
