@@ -72,22 +72,8 @@ const shared_ones: [16]Entries = counted: {
     break :counted all;
 };
 
-pub fn blocksDot(
-    tables: [*]const u8,
-    blocks: [*]const u8,
-    block_count: usize,
-    dimension: usize,
-    out: [*]u32,
-) callconv(.c) void {
-    const block_bytes = table.blockBytes(dimension);
-    for (0..block_count) |i| {
-        out[i * block_codes ..][0..block_codes].* =
-            sumsOfBlock(tables, blocks + i * block_bytes, block_bytes);
-    }
-}
-
-/// A function of its own, since a copy for each caller is no faster.
-pub noinline fn sumsOfBlock(
+/// The sums of the query's levels where each code of the block has a one, exactly.
+pub fn sumsOfBlock(
     tables: [*]const u8,
     block: [*]const u8,
     block_bytes: usize,

@@ -155,16 +155,6 @@ pub const KernelTable = extern struct {
         tables: [*]u8,
     ) callconv(.c) void,
 
-    /// The sums of `planesDot` for blocks one behind the other: out[32 · b + i] is that of code i
-    /// of block b.
-    blocksDot: *const fn (
-        tables: [*]const u8,
-        blocks: [*]const u8,
-        block_count: usize,
-        dimension: usize,
-        out: [*]u32,
-    ) callconv(.c) void,
-
     /// Estimates the score of every row, see `CodeQuery`, and writes the rows whose score may reach
     /// `threshold` with their estimates, in the order of the rows. Returns how many. Both outputs
     /// have room for all rows. The same bits on every tier.

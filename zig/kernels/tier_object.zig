@@ -28,7 +28,6 @@ const functions = struct {
     const planesDot = code_sums.planesDot;
     const packBlock = code_blocks.packBlock;
     const lookupTables = code_blocks.lookupTables;
-    const blocksDot = code_blocks.blocksDot;
     const estimateCodes = code_estimates.estimateCodes;
     const estimateBlocks = code_estimates.estimateBlocks;
     const dotInt8 = int8.dotInt8;
