@@ -18,18 +18,14 @@ const Tail = lanes.Tail;
 const load = lanes.load;
 const treeSum = lanes.treeSum;
 
-/// Rows summed side by side, where they are far apart. Four streams keep more of the memory system
-/// busy than one: with AVX2 and rows in DRAM they are a tenth to a third faster, although half of
-/// the sums then spill (which costs a tenth when the rows are in the second-level cache). With SSE
-/// the spills win.
+/// Rows summed side by side. Four streams keep more of the memory system busy than one: with AVX2
+/// and AVX-512 rows of 384 dimensions come a tenth faster from DRAM and a third from the
+/// second-level cache (Sapphire Rapids), although half of the sums spill with AVX2. Eight are no
+/// faster. With SSE the spills win.
 const rows_per_block: comptime_int = switch (builtin.cpu.arch) {
     .x86_64 => if (lanes.has(.avx2)) 4 else 1,
     else => 2,
 };
-
-/// Rows closer than this are summed one after the other: streams that share a page of memory
-/// confuse the prefetcher (384 dimensions in DRAM: 12 GB/s side by side, 16 GB/s in turn).
-const side_by_side_bytes_min = 3072;
 
 pub fn Batch(comptime term: lanes.Term) type {
     return struct {
@@ -44,12 +40,10 @@ pub fn Batch(comptime term: lanes.Term) type {
             var tail: Tail = undefined;
             tail.init(query, dimension);
             var row: usize = 0;
-            if (stride_bytes >= side_by_side_bytes_min) {
-                while (row + rows_per_block <= row_count) : (row += rows_per_block) {
-                    const block = rows + row * stride_bytes;
-                    out[row..][0..rows_per_block].* =
-                        scores(rows_per_block, query, block, stride_bytes, dimension, &tail);
-                }
+            while (row + rows_per_block <= row_count) : (row += rows_per_block) {
+                const block = rows + row * stride_bytes;
+                out[row..][0..rows_per_block].* =
+                    scores(rows_per_block, query, block, stride_bytes, dimension, &tail);
             }
             while (row < row_count) : (row += 1) {
                 const block = rows + row * stride_bytes;

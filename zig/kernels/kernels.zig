@@ -158,7 +158,7 @@ test "scores are within the bound, and the same wherever the row is in its batch
     for (0..130 + large.len) |i| {
         const dimension = if (i < 130) i + 1 else large[i - 130];
         const row_count: usize = if (dimension > 10_000) 5 else 11;
-        // The last one is far enough for rows to be summed side by side, whatever the dimension.
+        // With the last one each row has its own page.
         const paddings = [_]usize{ 0, 4, 64 - dimension * 4 % 64, 4096 };
         const set: TestSet = try .init(random, dimension, row_count, paddings[i % 4]);
         defer set.deinit();
