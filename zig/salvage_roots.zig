@@ -23,8 +23,8 @@ pub const SalvageRoots = struct {
     /// Collection pages that were read: older roots share most of them.
     seen: std.AutoHashMapUnmanaged(u32, void) = .empty,
 
-    /// On the heap: of a value that holds pages the compiler keeps copies of its own, as zeros in the
-    /// library.
+    /// On the heap: in a value that holds pages, others of its union are written by copying as many
+    /// zeros, which the library then has.
     pub fn create(wreck: *Wreck) OutOfMemory!*SalvageRoots {
         const found = try wreck.gpa.create(SalvageRoots);
         found.* = .{ .wreck = wreck };
