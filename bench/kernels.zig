@@ -32,7 +32,6 @@ const Kernel = enum {
     l2,
     dot_tile,
     l2_tile,
-    /// Of a copy.
     hadamard,
     encode,
     quantize,
@@ -238,14 +237,14 @@ fn run(
             });
         },
         .hadamard => for (0..row_count) |i| {
-            table.copy(@ptrCast(scores), inputs.rows[i * stride ..].ptr, stride);
-            table.hadamard(scores, dimension, inputs.signs.ptr);
+            const row: [*]align(1) const f32 = @ptrCast(inputs.rows[i * stride ..].ptr);
+            table.hadamard(row, dimension, 1, scores, dimension, inputs.signs.ptr);
         },
         .encode, .quantize => for (0..row_count) |i| {
             const row: [*]const f32 = @ptrCast(@alignCast(inputs.rows[i * stride ..].ptr));
             const code = inputs.survivors.ptr;
             if (kernel == .encode) {
-                table.encode(row, dimension, code, @ptrCast(scores));
+                table.encode(row, queries, dimension, code, @ptrCast(scores));
             } else {
                 table.quantizeQuery(row, dimension, code, @ptrCast(scores));
             }

@@ -43,16 +43,16 @@ pub const Rotation = struct {
         return .{ .signs = signs };
     }
 
-    /// `out` has the codes' dimension; `scale` is applied to each value first.
+    /// `out` has the codes' dimension, and may begin where `vector` does; `scale` is applied to each
+    /// value first.
     pub fn apply(
         rotation: *const Rotation,
         vector: []align(1) const f32,
         scale: f32,
         out: []f32,
     ) void {
-        for (out[0..vector.len], vector) |*to, from| to.* = from * scale;
-        @memset(out[vector.len..], 0);
-        kernels.active().hadamard(out.ptr, out.len, rotation.signs.ptr);
+        const signs = rotation.signs.ptr;
+        kernels.active().hadamard(vector.ptr, vector.len, scale, out.ptr, out.len, signs);
     }
 };
 
@@ -78,18 +78,16 @@ pub const BlockBuilder = struct {
         return block_rows * kernels.codeWords(code_dimension);
     }
 
-    /// `vector` is rotated; its content is lost. A row that is never set, or whose numbers are
-    /// beyond single precision, has an error without bound: whoever searches looks at it.
-    pub fn set(builder: *BlockBuilder, row: usize, vector: []f32) void {
-        const table = kernels.active();
-        const centre = builder.centre;
-        var product: [1]f32 = undefined;
-        table.dotBatch(centre.ptr, @ptrCast(vector.ptr), 0, 1, vector.len, &product);
-        for (vector, centre) |*value, middle| value.* -= middle;
+    /// `vector` is rotated. A row that is never set, or whose numbers are beyond single precision,
+    /// has an error without bound: whoever searches looks at it.
+    pub fn set(builder: *BlockBuilder, row: usize, vector: []const f32) void {
         const width = kernels.codeWords(vector.len);
+        const words = builder.words.ptr + row * width;
         var factors: kernels.CodeFactors = undefined;
-        table.encode(vector.ptr, vector.len, builder.words.ptr + row * width, &factors);
-        const offset = if (builder.metric == .l2) -factors.square_sum else product[0];
+        const table = kernels.active();
+        table.encode(vector.ptr, builder.centre.ptr, vector.len, words, &factors);
+        const is_l2 = builder.metric == .l2;
+        const offset = if (is_l2) -factors.square_sum else factors.centre_product;
         const are_moderate = isModerate(factors.scale) and isModerate(factors.bias) and
             isModerate(factors.deviation) and @abs(offset) <= moderate * moderate;
         if (!are_moderate) return;

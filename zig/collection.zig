@@ -146,17 +146,25 @@ pub const Collection = struct {
     /// Inserts or replaces every row of the batch, or none of them.
     pub fn put(collection: *Collection, batch: Batch) Error!void {
         const database = try collection.writable();
-        try collection.checkBatch(batch);
+        const inverse_norms = collection.gpa.alloc(f32, batch.key_lens.len) catch
+            return database.outOfMemory();
+        defer collection.gpa.free(inverse_norms);
+        try collection.checkBatch(batch, inverse_norms);
         if (batch.key_lens.len == 0) return;
         const was_full = database.isDiskFull();
-        collection.putAll(database, batch) catch |err| {
+        collection.putAll(database, batch, inverse_norms) catch |err| {
             if (!database.mayRetry(err, was_full)) return err;
-            try collection.putAll(database, batch);
+            try collection.putAll(database, batch, inverse_norms);
         };
         collection.sets += batch.key_lens.len;
     }
 
-    fn putAll(collection: *Collection, database: *Database, batch: Batch) Error!void {
+    fn putAll(
+        collection: *Collection,
+        database: *Database,
+        batch: Batch,
+        inverse_norms: []const f32,
+    ) Error!void {
         const own = try database.beginImplicit();
         errdefer |err| database.failWrite(own, err);
         const transaction = database.transaction.?;
@@ -173,13 +181,13 @@ pub const Collection = struct {
         defer mover.deinit();
         var key_start: usize = 0;
         var metadata_start: usize = 0;
-        for (batch.key_lens, 0..) |key_len, i| {
+        for (batch.key_lens, inverse_norms, 0..) |key_len, inverse_norm, i| {
             const metadata_len = if (batch.metadata_lens.len > 0) batch.metadata_lens[i] else 0;
             try collection.putRow(transaction, &mover, .{
                 .key = batch.keys[key_start..][0..key_len],
                 .metadata = batch.metadata[metadata_start..][0..metadata_len],
                 .vector = batch.vectors[i * collection.dimension ..][0..collection.dimension],
-                .inverse_norm = 0,
+                .inverse_norm = inverse_norm,
             });
             key_start += key_len;
             metadata_start += metadata_len;
@@ -197,11 +205,9 @@ pub const Collection = struct {
         collection: *Collection,
         transaction: *Transaction,
         mover: *Mover,
-        unmeasured: @import("appender.zig").Row,
+        row: @import("appender.zig").Row,
     ) Error!void {
         const appender = mover.appender;
-        var row = unmeasured;
-        row.inverse_norm = metrics.inverseNorm(row.vector);
         const key_hash = collection.keyHash(row.key);
         const state = appender.state;
         const editor: key_index.Editor = .{
@@ -475,7 +481,7 @@ pub const Collection = struct {
             );
         }
         for (0..count) |i| {
-            try collection.checkVector(
+            _ = try collection.checkVector(
                 queries[i * collection.dimension ..][0..collection.dimension],
                 i,
             );
@@ -692,7 +698,8 @@ pub const Collection = struct {
         return std.mem.indexOfScalar(u64, candidates.slice(), location) != null;
     }
 
-    fn checkBatch(collection: *Collection, batch: Batch) Error!void {
+    /// Everything is checked before anything is written, and measured on the way.
+    fn checkBatch(collection: *Collection, batch: Batch, inverse_norms: []f32) Error!void {
         try collection.checkKeys(batch.keys, batch.key_lens);
         if (batch.vectors.len != batch.key_lens.len * collection.dimension) {
             return collection.fail(
@@ -722,46 +729,44 @@ pub const Collection = struct {
                 );
             }
         }
-        for (0..batch.key_lens.len) |i| {
-            try collection.checkVector(
+        for (inverse_norms, 0..) |*inverse_norm, i| {
+            inverse_norm.* = try collection.checkVector(
                 batch.vectors[i * collection.dimension ..][0..collection.dimension],
                 i,
             );
         }
     }
 
-    /// Finite, and under cosine not zero. `position` is the vector's place in its batch.
-    pub fn checkVector(collection: *Collection, vector: []const f32, position: usize) Error!void {
-        switch (kernels.active().validate(vector.ptr, vector.len)) {
-            .ok => {},
-            .not_finite => {
-                const at = for (vector, 0..) |value, i| {
-                    if (!std.math.isFinite(value)) break i;
-                } else 0;
-                // As words: what formats any float takes 16 KB of the library.
-                const found = if (std.math.isNan(vector[at])) "nan" else "an infinity";
-                return collection.fail(
-                    error.InvalidVector,
-                    "vector {d} has {s} at index {d}; every value must be a finite number",
-                    .{ position, found, at },
-                );
-            },
-            .all_zero => if (collection.metric == .cosine) {
-                return collection.fail(
-                    error.InvalidVector,
-                    "vector {d} is all zeros, which has no direction to compare " ++
-                        "under the cosine metric",
-                    .{position},
-                );
-            },
+    /// The inverse norm of a vector that is finite and, under cosine, not zero. `position` is its
+    /// place in its batch.
+    pub fn checkVector(collection: *Collection, vector: []const f32, position: usize) Error!f32 {
+        const square_sum = kernels.active().sumSquares(vector.ptr, vector.len);
+        if (!std.math.isFinite(square_sum)) {
+            const at = for (vector, 0..) |value, i| {
+                if (!std.math.isFinite(value)) break i;
+            } else 0;
+            // As words: what formats any float takes 16 KB of the library.
+            const found = if (std.math.isNan(vector[at])) "nan" else "an infinity";
+            return collection.fail(
+                error.InvalidVector,
+                "vector {d} has {s} at index {d}; every value must be a finite number",
+                .{ position, found, at },
+            );
         }
-        if (collection.metric != .cosine) return;
-        const inverse = metrics.inverseNorm(vector);
+        const inverse = metrics.inverseRoot(square_sum);
+        if (collection.metric != .cosine) return inverse;
+        if (square_sum == 0) return collection.fail(
+            error.InvalidVector,
+            "vector {d} is all zeros, which has no direction to compare " ++
+                "under the cosine metric",
+            .{position},
+        );
         if (!std.math.isFinite(inverse) or inverse == 0) return collection.fail(
             error.InvalidVector,
             "vector {d} is too {s} to be normalised for the cosine metric; scale it",
             .{ position, if (inverse == 0) "long" else "short" },
         );
+        return inverse;
     }
 
     fn checkKeys(collection: *Collection, keys: []const u8, key_lens: []const u32) Error!void {

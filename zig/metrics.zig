@@ -21,8 +21,12 @@ pub const Metric = enum(u32) {
 
 /// 1 / Euclidean norm, 0 for the zero vector.
 pub fn inverseNorm(vector: []const f32) f32 {
-    const norm = @sqrt(kernels.active().sumSquares(vector.ptr, vector.len));
-    return if (norm == 0) 0 else @floatCast(1 / norm);
+    return inverseRoot(kernels.active().sumSquares(vector.ptr, vector.len));
+}
+
+/// The same from the sum of the vector's squares.
+pub fn inverseRoot(square_sum: f64) f32 {
+    return if (square_sum == 0) 0 else @floatCast(1 / @sqrt(square_sum));
 }
 
 pub const Scorer = struct {

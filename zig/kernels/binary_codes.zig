@@ -1,7 +1,7 @@
 //! One bit for each dimension: from a vector to its code, and from a query to the levels that codes
 //! are multiplied with. Formulas and sources are in table.zig, at `CodeFactors` and `CodeQuery`.
 //!
-//! Sums run in f64 lanes and nothing is fused, so a code, its factors and a query's levels have the
+//! Sums run in lanes and nothing is fused, so a code, its factors and a query's levels have the
 //! same bits on every tier: a file that was written on one machine is read on another.
 
 const std = @import("std");
@@ -15,17 +15,22 @@ const LanesBits = lanes.LanesBits;
 
 pub fn encode(
     vector: [*]const f32,
+    centre: [*]const f32,
     dimension: usize,
     code: [*]u64,
     factors: *table.CodeFactors,
 ) callconv(.c) void {
+    var products: Lanes = @splat(0);
     var absolute_sums: LanesWide = @splat(0);
     var square_sums: LanesWide = @splat(0);
     var ones: u32 = 0;
     for (0..table.codeWords(dimension)) |word| code[word] = 0;
     var at: usize = 0;
     while (at < dimension) : (at += lane_count) {
-        const values = loadPadded(vector, at, dimension, 0);
+        const given = loadPadded(vector, at, dimension, 0);
+        const middle = loadPadded(centre, at, dimension, 0);
+        products += given * middle;
+        const values = given - middle;
         const wide: LanesWide = @floatCast(@abs(values));
         absolute_sums += wide;
         square_sums += wide * wide;
@@ -45,6 +50,7 @@ pub fn encode(
         .bias = @floatCast(scale * signs),
         .deviation = @floatCast(@sqrt(off_code / @max(1, length - 1))),
         .square_sum = @floatCast(square_sum),
+        .centre_product = lanes.treeSum(products),
     };
 }
 

@@ -21,21 +21,29 @@ fn expectSameBytes(expected: anytype, found: @TypeOf(expected)) !void {
     try testing.expectEqualSlices(u8, std.mem.asBytes(expected), std.mem.asBytes(found));
 }
 
-test "a code has the signs of its vector and the factors of their definition" {
+test "a code has the signs of what its vector has beyond the centre, and their factors" {
     var prng: std.Random.DefaultPrng = .init(0xb17);
     var vector: [65536]f32 = undefined;
+    var centre: [65536]f32 = undefined;
     for (0..dimension_count) |index| {
         const dimension = dimensionAt(index);
         var absolute: f64 = 0;
         var squares: f64 = 0;
         var signs: f64 = 0;
-        for (vector[0..dimension]) |*value| {
+        var product: f64 = 0;
+        var product_bound: f64 = 0;
+        for (vector[0..dimension], centre[0..dimension]) |*value, *middle| {
             value.* = prng.random().floatNorm(f32);
-            absolute += @abs(value.*);
-            squares += @as(f64, value.*) * value.*;
-            signs += if (value.* > 0) 1 else -1;
+            middle.* = prng.random().floatNorm(f32) * 0.1;
+            const rest = value.* - middle.*;
+            absolute += @abs(rest);
+            squares += @as(f64, rest) * rest;
+            signs += if (rest > 0) 1 else -1;
+            product += @as(f64, value.*) * middle.*;
+            product_bound += @abs(@as(f64, value.*) * middle.*);
         }
         const length: f64 = @floatFromInt(dimension);
+        product_bound *= (length / 32 + 8) * 0x1p-24;
         const cosine = absolute / (@sqrt(length) * @sqrt(squares));
         const deviation = if (dimension == 1)
             0
@@ -43,15 +51,16 @@ test "a code has the signs of its vector and the factors of their definition" {
             @sqrt(squares * (1 - cosine * cosine) / (cosine * cosine) / (length - 1));
         const words = kernels.codeWords(dimension);
         var first: kernels.CodeFactors = undefined;
-        kernels.active().encode(&vector, dimension, &code_buffers[0], &first);
+        kernels.active().encode(&vector, &centre, dimension, &code_buffers[0], &first);
         for (kernels.cpu.compiled) |tier| {
             const table = kernels.tableOf(tier) orelse continue;
             var factors: kernels.CodeFactors = undefined;
             const code = code_buffers[1][0 .. words + 1];
             @memset(code, ~@as(u64, 0));
-            table.encode(&vector, dimension, code.ptr, &factors);
+            table.encode(&vector, &centre, dimension, code.ptr, &factors);
             for (0..words * 64) |i| {
-                try testing.expectEqual(i < dimension and vector[i] > 0, isOne(code, i));
+                const is_one = i < dimension and vector[i] > centre[i];
+                try testing.expectEqual(is_one, isOne(code, i));
             }
             try testing.expectEqual(~@as(u64, 0), code[words]);
             const scale = squares / absolute;
@@ -59,6 +68,7 @@ test "a code has the signs of its vector and the factors of their definition" {
             try testing.expectApproxEqRel(squares, @as(f64, factors.square_sum), 1e-6);
             try testing.expectApproxEqAbs(scale * signs, @as(f64, factors.bias), 1e-6 * length);
             try testing.expectApproxEqAbs(deviation, @as(f64, factors.deviation), 1e-5);
+            try testing.expectApproxEqAbs(product, @as(f64, factors.centre_product), product_bound);
             try expectSameBytes(&first, &factors);
         }
     }
@@ -71,7 +81,7 @@ test "a vector of zeros has a code, and factors that say so" {
     for (kernels.cpu.compiled) |tier| {
         const table = kernels.tableOf(tier) orelse continue;
         var factors: kernels.CodeFactors = undefined;
-        table.encode(&vector, vector.len, &code_buffers[0], &factors);
+        table.encode(&vector, &vector, vector.len, &code_buffers[0], &factors);
         try testing.expectEqual(std.mem.zeroes(kernels.CodeFactors), factors);
     }
 }
@@ -416,14 +426,15 @@ test "estimates are unbiased, and within the bound of the paper" {
 
     var query: [dimension]f32 = undefined;
     skewed(random, &query);
-    var rotated = query;
-    table.hadamard(&rotated, dimension, &signs);
+    var rotated: [dimension]f32 = undefined;
+    table.hadamard(&query, dimension, 1, &rotated, dimension, &signs);
     const planes = &planes_buffers[0];
     table.quantizeQuery(&rotated, dimension, &planes.words, &planes.levels);
     const query_length = @sqrt(table.sumSquares(&query, dimension));
     // An independent rounding error of each value, besides.
     const rounding = planes.levels.step / @sqrt(12.0) * @sqrt(@as(f64, dimension));
 
+    const origin: [dimension]f32 = @splat(0);
     var bias: f64 = 0;
     var error_sum: f64 = 0;
     var outside: usize = 0;
@@ -432,10 +443,10 @@ test "estimates are unbiased, and within the bound of the paper" {
         skewed(random, &row);
         var exact: f64 = 0;
         for (query, row) |q, r| exact += @as(f64, q) * r;
-        table.hadamard(&row, dimension, &signs);
+        table.hadamard(&row, dimension, 1, &row, dimension, &signs);
         var code: [kernels.codeWords(dimension)]u64 = undefined;
         var factors: kernels.CodeFactors = undefined;
-        table.encode(&row, dimension, &code, &factors);
+        table.encode(&row, &origin, dimension, &code, &factors);
         var sum: [1]u32 = undefined;
         table.planesDot(&planes.words, @ptrCast(&code), 0, 1, dimension, &sum);
         const levels: f64 = 2 * @as(f64, @floatFromInt(sum[0])) -

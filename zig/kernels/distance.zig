@@ -1,4 +1,4 @@
-//! Distances between one query and many rows, and checks of one vector.
+//! Distances between one query and many rows, and the length of one vector.
 //!
 //! All sums run in 32 lanes, whatever the CPU: the compiler splits such a vector into 2, 4 or 8
 //! registers. Rows are taken in blocks to reuse the query's registers and to keep enough
@@ -13,7 +13,6 @@ const table = @import("table.zig");
 const lane_count = lanes.lane_count;
 const Lanes = lanes.Lanes;
 const LanesWide = lanes.LanesWide;
-const LanesBits = lanes.LanesBits;
 const Tail = lanes.Tail;
 const load = lanes.load;
 const treeSum = lanes.treeSum;
@@ -87,6 +86,7 @@ pub fn sumSquares(vector: [*]const f32, dimension: usize) callconv(.c) f64 {
     while (at + lane_count <= dimension) : (at += lane_count) {
         const wide: LanesWide = @floatCast(load(vector, at));
         // The square of an f32 is exact in f64, so a fused addition would round to the same bits.
+        // It is no infinity and, but for zero's, not zero, and nor is a sum of them.
         sums += wide * wide;
     }
     var rest: f64 = 0;
@@ -95,24 +95,4 @@ pub fn sumSquares(vector: [*]const f32, dimension: usize) callconv(.c) f64 {
         rest += wide * wide;
     }
     return treeSum(sums) + rest;
-}
-
-/// The bits of an f32 without its sign order the absolute values: zero is least, and everything
-/// from the bits of infinity up is an infinity or not a number.
-pub fn validate(vector: [*]const f32, dimension: usize) callconv(.c) table.Validity {
-    const infinity: u32 = @bitCast(std.math.inf(f32));
-    const magnitude: u32 = std.math.maxInt(i32);
-    var largest: LanesBits = @splat(0);
-    var at: usize = 0;
-    while (at + lane_count <= dimension) : (at += lane_count) {
-        const bits: LanesBits = @bitCast(load(vector, at));
-        largest = @max(largest, bits & @as(LanesBits, @splat(magnitude)));
-    }
-    var most = @reduce(.Max, largest);
-    for (vector[at..dimension]) |value| {
-        const bits: u32 = @bitCast(value);
-        most = @max(most, bits & magnitude);
-    }
-    if (most >= infinity) return .not_finite;
-    return if (most == 0) .all_zero else .ok;
 }

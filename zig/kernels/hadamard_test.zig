@@ -60,8 +60,9 @@ const Vectors = struct {
         for (&vectors.given, &vectors.rotated) |*given, *rotated| {
             given.* = try arena.alloc(f32, dimension);
             for (given.*) |*value| value.* = random.floatNorm(f32);
-            rotated.* = try arena.dupe(f32, given.*);
-            kernels.active().hadamard(rotated.ptr, dimension, vectors.signs.ptr);
+            rotated.* = try arena.alloc(f32, dimension);
+            const signs = vectors.signs.ptr;
+            kernels.active().hadamard(given.ptr, dimension, 1, rotated.ptr, dimension, signs);
         }
         return vectors;
     }
@@ -96,7 +97,7 @@ fn checkDimension(random: std.Random, dimension: usize) !void {
     for (kernels.cpu.compiled) |tier| {
         const table = kernels.tableOf(tier) orelse continue;
         @memcpy(copy, vectors.given[0]);
-        table.hadamard(copy.ptr, dimension, vectors.signs.ptr);
+        table.hadamard(copy.ptr, dimension, 1, copy.ptr, dimension, vectors.signs.ptr);
         const expected = std.mem.sliceAsBytes(vectors.rotated[0]);
         try testing.expectEqualSlices(u8, expected, std.mem.sliceAsBytes(copy));
     }
@@ -118,9 +119,31 @@ test "a vector of one value is spread over all" {
             const vector = vectors.rotated[0];
             @memset(vector, 0);
             vector[i] = 1;
-            kernels.active().hadamard(vector.ptr, dimension, vectors.signs.ptr);
+            const signs = vectors.signs.ptr;
+            kernels.active().hadamard(vector.ptr, dimension, 1, vector.ptr, dimension, signs);
             // Of as many normal values, six times the deviation is one in 300,000.
             for (vector) |value| try testing.expect(@abs(value) < 6 * deviation);
+        }
+    }
+}
+
+test "a vector is scaled, and followed by zeros, on its way" {
+    var prng: std.Random.DefaultPrng = .init(2);
+    for ([_][2]usize{ .{ 5, 64 }, .{ 100, 256 }, .{ 500, 512 }, .{ 767, 768 } }) |lens| {
+        const len, const dimension = lens;
+        var vectors: Vectors = try .init(prng.random(), dimension);
+        defer vectors.arena.deinit();
+        const given, const scaled = vectors.given;
+        for (scaled[0..len], given[0..len]) |*to, from| to.* = from * 0.25;
+        @memset(scaled[len..], 0);
+        const signs = vectors.signs.ptr;
+        for (kernels.cpu.compiled) |tier| {
+            const table = kernels.tableOf(tier) orelse continue;
+            const expected, const found = vectors.rotated;
+            table.hadamard(scaled.ptr, dimension, 1, expected.ptr, dimension, signs);
+            @memset(found, std.math.nan(f32));
+            table.hadamard(given.ptr, len, 0.25, found.ptr, dimension, signs);
+            try testing.expectEqualSlices(f32, expected, found);
         }
     }
 }

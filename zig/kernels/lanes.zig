@@ -20,6 +20,9 @@ pub const Register = @Vector(register_lanes, f32);
 /// `@mulAdd` on a CPU without the instruction is a library call for every lane.
 pub const fused = builtin.cpu.arch != .x86_64 or has(.fma);
 
+/// Whether each lane of a register can be shifted by a number of its own.
+pub const shifts_each = builtin.cpu.arch != .x86_64 or has(.avx2);
+
 /// False on every other architecture.
 pub fn has(comptime feature: std.Target.x86.Feature) bool {
     if (builtin.cpu.arch != .x86_64) return false;
@@ -67,6 +70,12 @@ pub inline fn load(vector: [*]align(1) const f32, at: usize) Lanes {
 pub inline fn loadRegister(vector: [*]align(1) const f32, at: usize) Register {
     const values: *align(1) const [register_lanes]f32 = @ptrCast(vector + at);
     return values.*;
+}
+
+/// In one piece, which an assignment to an array is not where a register has 512 bits.
+pub inline fn storeRegister(vector: [*]f32, at: usize, values: Register) void {
+    const to: *align(@alignOf(f32)) Register = @ptrCast(vector + at);
+    to.* = values;
 }
 
 pub const Term = enum {

@@ -62,15 +62,6 @@ pub fn blockBytes(dimension: usize) usize {
     return codeWords(dimension) * 64 / 4 * group_bytes;
 }
 
-/// What `validate` finds.
-pub const Validity = enum(u32) {
-    ok = 0,
-    /// Some value is an infinity or not a number.
-    not_finite = 1,
-    /// Every value is zero, so the vector has no direction.
-    all_zero = 2,
-};
-
 /// The functions of one tier.
 ///
 /// Accuracy, with u = 2^-24 and d = dimension: a dot product is within
@@ -97,22 +88,29 @@ pub const KernelTable = extern struct {
     l2Tile: *const TileFn,
 
     /// Σ vector², accumulated in f64: the relative error is below 2^-40. The same bits on every
-    /// tier, so that a norm does not depend on the machine that computed it.
+    /// tier, so that a norm does not depend on the machine that computed it. Values may be
+    /// anything: the sum is finite only where all of them are, and zero only where all of them are.
     sumSquares: *const fn (vector: [*]const f32, dimension: usize) callconv(.c) f64,
 
-    /// Looks at every value once; see `Validity`.
-    validate: *const fn (vector: [*]const f32, dimension: usize) callconv(.c) Validity,
+    /// Rotates a vector by the random rotation of `signWords(dimension)` words: `vector_len` values,
+    /// each multiplied with `scale`, and zeros up to `dimension`. `out` may be where they are. The
+    /// same bits on every tier. With k = ⌊log₂ dimension⌋, u = 2^-24 and c = rounds · (k + 5) · u
+    /// the result is within c · |vector| of the exact rotation, for every rounding of a level
+    /// changes its values by at most u times their length.
+    hadamard: *const fn (
+        vector: [*]align(1) const f32,
+        vector_len: usize,
+        scale: f32,
+        out: [*]f32,
+        dimension: usize,
+        signs: [*]const u32,
+    ) callconv(.c) void,
 
-    /// Rotates a vector in place by the random rotation of `signWords(dimension)` words. The same
-    /// bits on every tier. With k = ⌊log₂ dimension⌋, u = 2^-24 and c = rounds · (k + 5) · u the
-    /// result is within c · |vector| of the exact rotation, for every rounding of a level changes
-    /// its values by at most u times their length.
-    hadamard: *const fn (vector: [*]f32, dimension: usize, signs: [*]const u32) callconv(.c) void,
-
-    /// The code of a vector that was centred and rotated, with what an estimate needs; see
-    /// `CodeFactors`. `code` has `codeWords(dimension)` words. The same bits on every tier.
+    /// The code of vector - centre, both rotated, with what an estimate needs; see `CodeFactors`.
+    /// `code` has `codeWords(dimension)` words. The same bits on every tier.
     encode: *const fn (
         vector: [*]const f32,
+        centre: [*]const f32,
         dimension: usize,
         code: [*]u64,
         factors: *CodeFactors,
@@ -212,7 +210,7 @@ pub const Tile = extern struct {
 
 pub const TileFn = fn (tile: *const Tile) callconv(.c) void;
 
-/// What is kept of a vector x of d values besides its code, after RaBitQ (Gao and Long, "RaBitQ:
+/// What is kept of a vector x = o - c of d values besides its code, after RaBitQ (Gao and Long, "RaBitQ:
 /// Quantizing High-Dimensional Vectors with a Theoretical Error Bound for Approximate Nearest
 /// Neighbor Search", SIGMOD 2024). With the signs s, each 1 or -1, the code stands for the unit
 /// vector s / √d, whose cosine with x is a = Σ|xᵢ| / (√d · |x|). For any q
@@ -230,6 +228,8 @@ pub const CodeFactors = extern struct {
     deviation: f32,
     /// |x|², for the caller's offset.
     square_sum: f32,
+    /// ⟨o, c⟩, likewise. Within (d / 32 + 8) · u · Σ|oᵢ·cᵢ| of the exact one.
+    centre_product: f32,
 };
 
 /// The value of level n is `low` + n · `step`; each value of the query is within step / 2 of its

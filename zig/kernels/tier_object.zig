@@ -32,7 +32,6 @@ const functions = struct {
     const estimateBlocks = code_estimates.estimateBlocks;
     const dotInt8 = int8.dotInt8;
     const sumSquares = distance.sumSquares;
-    const validate = distance.validate;
     const copy = bytes.copy;
     const zero = bytes.zero;
     const checksum = bytes.checksum;
