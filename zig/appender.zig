@@ -36,8 +36,8 @@ pub const Appender = struct {
     gpa: std.mem.Allocator,
     transaction: *Transaction,
     state: *CollectionState,
-    /// For making codes; nothing is in it between two calls.
-    code_memory: *std.heap.ArenaAllocator,
+    /// Of the database, for making codes.
+    code_memory: *code_writer.Memory,
     /// How many rows the caller still means to add: sizes the next segment.
     expected_rows: u64,
     /// Of the growing segment, not written yet: `entries` holds one element for each.

@@ -8,6 +8,7 @@
 
 const std = @import("std");
 const os = @import("os/os.zig");
+const code_writer = @import("code_writer.zig");
 const compaction = @import("compaction.zig");
 const creation = @import("creation.zig");
 const errors = @import("errors.zig");
@@ -89,7 +90,7 @@ pub const Database = struct {
     /// What a search takes and the next one takes again.
     search_memory: std.heap.ArenaAllocator,
     /// Likewise what making codes takes.
-    code_memory: std.heap.ArenaAllocator,
+    code_memory: code_writer.Memory,
     /// The newest committed state that this connection knows.
     current: View,
     /// The slots' words when `current` was known to be the newest.

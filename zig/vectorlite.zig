@@ -2,6 +2,7 @@
 //! (c_api.zig) and the tests see what is public here, by the module name `vectorlite`.
 
 pub const os = @import("os/os.zig");
+pub const codes = @import("codes.zig");
 pub const format = @import("format.zig");
 pub const limits = @import("limits.zig");
 pub const roots = @import("roots.zig");

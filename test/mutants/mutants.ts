@@ -725,6 +725,28 @@ export const mutants: readonly Mutant[] = [
     "        .deviations = @splat(-1e30),\n",
   ),
   mutant(
+    "rows that are kept of a block are not compared with the file's",
+    "open_block",
+    "open_block",
+    "            if (!is_same) open.known.unset(row);\n",
+    "            if (!is_same and row > in_file.len) open.known.unset(row);\n",
+  ),
+  mutant(
+    "rows are kept for any block that has the same entries",
+    "open_block",
+    "open_block",
+    "        if (std.meta.eql(open.place, place)) return;\n        open.place = place;\n" +
+      "        open.known = .initEmpty();\n",
+    "        open.place = place;\n",
+  ),
+  mutant(
+    "a row that rotted is given a code",
+    "open_block",
+    "code_writer",
+    "        if (read != bytes.len or checksum.bytes(seed, bytes) != entry.vector_checksum) return;\n",
+    "        if (read != bytes.len or checksum.bytes(seed, bytes) == 0) return;\n",
+  ),
+  mutant(
     "a query beyond single precision is searched by codes",
     "quantised_search",
     "codes",
