@@ -43,8 +43,8 @@ pub const Rotation = struct {
         return .{ .signs = signs };
     }
 
-    /// `out` has the codes' dimension, and may begin where `vector` does; `scale` is applied to each
-    /// value first.
+    /// `out` has the codes' dimension, and may begin where `vector` does; `scale` is applied to
+    /// each value first.
     pub fn apply(
         rotation: *const Rotation,
         vector: []align(1) const f32,

@@ -743,8 +743,8 @@ export const mutants: readonly Mutant[] = [
     "a row that rotted is given a code",
     "open_block",
     "code_writer",
-    "        if (read != bytes.len or checksum.bytes(seed, bytes) != entry.vector_checksum) return;\n",
-    "        if (read != bytes.len or checksum.bytes(seed, bytes) == 0) return;\n",
+    "if (read != bytes.len or checksum.bytes(seed, bytes) != entry.vector_checksum) return;\n",
+    "if (read != bytes.len or checksum.bytes(seed, bytes) == 0) return;\n",
   ),
   mutant(
     "a query beyond single precision is searched by codes",

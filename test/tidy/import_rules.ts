@@ -37,8 +37,8 @@ const zigLayers: readonly Layer[] = [
     "structures",
     "zig",
     "key_index page_array collection_state rows reach view adoption write_session transaction " +
-      "codes open_block code_writer appender tree_walk row_audit collection_audit older_root_audit " +
-      "wreck salvage_finds salvage_walk salvage_roots salvage_scan",
+      "codes open_block code_writer appender tree_walk row_audit collection_audit " +
+      "older_root_audit wreck salvage_finds salvage_walk salvage_roots salvage_scan",
   ),
   layer(
     "product",

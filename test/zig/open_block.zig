@@ -92,7 +92,8 @@ fn expectCodes(collection: *vl.Collection) !u32 {
             };
             @memset(words, 0);
             for (0..block_rows) |i| {
-                try rotateRow(collection, segment, first + @as(u32, @intCast(i)), rotation, rotated);
+                const row = first + @as(u32, @intCast(i));
+                try rotateRow(collection, segment, row, rotation, rotated);
                 builder.set(i, rotated);
             }
             builder.finish(state.seedOf(segment, first), expected);

@@ -92,11 +92,11 @@ pub const KernelTable = extern struct {
     /// anything: the sum is finite only where all of them are, and zero only where all of them are.
     sumSquares: *const fn (vector: [*]const f32, dimension: usize) callconv(.c) f64,
 
-    /// Rotates a vector by the random rotation of `signWords(dimension)` words: `vector_len` values,
-    /// each multiplied with `scale`, and zeros up to `dimension`. `out` may be where they are. The
-    /// same bits on every tier. With k = ⌊log₂ dimension⌋, u = 2^-24 and c = rounds · (k + 5) · u
-    /// the result is within c · |vector| of the exact rotation, for every rounding of a level
-    /// changes its values by at most u times their length.
+    /// Rotates a vector by the random rotation of `signWords(dimension)` words: `vector_len`
+    /// values, each multiplied with `scale`, and zeros up to `dimension`. `out` may be where they
+    /// are. The same bits on every tier. With k = ⌊log₂ dimension⌋, u = 2^-24 and
+    /// c = rounds · (k + 5) · u the result is within c · |vector| of the exact rotation, for every
+    /// rounding of a level changes its values by at most u times their length.
     hadamard: *const fn (
         vector: [*]align(1) const f32,
         vector_len: usize,
@@ -210,10 +210,10 @@ pub const Tile = extern struct {
 
 pub const TileFn = fn (tile: *const Tile) callconv(.c) void;
 
-/// What is kept of a vector x = o - c of d values besides its code, after RaBitQ (Gao and Long, "RaBitQ:
-/// Quantizing High-Dimensional Vectors with a Theoretical Error Bound for Approximate Nearest
-/// Neighbor Search", SIGMOD 2024). With the signs s, each 1 or -1, the code stands for the unit
-/// vector s / √d, whose cosine with x is a = Σ|xᵢ| / (√d · |x|). For any q
+/// What is kept of a vector x = o - c of d values besides its code, after RaBitQ (Gao and Long,
+/// "RaBitQ: Quantizing High-Dimensional Vectors with a Theoretical Error Bound for Approximate
+/// Nearest Neighbor Search", SIGMOD 2024). With the signs s, each 1 or -1, the code stands for the
+/// unit vector s / √d, whose cosine with x is a = Σ|xᵢ| / (√d · |x|). For any q
 ///
 ///     ⟨x, q⟩ ≈ |x| · ⟨s / √d, q⟩ / a = scale · Σ sᵢ·qᵢ    where scale = Σ xᵢ² / Σ |xᵢ|
 ///
