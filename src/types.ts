@@ -78,7 +78,10 @@ export interface DatabaseOptions {
   durability?: Durability | undefined;
   /** Milliseconds to wait for another process that is writing. Default 5000. */
   busyTimeout?: number | undefined;
-  /** Bytes of memory the engine may keep for pages of the file. Default 67,108,864 (64 MiB). */
+  /**
+   * Bytes of memory the engine may keep for pages of the file, besides those with the codes that
+   * searches read (a twentieth of the vectors or so). Default 67,108,864 (64 MiB).
+   */
   memoryBudget?: number | undefined;
   /**
    * Opens the state of so many durable commits before the newest one: 1 is the last before. Needs

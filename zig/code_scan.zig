@@ -74,8 +74,9 @@ pub const CodeScan = struct {
     const units_per_lane = 8;
     /// Beyond this the best of them are looked at, and reject others.
     const candidates_max = 512;
-    /// A smaller part of the file is read by calls: a map would hold a multiple of it in memory.
     const mapped_bytes_min = 256 * 1024;
+    /// Of one segment. What grows may be copied first, and mapped when it is more.
+    const copied_bytes_max = 512 * 1024;
 
     const Prepared = struct {
         /// The query after the rotation.
@@ -181,18 +182,16 @@ pub const CodeScan = struct {
             if (query.uses_codes) query.uses_codes = scan.isWorthwhile(prepared);
         }
         if (!try scan.prepare(from)) return start;
-        const is_mapped = coded / block_rows * scan.block_bytes >= mapped_bytes_min;
         const dimension = scan.request.state.identity.dimension;
         const stop = @min(coded, end);
         var first = start;
         while (first < stop) {
-            const count = @min(scan.units.len * unit_rows, stop - first);
-            const offset = from.disk.blockOffset(first / block_rows, dimension);
-            const len = count / block_rows * scan.block_bytes;
-            const bytes = try scan.blocksAt(offset, len, is_mapped);
-            scan.request.report.bytes_read += len;
+            const count: u32 = @intCast(@min(scan.units.len * unit_rows, stop - first));
+            const bytes = try scan.blocksAt(from, first / block_rows, count / block_rows);
+            scan.request.report.bytes_read += bytes.len;
             try scan.run(from, dead, first, bytes);
-            if (is_mapped and !scan.request.reader.image.isWhole(offset)) {
+            const offset = from.disk.blockOffset(first / block_rows, dimension);
+            if (!scan.request.reader.image.isWhole(offset)) {
                 return scan.request.reader.failRead(error.Truncated, offset);
             }
             first += count;
@@ -228,18 +227,49 @@ pub const CodeScan = struct {
         return true;
     }
 
-    fn blocksAt(scan: *CodeScan, offset: u64, len: usize, is_mapped: bool) Error![]const u8 {
-        const reader = scan.request.glancing();
-        if (is_mapped) if (reader.image.scan(offset, len)) |bytes| {
+    /// Blocks of codes, through a map where they are many. A map of few would hold a multiple of
+    /// them in memory: these are copied once, and the copies stay with what is known of the segment.
+    fn blocksAt(scan: *CodeScan, from: *SegmentState, first: u32, count: u32) Error![]const u8 {
+        const block_bytes = scan.block_bytes;
+        const offset = from.disk.blockOffset(first, scan.request.state.identity.dimension);
+        const len = count * block_bytes;
+        if (scan.isMapped(from)) if (scan.request.reader.image.scan(offset, len)) |bytes| {
             scan.code_chunks += Image.chunksUnder(offset, len);
             return bytes;
+        };
+        const copied = from.verified.copied_blocks;
+        if (first <= copied) if (scan.copyOf(from)) |copy| {
+            const end = first + count;
+            if (end > copied) {
+                const place = from.disk.blockOffset(copied, scan.request.state.identity.dimension);
+                const missing = copy[copied * block_bytes .. end * block_bytes];
+                try scan.request.glancing().bytes(place, missing);
+                from.verified.copied_blocks = end;
+            }
+            return copy[first * block_bytes ..][0..len];
         };
         if (scan.blocks.len < len) {
             scan.blocks = scan.request.memory.allocator().alignedAlloc(u8, .@"64", len) catch
                 return scan.request.outOfMemory();
         }
-        try reader.bytes(offset, scan.blocks[0..len]);
+        try scan.request.glancing().bytes(offset, scan.blocks[0..len]);
         return scan.blocks[0..len];
+    }
+
+    fn isMapped(scan: *const CodeScan, from: *const SegmentState) bool {
+        const bytes = from.disk.codedRows() / block_rows * scan.block_bytes;
+        return scan.request.reader.image.always_mapped or bytes >= mapped_bytes_min;
+    }
+
+    /// Room for the copies of all blocks that the segment can have; null where they are many, or
+    /// memory is scarce.
+    fn copyOf(scan: *CodeScan, from: *SegmentState) ?[]align(64) u8 {
+        const verified = from.verified;
+        if (verified.copy.len > 0) return verified.copy;
+        const bytes = from.disk.capacity / block_rows * scan.block_bytes;
+        if (bytes > copied_bytes_max) return null;
+        verified.copy = scan.request.gpa.alignedAlloc(u8, .@"64", bytes) catch return null;
+        return verified.copy;
     }
 
     /// Scans blocks that are whole, and the vectors behind those that are not.
@@ -270,7 +300,11 @@ pub const CodeScan = struct {
     fn isBlockWhole(scan: *CodeScan, from: *SegmentState, row: u32, bytes: []const u8) bool {
         const verified = &from.verified.blocks;
         if (verified.isSet(row / block_rows)) return true;
-        if (!codes.isWhole(scan.request.state.seedOf(from, row), bytes)) return false;
+        if (!codes.isWhole(scan.request.state.seedOf(from, row), bytes)) {
+            // The next search asks the file again.
+            from.verified.forgetCopies(row / block_rows);
+            return false;
+        }
         verified.set(row / block_rows);
         return true;
     }

@@ -23,6 +23,9 @@ pub const Verified = struct {
     blocks: std.DynamicBitSetUnmanaged,
     /// Of the centre that was checked; 0 before.
     centre_id: u64 = 0,
+    /// The codes of the first blocks, where somebody who searches wants them in memory.
+    copy: []align(64) u8 = &.{},
+    copied_blocks: u32 = 0,
     /// A row could not be read, so the segment is not compacted.
     is_unreadable: bool = false,
 
@@ -40,7 +43,13 @@ pub const Verified = struct {
         const block = first / format.code_block_rows;
         forgetBits(&verified.rows, first);
         forgetBits(&verified.blocks, block);
+        verified.forgetCopies(@intCast(block));
         if (block == 0) verified.centre_id = 0;
+    }
+
+    /// Of the blocks from `first` on.
+    pub fn forgetCopies(verified: *Verified, first: u32) void {
+        verified.copied_blocks = @min(verified.copied_blocks, first);
     }
 
     fn forgetBits(bits: *std.DynamicBitSetUnmanaged, first: usize) void {
@@ -53,6 +62,7 @@ pub const Verified = struct {
         if (verified.references > 0) return;
         verified.rows.deinit(gpa);
         verified.blocks.deinit(gpa);
+        gpa.free(verified.copy);
         gpa.destroy(verified);
     }
 };

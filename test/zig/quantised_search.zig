@@ -175,6 +175,7 @@ test "damaged codes cost time, and no hit" {
     while (try state.nextSegment(gpa, fixture.collection.source(), id)) |segment| {
         id = segment.disk.id + 1;
         segment.verified.blocks.unsetAll();
+        segment.verified.forgetCopies(0);
         segment.verified.centre_id = 0;
         for (0..segment.disk.codedRows() / format.code_block_rows) |block| {
             if (block % 3 != 0) continue;
