@@ -11,14 +11,14 @@ import { iterateKeys } from "./scan.ts";
 import { type FoundHit, planSearch, searchOne } from "./search.ts";
 import type { RecallOptions, RecallReport } from "./types.ts";
 
-const known: Known = { k: true, sample: true };
+const known: Known = { k: true, sample: true, threads: true };
 
 /** @throws VectorLiteError ERR_INVALID_ARGUMENT, ERR_CORRUPT, ERR_CLOSED */
 export function measureRecall(records: Records, options: RecallOptions | undefined): RecallReport {
   const given = checkOptions(options, known, "recall()");
   const k = integerOption(given.k, "k", { min: 1, max: 1000, fallback: 10 });
   const wanted = integerOption(given.sample, "sample", { min: 1, max: 100_000, fallback: 100 });
-  const plan = { ...planSearch({ k, include: [] }, "recall()") };
+  const plan = planSearch({ k, include: [], threads: given.threads }, "recall()");
   const exactPlan = { ...plan, exact: true };
   const times = { search: [] as number[], exact: [] as number[] };
   let found = 0;

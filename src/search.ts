@@ -24,6 +24,9 @@ import type { SearchExplanation, SearchOptions } from "./types.ts";
 /** Hits that one search may ask for; the engine's own bound. */
 const hitsMax = 1 << 20;
 
+/** Threads that may share one search; the engine's own bound. */
+const threadsMax = 64;
+
 /** Hits up to this many get their room without asking how many records there are. */
 const hitsUnasked = 1024;
 
@@ -39,6 +42,7 @@ const known: Known = {
   offset: true,
   include: true,
   exact: true,
+  threads: true,
   filter: notYet,
   ef: `${notYet}: there is no index to tune`,
 };
@@ -53,6 +57,8 @@ export interface SearchPlan {
   readonly metadata: boolean;
   /** Compare every vector. */
   readonly exact: boolean;
+  /** 0: as many as the work is worth. */
+  readonly threads: number;
 }
 
 /** A hit before anybody said what is to be in it. */
@@ -79,6 +85,7 @@ export function planSearch(options: SearchOptions | undefined, where: string): S
     vectors: include.includes("vector"),
     metadata: include.includes("metadata"),
     exact: booleanOption(given.exact, "exact", false),
+    threads: integerOption(given.threads, "threads", { min: 1, max: threadsMax, fallback: 0 }),
   };
 }
 
@@ -125,6 +132,7 @@ export function explainSearch(
     compared: report.compared,
     bytesRead: report.bytes_read,
     cpu: cpuTiers[report.cpu_tier] ?? "unknown",
+    threads: report.threads,
     microseconds,
   };
 }
@@ -151,6 +159,7 @@ export function search(
     wanted,
     plan.threshold,
     plan.exact ? 1 : 0,
+    plan.threads,
     hits,
     hits.length,
     counts,

@@ -146,6 +146,12 @@ export interface SearchOptions<Included extends Include = Include> {
    * (`collection.recall()` measures it); scores are exact either way.
    */
   exact?: boolean | undefined;
+  /**
+   * Threads that share the work, 1 to 64, the caller's among them. Default: as many as it is worth,
+   * which is one below some tens of megabytes, and never more than four or than there are cores.
+   * The hits are the same however many there are.
+   */
+  threads?: number | undefined;
 }
 
 /** How a search was done: what `collection.explain()` returns. */
@@ -164,6 +170,8 @@ export interface SearchExplanation {
   bytesRead: number;
   /** The kernels that were used: `v2`, `v3`, `v4`, `v4-vnni`, `neon` or `neon-dot`. */
   cpu: string;
+  /** Threads that shared the work; fewer than were asked for where the system gave no more. */
+  threads: number;
   /** Time of the search, in µs. */
   microseconds: number;
 }
@@ -186,6 +194,8 @@ export interface RecallOptions {
   k?: number | undefined;
   /** Records whose vectors are searched for, spread over the collection. Default 100. */
   sample?: number | undefined;
+  /** Threads that share the work of a search, as for `search()`. */
+  threads?: number | undefined;
 }
 
 /** One answer of a search, the closest first; equal scores come in key order. */

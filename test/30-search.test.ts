@@ -189,6 +189,24 @@ describe("a search", () => {
     expect(docs.explain(query).bytesRead).toBeLessThan(exact.bytesRead / 3);
   });
 
+  test("finds the same with any number of threads, and says how many there were", () => {
+    const { docs, vectors } = clustered(2000, 200);
+    const queries = vectors.slice(0, 5);
+    for (const exact of [false, true]) {
+      const expected = docs.searchMany(queries, { exact, k: 20, threads: 1 });
+      for (const threads of [2, 5, 64]) {
+        expect(docs.searchMany(queries, { exact, k: 20, threads })).toEqual(expected);
+        const how = docs.explain(vectors[0] as Float32Array, { exact, threads });
+        expect(how.threads).toBeGreaterThanOrEqual(1);
+        expect(how.threads).toBeLessThanOrEqual(threads);
+      }
+    }
+    expect(docs.explain(vectors[0] as Float32Array)).toMatchObject({ threads: 1 });
+    expect(docs.explain(vectors[0] as Float32Array, { threads: 3 }).threads).toBe(3);
+    expect(docs.recall({ sample: 5, threads: 2 }).recall).toBe(1);
+    expectCode(() => docs.recall({ threads: 0 }), "ERR_INVALID_ARGUMENT");
+  });
+
   test("measures its own recall", () => {
     const { docs } = clustered(2000, 256);
     const report = docs.recall({ k: 5, sample: 40 });
@@ -237,6 +255,7 @@ describe("a search", () => {
     ...[Number.NaN, Number.POSITIVE_INFINITY, "0.5", null].map((threshold) => ({ threshold })),
     ...["vector", ["vectors"], [5], null, {}].map((include) => ({ include })),
     { exact: 1 },
+    ...[0, -1, 65, 1.5, "2", null].map((threads) => ({ threads })),
     { k: 1 << 20, offset: 1 },
   ])("refuses %o and names it", (options) => {
     const docs = newCollection(2);

@@ -43,6 +43,7 @@ test {
     _ = @import("c_api/lock.zig");
     _ = @import("c_api/node_api.zig");
     _ = @import("c_api/options.zig");
+    _ = @import("c_api/search.zig");
     _ = @import("c_api/signature.zig");
     _ = @import("c_api/status.zig");
 }

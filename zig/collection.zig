@@ -57,6 +57,7 @@ pub const CollectionOptions = struct {
 };
 
 pub const Hit = search_module.Hit;
+pub const search_threads_max = @import("os/crew.zig").lanes_max;
 
 /// Rows to upsert, all of them or none. A later row with the same key wins.
 pub const Batch = struct {
@@ -460,54 +461,93 @@ pub const Collection = struct {
         counts: []u32,
         report: *search_module.Report,
     ) Error!void {
-        const k = options.k;
         const database = try collection.readable();
+        defer _ = database.search_memory.reset(.{ .retain_with_limit = search_memory_kept });
+        var running: search_module.Search = .init(try collection.request(queries, options, .{
+            .memory = &database.search_memory,
+            .hits = hits,
+            .counts = counts,
+            .report = report,
+        }));
+        defer running.deinit();
+        while (try running.step(std.math.maxInt(u64))) {}
+    }
+
+    const search_memory_kept = 1024 * 1024;
+
+    /// What a search works in, and where its answer goes.
+    pub const SearchRoom = struct {
+        memory: *std.heap.ArenaAllocator,
+        hits: []Hit,
+        counts: []u32,
+        report: *search_module.Report,
+    };
+
+    /// A checked search of the state that this handle reads. All that it points at outlives it.
+    pub fn request(
+        collection: *Collection,
+        queries: []const f32,
+        options: SearchOptions,
+        room: SearchRoom,
+    ) Error!search_module.Request {
+        try collection.checkSearch(queries, options, room);
+        const database = collection.scope.parent();
+        return .{
+            .gpa = collection.gpa,
+            .memory = room.memory,
+            .state = try collection.currentState(),
+            .source = collection.source(),
+            .reader = database.reader(database.scratch),
+            .other_reader = database.reader(database.other_scratch),
+            .queries = queries,
+            .k = options.k,
+            .threshold = options.threshold,
+            .plan = options.plan,
+            .threads = options.threads,
+            .report = room.report,
+            .hits = room.hits,
+            .counts = room.counts,
+        };
+    }
+
+    fn checkSearch(
+        collection: *Collection,
+        queries: []const f32,
+        options: SearchOptions,
+        room: SearchRoom,
+    ) Error!void {
+        const k = options.k;
         const count = queries.len / collection.dimension;
-        if (count * collection.dimension != queries.len or count != counts.len) {
+        if (count * collection.dimension != queries.len or count != room.counts.len) {
             return collection.fail(
                 error.Dimension,
                 "found {d} numbers for {d} queries, expected {d} for each",
                 .{
-                    queries.len, counts.len, collection.dimension,
+                    queries.len, room.counts.len, collection.dimension,
                 },
             );
         }
-        if (k == 0 or k > limits.k_max or hits.len != count * k) {
+        if (k == 0 or k > limits.k_max or room.hits.len != count * k) {
             return collection.fail(
                 error.InvalidArgument,
                 "k is {d} with room for {d} hits, expected 1 to {d} and room for " ++
                     "k hits for each query",
-                .{ k, hits.len, limits.k_max },
+                .{ k, room.hits.len, limits.k_max },
             );
         }
+        if (options.threads > search_threads_max) return collection.fail(
+            error.InvalidArgument,
+            "{d} threads were asked for, expected at most {d}, or 0 for as many as the work " ++
+                "is worth",
+            .{ options.threads, search_threads_max },
+        );
         for (0..count) |i| {
             _ = try collection.checkVector(
                 queries[i * collection.dimension ..][0..collection.dimension],
                 i,
             );
         }
-        defer _ = database.search_memory.reset(.{ .retain_with_limit = search_memory_kept });
-        var running: search_module.Search = .init(.{
-            .gpa = collection.gpa,
-            .memory = &database.search_memory,
-            .state = try collection.currentState(),
-            .source = collection.source(),
-            .reader = database.reader(database.scratch),
-            .other_reader = database.reader(database.other_scratch),
-            .queries = queries,
-            .k = k,
-            .threshold = options.threshold,
-            .plan = options.plan,
-            .threads = options.threads,
-            .report = report,
-            .hits = hits,
-            .counts = counts,
-        });
-        defer running.deinit();
-        while (try running.step(std.math.maxInt(u64))) {}
     }
-
-    const search_memory_kept = 1024 * 1024;
 
     /// Keys, metadata and vectors of hits, in the state that the search saw: nothing is refreshed.
     pub fn fetch(collection: *Collection, hits: []const Hit, out: *entries.EntryWriter) Error!void {

@@ -4,12 +4,15 @@
 const std = @import("std");
 const errors = @import("errors.zig");
 const Backup = @import("backup.zig").Backup;
+const Collection = @import("collection.zig").Collection;
 const Database = @import("database.zig").Database;
+const SearchJob = @import("search_job.zig").SearchJob;
 const Salvage = @import("salvage.zig").Salvage;
 const Verify = @import("verify.zig").Verify;
 
 const Error = errors.Error;
 
+/// Those that are opened on a database.
 pub const JobKind = enum(u32) {
     /// Copies a snapshot to a new file at the path.
     backup = 0,
@@ -24,7 +27,12 @@ pub const Job = struct {
     work: Work,
     is_done: bool = false,
 
-    const Work = union(JobKind) { backup: *Backup, verify: *Verify, salvage: *Salvage };
+    const Work = union(enum) {
+        backup: *Backup,
+        verify: *Verify,
+        salvage: *Salvage,
+        search: *SearchJob,
+    };
 
     pub fn open(database: *Database, kind: JobKind, path: []const u8) Error!*Job {
         const has_path = path.len > 0 and std.mem.findScalar(u8, path, 0) == null;
@@ -40,6 +48,22 @@ pub const Job = struct {
             .verify => .{ .verify = try .open(database) },
             .salvage => .{ .salvage = try .open(database, path) },
         } };
+        return job;
+    }
+
+    /// The collection is one of a snapshot, and closed after the job. The queries are copied.
+    pub fn openSearch(
+        collection: *Collection,
+        queries: []const f32,
+        options: Collection.SearchOptions,
+    ) Error!*Job {
+        const database = collection.scope.parent();
+        const job = database.gpa.create(Job) catch return database.outOfMemory();
+        errdefer database.gpa.destroy(job);
+        job.* = .{
+            .database = database,
+            .work = .{ .search = try .open(collection, queries, options) },
+        };
         return job;
     }
 
@@ -61,18 +85,38 @@ pub const Job = struct {
 
     /// What came of it, as JSON; the caller frees it.
     pub fn result(job: *const Job) Error![]u8 {
+        try job.checkDone();
+        var out: std.Io.Writer.Allocating = .init(job.database.gpa);
+        defer out.deinit();
+        var json: std.json.Stringify = .{ .writer = &out.writer };
+        (switch (job.work) {
+            .backup, .search => json.write(null),
+            inline .verify, .salvage => |work| work.result(&json),
+        }) catch return job.database.outOfMemory();
+        return out.toOwnedSlice() catch job.database.outOfMemory();
+    }
+
+    /// What a search found, borrowed from the job.
+    pub fn found(job: *const Job) Error!*const SearchJob {
+        return switch (job.work) {
+            .search => |search| {
+                try search.checkFailure();
+                try job.checkDone();
+                return search;
+            },
+            else => job.database.diagnostics.fail(
+                error.InvalidArgument,
+                "the job is no search, so it has no hits; ask it for its result",
+                .{},
+            ),
+        };
+    }
+
+    fn checkDone(job: *const Job) Error!void {
         if (!job.is_done) return job.database.diagnostics.fail(
             error.InvalidArgument,
             "the job is not done; step it until it says so",
             .{},
         );
-        var out: std.Io.Writer.Allocating = .init(job.database.gpa);
-        defer out.deinit();
-        var json: std.json.Stringify = .{ .writer = &out.writer };
-        (switch (job.work) {
-            .backup => json.write(null),
-            inline .verify, .salvage => |work| work.result(&json),
-        }) catch return job.database.outOfMemory();
-        return out.toOwnedSlice() catch job.database.outOfMemory();
     }
 };

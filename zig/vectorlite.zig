@@ -30,6 +30,7 @@ pub const Collection = @import("collection.zig").Collection;
 pub const CollectionStats = @import("collection.zig").CollectionStats;
 pub const Hit = @import("collection.zig").Hit;
 pub const Metric = @import("collection.zig").Metric;
+pub const SearchJob = @import("search_job.zig").SearchJob;
 pub const SearchReport = @import("search.zig").Report;
 pub const Scope = @import("collection.zig").Scope;
 pub const collectionNames = @import("collection.zig").collectionNames;
@@ -98,6 +99,7 @@ test {
     _ = @import("salvage_scan.zig");
     _ = @import("salvage_walk.zig");
     _ = @import("search.zig");
+    _ = @import("search_job.zig");
     _ = @import("snapshot_locks.zig");
     _ = @import("soundness.zig");
     _ = @import("top_k.zig");

@@ -1,7 +1,7 @@
 // Written by zig/abi_gen.zig from zig/c_api/. Do not edit: run `zig build abi`.
 
 /** What `vl_abi_version` must return. */
-export const ABI_VERSION = 3;
+export const ABI_VERSION = 4;
 
 /** What every function except `vl_abi_version` returns. */
 export const Status = {
@@ -190,6 +190,24 @@ export interface NativeLibrary {
   ): number;
   vl_job_step(job: number, bytes_max: number, progress_out: Float64Array): number;
   vl_job_result(job: number, out: Uint8Array, out_len: number, len_out: Uint32Array): number;
+  vl_search_open(
+    collection: number,
+    queries: Float32Array,
+    queries_len: number,
+    k: number,
+    threshold: number,
+    plan: number,
+    threads: number,
+    handle_out: Uint32Array,
+  ): number;
+  vl_search_result(
+    job: number,
+    hits: Uint8Array,
+    hits_len: number,
+    counts: Uint32Array,
+    counts_len: number,
+    report_out: Float64Array,
+  ): number;
   vl_collection_open(
     scope: number,
     name: Uint8Array,
@@ -280,6 +298,7 @@ export interface NativeLibrary {
     k: number,
     threshold: number,
     plan: number,
+    threads: number,
     hits: Uint8Array,
     hits_len: number,
     counts: Uint32Array,
@@ -318,6 +337,11 @@ export const symbols = {
   vl_job_open: { args: ["u32", "u32", "buffer", "u32", "buffer"], returns: "i32" },
   vl_job_step: { args: ["u32", "u32", "buffer"], returns: "i32" },
   vl_job_result: { args: ["u32", "buffer", "u32", "buffer"], returns: "i32" },
+  vl_search_open: {
+    args: ["u32", "buffer", "u32", "u32", "f64", "u32", "u32", "buffer"],
+    returns: "i32",
+  },
+  vl_search_result: { args: ["u32", "buffer", "u32", "buffer", "u32", "buffer"], returns: "i32" },
   vl_collection_open: {
     args: ["u32", "buffer", "u32", "buffer", "u32", "buffer", "u32", "buffer", "buffer"],
     returns: "i32",
@@ -348,7 +372,7 @@ export const symbols = {
     returns: "i32",
   },
   vl_collection_search: {
-    args: ["u32", "buffer", "u32", "u32", "f64", "u32", "buffer", "u32", "buffer", "buffer"],
+    args: ["u32", "buffer", "u32", "u32", "f64", "u32", "u32", "buffer", "u32", "buffer", "buffer"],
     returns: "i32",
   },
   vl_collection_fetch: {

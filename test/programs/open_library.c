@@ -41,8 +41,8 @@ static int32_t (*put)(uint32_t, const char *, uint32_t, const uint32_t *, uint32
                       uint32_t, const char *, uint32_t, const uint32_t *);
 static int32_t (*get)(uint32_t, const char *, uint32_t, float *, uint32_t);
 static int32_t (*delete)(uint32_t, const char *, uint32_t, const uint32_t *, uint32_t, uint32_t *);
-static int32_t (*search)(uint32_t, const float *, uint32_t, uint32_t, double, uint32_t, Hit *,
-                         uint32_t, uint32_t *, double *);
+static int32_t (*search)(uint32_t, const float *, uint32_t, uint32_t, double, uint32_t, uint32_t,
+                         Hit *, uint32_t, uint32_t *, double *);
 static int32_t (*fetch)(uint32_t, const Hit *, uint32_t, uint32_t, char *, uint32_t, uint32_t *,
                         float *, uint32_t);
 static int32_t (*openJob)(uint32_t, uint32_t, const char *, uint32_t, uint32_t *);
@@ -117,7 +117,7 @@ static void readRows(uint32_t collection, uint32_t deleted) {
     for (uint32_t row = 0; row < rows; row += 1) {
         char key[keyBytes + 1], entry[64];
         uint32_t count = 0, length = 0;
-        double report[5];
+        double report[6];
         Hit hit;
         snprintf(key, sizeof key, "k%03u", (unsigned)row);
         fill(wanted, row);
@@ -125,8 +125,8 @@ static void readRows(uint32_t collection, uint32_t deleted) {
         if (row == deleted) { expect("deleted", not_found, found); continue; }
         expect("get", ok, found);
         expect("the vector", 0, memcmp(vector, wanted, sizeof vector));
-        expect("search", ok, search(collection, wanted, dimension, 1, NAN, row % 2, &hit, sizeof hit,
-                                    &count, report));
+        expect("search", ok, search(collection, wanted, dimension, 1, NAN, row % 2, 0, &hit,
+                                    sizeof hit, &count, report));
         expect("hits", 1, (int32_t)count);
         found = fetch(collection, &hit, 1, 0, entry, sizeof entry, &length, vector, 0);
         if (found < 0) fail("fetch", found);

@@ -43,9 +43,8 @@ const zigLayers: readonly Layer[] = [
   layer(
     "product",
     "zig",
-    "compaction dead_rows search_query exact_scan search_cost code_scan search " +
-      "entries collection database backup " +
-      "verify salvage_rows salvage job compact vectorlite",
+    "compaction dead_rows search_query exact_scan search_cost code_scan search search_job " +
+      "entries collection database backup verify salvage_rows salvage job compact vectorlite",
   ),
   layer("boundary", "zig", "c_api c_api/* abi_gen"),
 ];

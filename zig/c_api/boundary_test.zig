@@ -9,6 +9,7 @@ const functions = @import("functions.zig");
 const handles = @import("handles.zig");
 const job_functions = @import("job.zig");
 const options = @import("options.zig");
+const search_functions = @import("search.zig");
 const signatures = @import("signature.zig");
 const Status = @import("status.zig").Status;
 
@@ -206,26 +207,29 @@ test "lengths that disagree are refused before the engine sees them" {
 
     var hits: [64]u8 align(4) = undefined;
     var counts: [2]u32 = undefined;
-    var report: [5]f64 = undefined;
+    var report: [6]f64 = undefined;
     const none = std.math.nan(f64);
-    const Case = struct { Status, u32, u32, f64, u32, u32 };
+    const Case = struct { Status, u32, u32, f64, u32, u32, u32 };
     for ([_]Case{
-        .{ .invalid_argument, 2, 0, none, 0, 0 },
-        .{ .invalid_argument, 2, 2, none, 0, 64 },
-        .{ .invalid_argument, 4, 0xFFFF_FFFF, none, 0, 32 },
-        .{ .invalid_argument, 2, 1, std.math.inf(f64), 0, 16 },
-        .{ .invalid_argument, 2, 1, none, 2, 16 },
-        .{ .dimension, 3, 1, none, 0, 16 },
-        .{ .dimension, 0, 1, none, 0, 0 },
+        .{ .invalid_argument, 2, 0, none, 0, 0, 0 },
+        .{ .invalid_argument, 2, 2, none, 0, 0, 64 },
+        .{ .invalid_argument, 4, 0xFFFF_FFFF, none, 0, 0, 32 },
+        .{ .invalid_argument, 2, 1, std.math.inf(f64), 0, 0, 16 },
+        .{ .invalid_argument, 2, 1, none, 2, 0, 16 },
+        .{ .invalid_argument, 2, 1, none, 0, 65, 16 },
+        .{ .dimension, 3, 1, none, 0, 0, 16 },
+        .{ .dimension, 0, 1, none, 0, 0, 0 },
     }) |case| {
-        const status, const len, const k, const threshold, const plan, const hits_len = case;
-        const result = collection.search(
+        const status, const len, const k, const threshold, const plan, const threads, const hits_len =
+            case;
+        const result = search_functions.search(
             c,
             v,
             len,
             k,
             threshold,
             plan,
+            threads,
             &hits,
             hits_len,
             &counts,

@@ -116,7 +116,7 @@ fn holds(len: u32, count: u32, dimension: u32) bool {
     return len == @as(u64, count) * dimension;
 }
 
-fn wrongVectors(len: u32, count: u32, dimension: u32) i32 {
+pub fn wrongVectors(len: u32, count: u32, dimension: u32) i32 {
     return boundary.refuse(
         .dimension,
         "found {d} numbers for {d} vectors of dimension {d}",
@@ -273,61 +273,6 @@ pub fn scan(
 
 fn wrongInclude() i32 {
     return boundary.refuse(.invalid_argument, "an unknown bit of include is set", .{});
-}
-
-/// `hits_len` is exactly k hits for every query; how many of them are filled goes to `counts`, and
-/// what the search took to `report_out`. `plan` is 0, or 1 to compare every vector.
-pub fn search(
-    handle: u32,
-    queries: [*]align(1) const f32,
-    queries_len: u32,
-    k: u32,
-    threshold: f64,
-    plan: u32,
-    hits: [*]align(1) u8,
-    hits_len: u32,
-    counts: [*]align(1) u32,
-    report_out: [*]align(1) f64,
-) callconv(.c) i32 {
-    const call = Call.begin(handle, .collection) orelse return boundary.stale();
-    defer call.end();
-    const dimension = call.collection().dimension;
-    if (queries_len == 0 or queries_len % dimension != 0) {
-        return wrongVectors(queries_len, @max(1, queries_len / dimension), dimension);
-    }
-    const query_count = queries_len / dimension;
-    const hits_max = std.math.maxInt(u32) / @sizeOf(Hit);
-    if (k == 0 or k > hits_max / query_count) {
-        return boundary.refuse(.invalid_argument, "k is {d} for {d} queries", .{ k, query_count });
-    }
-    if (hits_len != k * query_count * @sizeOf(Hit)) {
-        return boundary.refuse(
-            .invalid_argument,
-            "hits_len is {d}; {d} bytes are expected",
-            .{ hits_len, k * query_count * @sizeOf(Hit) },
-        );
-    }
-    if (std.math.isInf(threshold)) {
-        return boundary.refuse(.invalid_argument, "the threshold is infinite", .{});
-    }
-    if (plan > 1) return boundary.refuse(.invalid_argument, "the plan is {d}", .{plan});
-    var report: vectorlite.SearchReport = .{};
-    call.collection().searchWith(
-        sliceConst(f32, queries, queries_len) catch |failure| return call.fail(failure),
-        .{
-            .k = k,
-            .threshold = if (std.math.isNan(threshold)) null else @floatCast(threshold),
-            .plan = if (plan == 1) .exact else .fastest,
-        },
-        slice(Hit, @ptrCast(hits), k * query_count) catch |failure| return call.fail(failure),
-        slice(u32, counts, query_count) catch |failure| return call.fail(failure),
-        &report,
-    ) catch |failure| return call.fail(failure);
-    comptime std.debug.assert(std.meta.fields(vectorlite.SearchReport).len == 6);
-    inline for (std.meta.fields(vectorlite.SearchReport), 0..) |field, i| {
-        report_out[i] = @floatFromInt(@field(report, field.name));
-    }
-    return boundary.done();
 }
 
 /// The entries of `count` hits, in their order, of the state that the last search saw.

@@ -7,6 +7,7 @@
 const collection = @import("collection.zig");
 const database = @import("database.zig");
 const job = @import("job.zig");
+const search = @import("search.zig");
 
 pub const list = .{
     .{ "vl_abi_version", &database.abiVersion, "" },
@@ -43,6 +44,16 @@ pub const list = .{
     },
     .{ "vl_job_step", &job.step, "job bytes_max progress_out[2]" },
     .{ "vl_job_result", &job.result, "job out[out_len] out_len len_out[1]" },
+    .{
+        "vl_search_open",
+        &search.open,
+        "collection queries[queries_len] queries_len k threshold plan threads handle_out[1]",
+    },
+    .{
+        "vl_search_result",
+        &search.result,
+        "job hits[hits_len] hits_len counts[counts_len] counts_len report_out[6]",
+    },
 
     .{
         "vl_collection_open",
@@ -90,9 +101,9 @@ pub const list = .{
     },
     .{
         "vl_collection_search",
-        &collection.search,
-        "collection queries[queries_len] queries_len k threshold plan hits[hits_len] hits_len " ++
-            "counts[hits_len/16/k] report_out[6]",
+        &search.search,
+        "collection queries[queries_len] queries_len k threshold plan threads " ++
+            "hits[hits_len] hits_len counts[hits_len/16/k] report_out[6]",
     },
     .{
         "vl_collection_fetch",

@@ -247,7 +247,7 @@ const Program = struct {
         const k = 1 + program.choices.below(keys_max);
         const hit_bytes = 16;
         var hits: [keys_max * hit_bytes]u8 align(8) = undefined;
-        var report: [5]f64 = undefined;
+        var report: [6]f64 = undefined;
         @memset(program.numbers[0..dimension], 0.5);
         try expect(ok, function("vl_collection_search")(
             program.collection,
@@ -256,6 +256,7 @@ const Program = struct {
             @intCast(k),
             std.math.nan(f64),
             @intCast(program.choices.below(2)),
+            @intCast(program.choices.below(3)),
             &hits,
             @intCast(k * hit_bytes),
             program.words[0..1],

@@ -1,0 +1,138 @@
+//! A search that nobody waits for: queries, hits and all that it works with are its own, and it
+//! looks at one state of a snapshot, so that any call may come between two of its steps.
+
+const std = @import("std");
+const collection_module = @import("collection.zig");
+const errors = @import("errors.zig");
+const search_module = @import("search.zig");
+
+const Collection = collection_module.Collection;
+const Error = errors.Error;
+const Hit = collection_module.Hit;
+
+pub const SearchJob = struct {
+    collection: *Collection,
+    options: Collection.SearchOptions,
+    /// Holds the three slices.
+    arena: std.heap.ArenaAllocator,
+    queries: []const f32,
+    /// k for each query.
+    hits: []Hit,
+    /// How many of them each query has.
+    counts: []u32,
+    report: search_module.Report = .{},
+    /// What the search works in.
+    memory: std.heap.ArenaAllocator,
+    progress: Progress = .waiting,
+
+    const Progress = union(enum) {
+        /// Its threads start with the first step, however many searches wait for their turn.
+        waiting,
+        running: search_module.Search,
+        done,
+        failed: Failure,
+    };
+
+    /// Whoever asks what was found is told, on any thread and however often.
+    const Failure = struct { cause: Error, sentence: errors.Diagnostics };
+
+    /// The collection is one of a snapshot, and closed after the job. The queries are copied.
+    pub fn open(
+        collection: *Collection,
+        queries: []const f32,
+        options: Collection.SearchOptions,
+    ) Error!*SearchJob {
+        if (collection.scope != .snapshot) return collection.fail(
+            error.InvalidArgument,
+            "a search that goes on in steps needs a state that stays; open the collection of a " ++
+                "snapshot",
+            .{},
+        );
+        const gpa = collection.gpa;
+        const database = collection.scope.parent();
+        const job = gpa.create(SearchJob) catch return database.outOfMemory();
+        errdefer gpa.destroy(job);
+        const count = queries.len / collection.dimension;
+        job.* = .{
+            .collection = collection,
+            .options = options,
+            .arena = .init(gpa),
+            .queries = &.{},
+            .hits = &.{},
+            .counts = &.{},
+            .memory = .init(gpa),
+        };
+        errdefer job.arena.deinit();
+        job.allocate(queries, count) catch return database.outOfMemory();
+        // What is wrong with it is said now, and not by its first step.
+        _ = try job.request();
+        return job;
+    }
+
+    fn allocate(
+        job: *SearchJob,
+        queries: []const f32,
+        count: usize,
+    ) error{OutOfMemory}!void {
+        const allocator = job.arena.allocator();
+        job.queries = try allocator.dupe(f32, queries);
+        job.hits = try allocator.alloc(Hit, count * job.options.k);
+        job.counts = try allocator.alloc(u32, count);
+    }
+
+    pub fn close(job: *SearchJob) void {
+        job.stop();
+        job.arena.deinit();
+        job.collection.gpa.destroy(job);
+    }
+
+    fn stop(job: *SearchJob) void {
+        if (job.progress == .running) job.progress.running.deinit();
+        job.memory.deinit();
+        job.memory = .init(job.collection.gpa);
+        job.progress = .done;
+    }
+
+    fn request(job: *SearchJob) Error!search_module.Request {
+        return job.collection.request(job.queries, job.options, .{
+            .memory = &job.memory,
+            .hits = job.hits,
+            .counts = job.counts,
+            .report = &job.report,
+        });
+    }
+
+    /// Reads about `bytes_max`; false when all is found. How much there is to read is known then.
+    pub fn step(job: *SearchJob, bytes_max: u32, done: *f64, total: *f64) Error!bool {
+        try job.checkFailure();
+        const has_more = job.advance(bytes_max) catch |cause| {
+            job.stop();
+            job.progress = .{ .failed = .{
+                .cause = cause,
+                .sentence = job.collection.scope.parent().diagnostics.*,
+            } };
+            return cause;
+        };
+        done.* = @floatFromInt(job.report.bytes_read);
+        total.* = done.*;
+        return has_more;
+    }
+
+    /// The failure of an earlier step.
+    pub fn checkFailure(job: *const SearchJob) Error!void {
+        if (job.progress != .failed) return;
+        const failure = &job.progress.failed;
+        return job.collection.fail(failure.cause, "{s}", .{failure.sentence.message()});
+    }
+
+    fn advance(job: *SearchJob, bytes_max: u32) Error!bool {
+        switch (job.progress) {
+            .waiting => job.progress = .{ .running = .init(try job.request()) },
+            .running => {},
+            .done, .failed => return false,
+        }
+        if (try job.progress.running.step(bytes_max)) return true;
+        job.stop();
+        return false;
+    }
+};
