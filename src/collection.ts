@@ -11,6 +11,7 @@
  * @module
  */
 
+import { searchInBackground, searchOneInBackground } from "./background-search.ts";
 import { invalidArgument } from "./errors.ts";
 import { checkArray, type Known, unknownName } from "./options.ts";
 import { measureRecall } from "./recall.ts";
@@ -272,6 +273,50 @@ export class Collection<Doc extends MetadataOf<Doc> = Metadata> {
     const count = countVectors(queries, records.dimension, "The queries");
     const packed = packVectors(queries, count, records.dimension, "The queries");
     return search(records, packed, count, plan) as Hit<Doc, Included>[][];
+  }
+
+  /**
+   * What {@link search} would return now, found while the event loop goes on: a thread of the
+   * runtime's pool searches a snapshot of this moment. Later writes, and changes of `query`, make no
+   * difference. Searches of one database take turns.
+   *
+   * In an executable made by `bun build --compile`, and in workers of Bun, the event loop itself
+   * searches, in slices of about a millisecond.
+   *
+   * @throws {@link VectorLiteError} (as a rejection) as {@link search}; ERR_CLOSED where the
+   * database or snapshot is closed meanwhile; ERR_INVALID_ARGUMENT inside of a transaction, whose
+   * writes no snapshot has
+   * @example
+   * ```ts
+   * const hits = await docs.searchAsync(query, { k: 10, exact: true });
+   * ```
+   */
+  async searchAsync<Included extends Include = "metadata">(
+    query: VectorLike,
+    options?: SearchOptions<Included>,
+  ): Promise<Hit<Doc, Included>[]> {
+    const plan = planSearch(options, "searchAsync()");
+    const hits = await searchOneInBackground(this.#records, query, plan, "The query");
+    return hits as Hit<Doc, Included>[];
+  }
+
+  /**
+   * What {@link searchMany} would return now, found as by {@link searchAsync}.
+   *
+   * @param queries - A list of vectors, or one packed array of n × dimension numbers.
+   * @returns The hits of each query, in the order of the queries.
+   * @throws {@link VectorLiteError} (as a rejection) as {@link searchAsync}
+   */
+  async searchManyAsync<Included extends Include = "metadata">(
+    queries: VectorsLike,
+    options?: SearchOptions<Included>,
+  ): Promise<Hit<Doc, Included>[][]> {
+    const plan = planSearch(options, "searchManyAsync()");
+    const records = this.#records;
+    const count = countVectors(queries, records.dimension, "The queries");
+    const packed = packVectors(queries, count, records.dimension, "The queries");
+    const hits = await searchInBackground(records, packed, count, plan);
+    return hits as Hit<Doc, Included>[][];
   }
 
   /**

@@ -76,7 +76,8 @@ function openJob(connection: Connection, kind: number, path: string, subject: st
   return new Handle(id[0] ?? 0);
 }
 
-async function runJob(
+/** Steps a job to its end in slices, between which the event loop goes on. */
+export async function runJob(
   connection: Connection,
   job: Handle,
   subject: string,

@@ -1,5 +1,5 @@
 /**
- * Searches a collection: one call finds the hits of all queries, a second one reads their keys.
+ * Searches a collection: one call finds the hits of all queries, others read their keys.
  *
  * @module
  */
@@ -148,26 +148,54 @@ export function search(
     records.connection.checkOpen();
     return [];
   }
-  let wanted = plan.k + plan.offset;
-  if (wanted * count > hitsUnasked) wanted = Math.min(wanted, Math.max(records.size, 1));
-  const hits = newArray(Uint8Array, wanted * count * HitLayout.size);
-  const counts = new Uint32Array(count);
+  const room = makeRoom(records, count, plan);
   const status = records.native.vl_collection_search(
     records.id,
     queries,
     count * records.dimension,
-    wanted,
+    room.wanted,
     plan.threshold,
     plan.exact ? 1 : 0,
     plan.threads,
-    hits,
-    hits.length,
-    counts,
+    room.hits,
+    room.hits.length,
+    room.counts,
     reportOut,
   );
   if (status !== Status.OK) throw records.failure(status);
+  const reading = readHits(records, room, plan);
+  for (;;) {
+    const { done, value } = reading.next();
+    if (done) return value;
+  }
+}
+
+/** Where the engine writes what it found. */
+export interface Room {
+  /** Hits that each query has room for. */
+  readonly wanted: number;
+  /** `wanted` for each query. */
+  readonly hits: Uint8Array;
+  /** How many each query has. */
+  readonly counts: Uint32Array;
+}
+
+/** @throws VectorLiteError ERR_OUT_OF_MEMORY */
+export function makeRoom(records: Records, count: number, plan: SearchPlan): Room {
+  let wanted = plan.k + plan.offset;
+  if (wanted * count > hitsUnasked) wanted = Math.min(wanted, Math.max(records.size, 1));
+  const hits = newArray(Uint8Array, wanted * count * HitLayout.size);
+  return { wanted, hits, counts: new Uint32Array(count) };
+}
+
+/** The hits of each query, from the state that the search saw. Yields after each part of them. */
+export function* readHits(
+  records: Records,
+  { hits, counts, wanted }: Room,
+  plan: SearchPlan,
+): Generator<undefined, FoundHit[][], undefined> {
   const lengths = closeGaps(hits, counts, wanted, plan.offset);
-  const found = fetchHits(records, hits, sum(lengths), plan);
+  const found = yield* fetchHits(records, hits, sum(lengths), plan);
   let start = 0;
   return lengths.map((length) => {
     start += length;
@@ -198,13 +226,13 @@ function sum(numbers: readonly number[]): number {
   return numbers.reduce((total, number) => total + number, 0);
 }
 
-/** Reads keys, and what else is wanted, of hits from the state that the search saw. */
-function fetchHits(
+/** Reads keys, and what else is wanted, of hits. */
+function* fetchHits(
   records: Records,
   hits: Uint8Array,
   count: number,
   plan: SearchPlan,
-): FoundHit[] {
+): Generator<undefined, FoundHit[], undefined> {
   const { dimension } = records;
   const scores = new DataView(hits.buffer);
   const rows = plan.vectors ? Math.max(1, Math.floor(fetchFloats / dimension)) : hitsUnasked;
@@ -225,6 +253,7 @@ function fetchHits(
       if (plan.vectors) hit.vector = vectors.slice(index * dimension, (index + 1) * dimension);
       found.push(hit);
     }
+    if (start + part < count) yield;
   }
   return found;
 }

@@ -7,6 +7,7 @@ const vectorlite = @import("vectorlite");
 const database = @import("c_api/database.zig");
 const collection = @import("c_api/collection.zig");
 const functions = @import("c_api/functions.zig");
+const job_runner = @import("c_api/job_runner.zig");
 const options = @import("c_api/options.zig");
 const signatures = @import("c_api/signature.zig");
 const Status = @import("c_api/status.zig").Status;
@@ -138,6 +139,14 @@ fn writeInterface(w: *Writer) !void {
         }, &declared);
     }
     try w.writeAll("}\n");
+    try w.print(
+        \\
+        \\/** The same where Node-API loaded it, which can also run a job on a thread of its own. */
+        \\export interface NodeApiLibrary extends NativeLibrary {{
+        \\  {s};
+        \\}}
+        \\
+    , .{job_runner.declaration});
 }
 
 fn typeScriptType(comptime parameter: signatures.Parameter) []const u8 {

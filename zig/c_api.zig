@@ -40,7 +40,9 @@ test {
     _ = @import("c_api/functions.zig");
     _ = @import("c_api/handles.zig");
     _ = @import("c_api/job.zig");
+    _ = @import("c_api/job_runner.zig");
     _ = @import("c_api/lock.zig");
+    _ = @import("c_api/napi.zig");
     _ = @import("c_api/node_api.zig");
     _ = @import("c_api/options.zig");
     _ = @import("c_api/search.zig");

@@ -317,6 +317,11 @@ export interface NativeLibrary {
   ): number;
 }
 
+/** The same where Node-API loaded it, which can also run a job on a thread of its own. */
+export interface NodeApiLibrary extends NativeLibrary {
+  vl_job_run(job: number, ms_max: number): Promise<number>;
+}
+
 /** The same functions as `bun:ffi` wants them declared. */
 export const symbols = {
   vl_abi_version: { args: [], returns: "u32" },

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { type NativeLibrary, symbols } from "./abi.generated.ts";
+import { type NativeLibrary, type NodeApiLibrary, symbols } from "./abi.generated.ts";
 import { isStandaloneExecutable } from "./locate.ts";
 import { loadWithNodeApi } from "./node.ts";
 
@@ -27,4 +27,21 @@ export function loadWithBunFfi(path: string): NativeLibrary {
   }
   const ffi = process.getBuiltinModule("bun:ffi") as unknown as BunFfi;
   return ffi.dlopen(path, symbols).symbols;
+}
+
+/**
+ * The library at `path`, loaded already, through Node-API as well: another way to the same handles.
+ * `undefined` where it would be another copy of the library with handles of its own, where Bun was
+ * told to load no such module, and in workers, whose end does not wait in every version of Bun for
+ * the threads that work for it.
+ */
+export function nodeApiOnBun(loaded: NativeLibrary, path: string): NodeApiLibrary | undefined {
+  if (!Bun.isMainThread) return undefined;
+  if ("vl_job_run" in loaded) return loaded as NodeApiLibrary;
+  if (isStandaloneExecutable()) return undefined;
+  try {
+    return loadWithNodeApi(path);
+  } catch {
+    return undefined;
+  }
 }

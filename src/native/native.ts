@@ -11,8 +11,8 @@
  */
 
 import { VectorLiteError } from "../errors.ts";
-import { ABI_VERSION, type NativeLibrary, Status } from "./abi.generated.ts";
-import { loadWithBunFfi } from "./bun.ts";
+import { ABI_VERSION, type NativeLibrary, type NodeApiLibrary, Status } from "./abi.generated.ts";
+import { loadWithBunFfi, nodeApiOnBun } from "./bun.ts";
 import { libraryMismatched, libraryMissing, libraryNotLoaded, libraryPaths } from "./locate.ts";
 import { loadWithNodeApi } from "./node.ts";
 
@@ -36,6 +36,9 @@ export {
 } from "./abi.generated.ts";
 
 let library: NativeLibrary | undefined;
+let libraryPath = "";
+/** `null`: there is none. */
+let nodeApiLibrary: NodeApiLibrary | null | undefined;
 
 /**
  * The library's functions. They return a `Status`, except `vl_abi_version`.
@@ -45,6 +48,21 @@ let library: NativeLibrary | undefined;
 export function native(): NativeLibrary {
   library ??= load();
   return library;
+}
+
+/**
+ * The same library through Node-API, which can run a job off the event loop. On Bun it is loaded
+ * when it is first asked for; `undefined` in its workers, and in executables made by
+ * `bun build --compile`.
+ */
+export function nodeApi(): NodeApiLibrary | undefined {
+  if (nodeApiLibrary === undefined) {
+    const loaded = native();
+    const isBun = process.versions["bun"] !== undefined;
+    const found = isBun ? nodeApiOnBun(loaded, libraryPath) : (loaded as NodeApiLibrary);
+    nodeApiLibrary = found ?? null;
+  }
+  return nodeApiLibrary ?? undefined;
 }
 
 /** How the library is called here, for people who report a problem. */
@@ -92,6 +110,7 @@ function load(): NativeLibrary {
     const version = loaded.vl_abi_version();
     if (version !== ABI_VERSION) throw libraryMismatched(path, version, ABI_VERSION);
     useCpu(loaded, process.env["VECTORLITE_CPU"]);
+    libraryPath = path;
     return loaded;
   }
   throw libraryMissing(missing);

@@ -5,10 +5,10 @@
  * @module
  */
 
-import type { NativeLibrary } from "./abi.generated.ts";
+import type { NodeApiLibrary } from "./abi.generated.ts";
 
-export function loadWithNodeApi(path: string): NativeLibrary {
+export function loadWithNodeApi(path: string): NodeApiLibrary {
   const module = { exports: {} };
   process.dlopen(module, path);
-  return module.exports as NativeLibrary;
+  return module.exports as NodeApiLibrary;
 }

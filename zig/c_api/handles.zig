@@ -163,6 +163,14 @@ pub fn Table(comptime slots_max: u17, comptime generation_max: u16) type {
             table.slots[root].lock.unlock();
         }
 
+        /// Lets in whoever waits for the lock of the handle's tree, which the caller does not hold.
+        /// A stale handle is of another tree by now, or of none: then it is those who are let in.
+        pub fn giveWay(table: *Handles, handle: u32) void {
+            const index = handle & 0xFFFF;
+            if (index >= slots_max) return;
+            table.slots[table.rootOf(index)].lock.giveWay();
+        }
+
         /// A slot of the tree without children, `index` itself at last: the order to close in.
         pub fn deepest(table: *Handles, index: u32) u32 {
             var leaf = index;

@@ -1,139 +1,37 @@
 //! The same library as a Node-API module: one JavaScript function for every entry of the list.
 //!
 //! A wrong argument becomes a TypeError: nothing that JavaScript passes here is trusted, and a
-//! buffer is refused when it is shorter than the lengths beside it claim. Node-API's functions live
-//! in the program that loads this library. They are weak symbols, so that the library also loads
-//! into a program that has none.
+//! buffer is refused when it is shorter than the lengths beside it claim. One function more is here
+//! only: `job_runner` gives a promise, which the others have no word for.
 
 const std = @import("std");
-const builtin = @import("builtin");
 const boundary = @import("call.zig");
 const functions = @import("functions.zig");
+const job_runner = @import("job_runner.zig");
+const napi = @import("napi.zig");
 const signatures = @import("signature.zig");
-const Lock = @import("lock.zig").Lock;
 
-const Environment = *opaque {};
-const CallbackInfo = *opaque {};
-const Value = ?*opaque {};
-const Callback = *const fn (Environment, CallbackInfo) callconv(.c) Value;
-
-/// napi_status. Only success needs a name.
-const NapiStatus = enum(c_int) { ok = 0, _ };
-
-/// napi_typedarray_type.
-const ArrayType = enum(c_int) {
-    int8,
-    uint8,
-    uint8_clamped,
-    int16,
-    uint16,
-    int32,
-    uint32,
-    float32,
-    float64,
-    _,
-};
-
-/// napi_property_descriptor.
-const Property = extern struct {
-    utf8_name: [*:0]const u8,
-    name: Value = null,
-    method: Callback,
-    getter: ?Callback = null,
-    setter: ?Callback = null,
-    value: Value = null,
-    /// napi_enumerable.
-    attributes: c_int = 1 << 1,
-    data: ?*anyopaque = null,
-};
-
-/// The part of Node-API that is used, as types. The field names are the symbols' names.
-const Host = struct {
-    napi_get_cb_info: *const fn (
-        Environment,
-        CallbackInfo,
-        argc: *usize,
-        argv: [*]Value,
-        this: ?*Value,
-        data: ?*?*anyopaque,
-    ) callconv(.c) NapiStatus,
-    napi_get_value_double: *const fn (Environment, Value, *f64) callconv(.c) NapiStatus,
-    napi_get_typedarray_info: *const fn (
-        Environment,
-        Value,
-        type: *ArrayType,
-        length: *usize,
-        data: *?*anyopaque,
-        array_buffer: ?*Value,
-        byte_offset: ?*usize,
-    ) callconv(.c) NapiStatus,
-    napi_typeof: *const fn (Environment, Value, *c_int) callconv(.c) NapiStatus,
-    napi_create_int32: *const fn (Environment, i32, *Value) callconv(.c) NapiStatus,
-    napi_create_uint32: *const fn (Environment, u32, *Value) callconv(.c) NapiStatus,
-    napi_define_properties: *const fn (
-        Environment,
-        object: Value,
-        count: usize,
-        properties: [*]const Property,
-    ) callconv(.c) NapiStatus,
-    napi_add_env_cleanup_hook: *const fn (
-        Environment,
-        *const fn (?*anyopaque) callconv(.c) void,
-        ?*anyopaque,
-    ) callconv(.c) NapiStatus,
-    napi_throw_type_error: *const fn (
-        Environment,
-        code: ?[*:0]const u8,
-        message: [*:0]const u8,
-    ) callconv(.c) NapiStatus,
-
-    /// Null where the program has no Node-API.
-    fn find() ?Host {
-        var found: Host = undefined;
-        inline for (@typeInfo(Host).@"struct".fields) |field| {
-            @field(found, field.name) = findFunction(field.type, field.name) orelse return null;
-        }
-        return found;
-    }
-};
-
-fn findFunction(comptime Pointer: type, comptime name: [:0]const u8) ?Pointer {
-    if (builtin.os.tag == .windows) {
-        // A DLL cannot leave symbols open, and the program may be renamed, so its name cannot be
-        // linked against.
-        const program = windows.GetModuleHandleW(null) orelse return null;
-        return @ptrCast(windows.GetProcAddress(program, name));
-    }
-    return @extern(?Pointer, .{ .name = name, .linkage = .weak });
-}
-
-const windows = struct {
-    const Module = *opaque {};
-    const Procedure = *const fn () callconv(.winapi) isize;
-    extern "kernel32" fn GetModuleHandleW(name: ?[*:0]const u16) callconv(.winapi) ?Module;
-    extern "kernel32" fn GetProcAddress(Module, [*:0]const u8) callconv(.winapi) ?Procedure;
-};
-
-/// Written at every registration, once per thread that loads the module, with the same values.
-var host: Host = undefined;
-var host_lock: Lock = .{};
+const Environment = napi.Environment;
+const CallbackInfo = napi.CallbackInfo;
+const Value = napi.Value;
+const throw = napi.throw;
 
 /// Node's entry point. Named `napi_register_module_v1` outside.
 pub fn register(environment: Environment, exports: Value) callconv(.c) Value {
-    {
-        host_lock.lock();
-        defer host_lock.unlock();
-        host = Host.find() orelse return null;
-    }
+    if (!napi.enter()) return null;
     watchThread(environment);
     const properties = comptime properties: {
-        var properties: [functions.list.len]Property = undefined;
-        for (functions.list, &properties) |entry, *property| {
+        var properties: [functions.list.len + 1]napi.Property = undefined;
+        for (functions.list, properties[0..functions.list.len]) |entry, *property| {
             property.* = .{ .utf8_name = entry[0], .method = Wrapper(entry).call };
         }
+        properties[functions.list.len] = .{
+            .utf8_name = job_runner.name,
+            .method = job_runner.run,
+        };
         break :properties properties;
     };
-    _ = host.napi_define_properties(environment, exports, properties.len, &properties);
+    _ = napi.host.napi_define_properties(environment, exports, properties.len, &properties);
     return exports;
 }
 
@@ -145,7 +43,7 @@ fn watchThread(environment: Environment) void {
     if (boundary.thread != 0) return;
     boundary.thread = threads.fetchAdd(1, .monotonic) + 1;
     const number: ?*anyopaque = @ptrFromInt(boundary.thread);
-    _ = host.napi_add_env_cleanup_hook(environment, threadEnded, number);
+    _ = napi.host.napi_add_env_cleanup_hook(environment, threadEnded, number);
 }
 
 fn threadEnded(number: ?*anyopaque) callconv(.c) void {
@@ -167,7 +65,7 @@ fn Wrapper(comptime entry: anytype) type {
             var count: usize = parameters.len;
             // One more, because an array of none has no address.
             var values: [parameters.len + 1]Value = undefined;
-            if (host.napi_get_cb_info(environment, info, &count, &values, null, null) != .ok or
+            if (napi.host.napi_get_cb_info(environment, info, &count, &values, null, null) != .ok or
                 count != parameters.len)
             {
                 return throw(environment, std.fmt.comptimePrint(
@@ -193,8 +91,8 @@ fn Wrapper(comptime entry: anytype) type {
             var result: Value = null;
             const number = @call(.auto, function, arguments);
             _ = switch (signature.result) {
-                .i32 => host.napi_create_int32(environment, number, &result),
-                .u32 => host.napi_create_uint32(environment, number, &result),
+                .i32 => napi.host.napi_create_int32(environment, number, &result),
+                .u32 => napi.host.napi_create_uint32(environment, number, &result),
                 else => comptime unreachable,
             };
             return result;
@@ -211,9 +109,9 @@ fn decode(
     available: *usize,
 ) bool {
     switch (parameter.kind) {
-        .u32 => return decodeInteger(u32, environment, value, argument),
-        .i32 => return decodeInteger(i32, environment, value, argument),
-        .f64 => return host.napi_get_value_double(environment, value, argument) == .ok,
+        .u32 => return napi.decodeInteger(u32, environment, value, argument),
+        .i32 => return napi.decodeInteger(i32, environment, value, argument),
+        .f64 => return napi.host.napi_get_value_double(environment, value, argument) == .ok,
         .bytes, .words, .floats, .doubles => {},
     }
     if (parameter.optional and isNull(environment, value)) {
@@ -221,9 +119,9 @@ fn decode(
         available.* = std.math.maxInt(usize);
         return true;
     }
-    var array_type: ArrayType = undefined;
+    var array_type: napi.ArrayType = undefined;
     var data: ?*anyopaque = null;
-    const status = host.napi_get_typedarray_info(
+    const status = napi.host.napi_get_typedarray_info(
         environment,
         value,
         &array_type,
@@ -240,10 +138,10 @@ fn decode(
 fn isNull(environment: Environment, value: Value) bool {
     const napi_null = 1;
     var value_type: c_int = 0;
-    return host.napi_typeof(environment, value, &value_type) == .ok and value_type == napi_null;
+    return napi.host.napi_typeof(environment, value, &value_type) == .ok and value_type == napi_null;
 }
 
-fn arrayType(kind: signatures.Kind) ArrayType {
+fn arrayType(kind: signatures.Kind) napi.ArrayType {
     return switch (kind) {
         .bytes => .uint8,
         .words => .uint32,
@@ -251,16 +149,6 @@ fn arrayType(kind: signatures.Kind) ArrayType {
         .doubles => .float64,
         .u32, .i32, .f64 => unreachable,
     };
-}
-
-fn decodeInteger(comptime T: type, environment: Environment, value: Value, out: *T) bool {
-    var number: f64 = 0;
-    if (host.napi_get_value_double(environment, value, &number) != .ok) return false;
-    // Written so that NaN fails too.
-    if (!(number >= std.math.minInt(T) and number <= std.math.maxInt(T))) return false;
-    if (number != @trunc(number)) return false;
-    out.* = @intFromFloat(number);
-    return true;
 }
 
 fn expected(comptime parameter: signatures.Parameter) []const u8 {
@@ -273,9 +161,4 @@ fn expected(comptime parameter: signatures.Parameter) []const u8 {
         .floats => "a Float32Array",
         .doubles => "a Float64Array",
     } ++ if (parameter.optional) " or null" else "";
-}
-
-fn throw(environment: Environment, message: [*:0]const u8) Value {
-    _ = host.napi_throw_type_error(environment, "ERR_INVALID_ARG_TYPE", message);
-    return null;
 }
