@@ -50,11 +50,10 @@ pub const Search = struct {
         search.* = undefined;
     }
 
-    /// Reads about `bytes_max`; false when all is done.
+    /// Takes about as long as one query takes for `bytes_max`; false when all is done.
     pub fn step(search: *Search, bytes_max: u64) Error!bool {
-        const report = search.request.report;
-        const before = report.bytes_read;
-        while (report.bytes_read - before < bytes_max) {
+        var left = bytes_max;
+        while (left > 0) {
             if (search.part == null) {
                 if (search.next_query < search.request.counts.len) {
                     search.part = try search.begin();
@@ -63,7 +62,9 @@ pub const Search = struct {
                     return false;
                 }
             }
-            if (!try search.part.?.step()) search.part = null;
+            const part = search.part.?;
+            if (!try part.step(left)) search.part = null;
+            left -|= part.bytes_taken;
         }
         return true;
     }
@@ -99,6 +100,8 @@ const Part = struct {
     next_segment: u32,
     rows_next: u64,
     finished: u32,
+    /// What the last step is worth, in bytes that one query looks at.
+    bytes_taken: u64,
 
     /// Nothing of the part but the request is set yet.
     fn init(part: *Part, crew: *const Crew) Error!void {
@@ -133,14 +136,18 @@ const Part = struct {
     }
 
     /// Some rows, or what is left to do for one of the queries; false when all is done.
-    fn step(part: *Part) Error!bool {
+    fn step(part: *Part, bytes_max: u64) Error!bool {
         if (part.segment == null) part.segment = try part.nextSegment();
         if (part.segment) |segment| {
-            try part.rows(segment);
+            const before = part.request.report.bytes_read;
+            try part.rows(segment, bytes_max);
+            part.bytes_taken = (part.request.report.bytes_read - before) * part.weight();
             return true;
         }
+        part.bytes_taken = 0;
         if (part.finished == part.queries.len) return false;
         try part.finish(part.finished);
+        part.bytes_taken = @as(u64, part.request.counts[part.finished]) * finish_bytes_per_hit;
         part.finished += 1;
         if (part.ties.failure) |failure| return failure;
         return part.finished < part.queries.len;
@@ -159,9 +166,18 @@ const Part = struct {
         return null;
     }
 
-    fn rows(part: *Part, segment: *SegmentState) Error!void {
+    /// A hit that is read for its own sake takes as long as some kilobytes in order.
+    const finish_bytes_per_hit = 8192;
+
+    /// How many times as long as reading the rows takes what the queries do with them.
+    fn weight(part: *const Part) u64 {
+        const queries_per_read: u64 = if (part.coded != null) 4 else 8;
+        return (part.queries.len + queries_per_read - 1) / queries_per_read;
+    }
+
+    fn rows(part: *Part, segment: *SegmentState, bytes_max: u64) Error!void {
         const start = part.row;
-        const end = @min(segment.disk.rows, start + part.rowsAtOnce());
+        const end = @min(segment.disk.rows, start + part.rowsAtOnce(bytes_max));
         const coded_end = if (part.coded) |*scan|
             try scan.rows(segment, &part.dead, start, end)
         else
@@ -174,7 +190,7 @@ const Part = struct {
 
     /// A multiple of the rows of a block of codes. What one thread reads of them takes about half a
     /// millisecond. The first ones are fewer: it is between two steps that a query gives codes up.
-    fn rowsAtOnce(part: *Part) u32 {
+    fn rowsAtOnce(part: *Part, bytes_max: u64) u32 {
         const state = part.request.state;
         const all_use_codes = for (part.queries) |*query| {
             if (!query.uses_codes) break false;
@@ -183,7 +199,8 @@ const Part = struct {
             search_cost.codeBytes(state)
         else
             search_cost.vectorBytes(state);
-        const most = part.exact.crew.lanes() * bytes_at_once / row_bytes + 1;
+        const bytes = @min(bytes_at_once, bytes_max / part.weight());
+        const most = part.exact.crew.lanes() * bytes / row_bytes + 1;
         const count = std.mem.alignForward(u64, @min(most, part.rows_next), format.code_block_rows);
         part.rows_next = 2 * @min(part.rows_next, most);
         return @intCast(count);

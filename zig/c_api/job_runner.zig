@@ -21,7 +21,7 @@ pub const name = "vl_job_run";
 pub const declaration = name ++ "(job: number, ms_max: number): Promise<number>";
 
 /// About a millisecond of a search.
-const slice_bytes = 1 << 20;
+const slice_bytes = 4 << 20;
 
 const Run = struct {
     job: u32,
