@@ -239,6 +239,49 @@ test "lengths that disagree are refused before the engine sees them" {
     }
 }
 
+test "a job searches a snapshot in steps, and gives what a search gives" {
+    const family = try Family.open();
+    defer _ = database.close(family.database);
+    const past = try openCollection(family.snapshot, 2);
+    try putOne(family.collection, "b", &.{ 4, 3 });
+    const none = std.math.nan(f64);
+    const query = [_]f32{ 4, 3 };
+    var job: [1]u32 = .{0};
+    // Only of a state that stays.
+    try expectStatus(
+        .invalid_argument,
+        search_functions.open(family.collection, &query, 2, 2, none, 1, 0, &job),
+    );
+    try expectStatus(.dimension, search_functions.open(past, &query, 1, 2, none, 1, 0, &job));
+    try expectStatus(.ok, search_functions.open(past, &query, 2, 2, none, 1, 0, &job));
+    defer _ = database.close(job[0]);
+
+    var hits: [32]u8 align(4) = undefined;
+    var counts: [1]u32 = .{9};
+    var report: [6]f64 = undefined;
+    const result = search_functions.result;
+    try expectStatus(.invalid_argument, result(job[0], &hits, 32, &counts, 1, &report));
+    var progress: [2]f64 = undefined;
+    while (job_functions.step(job[0], 1, &progress) == @intFromEnum(Status.ok)) {}
+    try expectStatus(.invalid_argument, result(job[0], &hits, 16, &counts, 1, &report));
+    try expectStatus(.invalid_argument, result(job[0], &hits, 32, &counts, 0, &report));
+    try expectStatus(.invalid_argument, result(family.job, &hits, 32, &counts, 1, &report));
+    try testing.expectEqual(9, counts[0]);
+    try expectStatus(.ok, result(job[0], &hits, 32, &counts, 1, &report));
+    try testing.expectEqual(1, counts[0]);
+
+    var expected: [32]u8 align(4) = undefined;
+    const search = search_functions.search;
+    try expectStatus(
+        .ok,
+        search(past, &query, 2, 2, none, 1, 0, &expected, 32, &counts, &report),
+    );
+    try testing.expectEqualSlices(u8, expected[0..16], hits[0..16]);
+    // The collection that it searches takes it along.
+    try expectStatus(.ok, database.close(past));
+    try expectStatus(.closed, result(job[0], &hits, 32, &counts, 1, &report));
+}
+
 /// One random call: every buffer has exactly the length that the other arguments claim, followed by
 /// bytes that must stay as they are.
 fn callAtRandom(comptime entry: anytype, random: std.Random, live: []const u32) !void {

@@ -111,7 +111,7 @@ const Program = struct {
 
     fn step(program: *Program) !void {
         const choices = program.choices;
-        switch (choices.below(16)) {
+        switch (choices.below(17)) {
             0...3 => try program.put(),
             4 => try program.delete(),
             5, 6 => try program.get(program.collection, &program.rows),
@@ -133,6 +133,7 @@ const Program = struct {
             },
             14 => try program.compact(),
             15 => if (choices.oneIn(3)) try program.verify(),
+            16 => if (program.frozen != 0) try program.searchInSteps(),
             else => unreachable,
         }
     }
@@ -275,6 +276,42 @@ const Program = struct {
             &program.numbers,
             @intCast(count * dimension),
         ));
+    }
+
+    /// Of the snapshot, with any other call between two steps.
+    fn searchInSteps(program: *Program) !void {
+        const k: u32 = @intCast(1 + program.choices.below(keys_max));
+        const hit_bytes = 16;
+        var hits: [keys_max * hit_bytes]u8 align(8) = undefined;
+        var report: [6]f64 = undefined;
+        var progress: [2]f64 align(8) = undefined;
+        const expected = @min(k, countOf(&program.frozen_rows));
+        @memset(program.numbers[0..dimension], 0.5);
+        try expect(ok, function("vl_search_open")(
+            program.frozen,
+            &program.numbers,
+            dimension,
+            k,
+            std.math.nan(f64),
+            @intCast(program.choices.below(2)),
+            @intCast(program.choices.below(3)),
+            program.words[0..1],
+        ));
+        const job = program.words[0];
+        while (function("vl_job_step")(job, 1, &progress) == ok) {
+            switch (program.choices.below(4)) {
+                0 => try program.put(),
+                1 => try program.delete(),
+                2 => try program.transact(),
+                3 => try program.compact(),
+                else => unreachable,
+            }
+        }
+        const counts = program.words[0..1];
+        const len: u32 = k * hit_bytes;
+        try expect(ok, function("vl_search_result")(job, &hits, len, counts, 1, &report));
+        if (counts[0] != expected) return error.WrongHits;
+        try expect(ok, function("vl_close")(job));
     }
 
     fn transact(program: *Program) !void {
