@@ -13,7 +13,7 @@ import { existsSync, readdirSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { machine, print } from "./harness.ts";
 
-const benches = ["get", "put", "search", "open", "cold", "memory", "size"] as const;
+const benches = ["get", "put", "search", "async", "open", "cold", "memory", "size"] as const;
 const here: string = fileURLToPath(new URL(".", import.meta.url));
 const asked = process.argv.slice(2).filter((argument) => argument !== "--node");
 const onNode = process.argv.includes("--node");

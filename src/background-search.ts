@@ -1,6 +1,6 @@
 /**
- * Searches that the event loop does not wait for: a job looks at a snapshot of the call, on a thread
- * of the runtime's pool, which other calls on the database do not have to wait for either.
+ * Searches that the event loop does not wait for: a job looks at a snapshot of the call, on a
+ * thread of the runtime's pool, which other calls on the database do not wait for either.
  *
  * @module
  */
@@ -104,8 +104,8 @@ function checkNoTransaction({ connection, info }: Records): void {
   if (!connection.inTransaction) return;
   throw new VectorLiteError(
     "ERR_INVALID_ARGUMENT",
-    `${info.subject} was to be searched in the background inside a transaction, whose writes such ` +
-      "a search does not see; use search() there, or call it after the transaction.",
+    `${info.subject} was to be searched in the background inside a transaction, whose writes ` +
+      "such a search does not see; use search() there, or call it after the transaction.",
   );
 }
 

@@ -277,8 +277,8 @@ export class Collection<Doc extends MetadataOf<Doc> = Metadata> {
 
   /**
    * What {@link search} would return now, found while the event loop goes on: a thread of the
-   * runtime's pool searches a snapshot of this moment. Later writes, and changes of `query`, make no
-   * difference. Searches of one database take turns.
+   * runtime's pool searches a snapshot of this moment. Later writes, and changes of `query`, make
+   * no difference. Searches of one database take turns.
    *
    * In an executable made by `bun build --compile`, and in workers of Bun, the event loop itself
    * searches, in slices of about a millisecond.

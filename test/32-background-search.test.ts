@@ -256,7 +256,7 @@ describe("a search in the background", () => {
     expect(await running).toHaveLength(300);
   });
 
-  test("keeps the process alive until it is over, and a process that exits does not wait", async () => {
+  test("keeps the process alive until it is over, unless that exits", async () => {
     const path = temporaryPath();
     filled("cosine", path).db.close();
     const kept = await runProgram("test/programs/searcher.mjs", [path, "await"]);

@@ -25,13 +25,16 @@ const platform = `${process.platform}-${process.arch}`;
 
 /** What a user would write first. */
 const program = `
-  import { EmbedCache } from "vectorlite";
+  import { Database, EmbedCache } from "vectorlite";
   const cache = new EmbedCache({ path: "cache.vl", dimension: 3 });
   cache.set("a", [1, 2, 2]);
   cache.close();
   const again = new EmbedCache({ path: "cache.vl", readonly: true });
-  console.log(again.get("a").join(), again.search([1, 2, 2], { k: 1 })[0].key);
+  const db = new Database("cache.vl", { readonly: true });
+  const [found] = await db.collection("default").searchAsync([1, 2, 2]);
+  console.log(again.get("a").join(), again.search([1, 2, 2], { k: 1 })[0].key, found.key);
   again.close();
+  db.close();
 `;
 
 let folder: string;
@@ -96,7 +99,7 @@ describe("the package", () => {
 
   test("works by its name in another project", async () => {
     const output = await expectSuccess(process.execPath, ["main.mjs"], {}, project);
-    expect(output).toBe("1,2,2 a\n");
+    expect(output).toBe("1,2,2 a a\n");
   });
 
   test("exports things that are called what they are exported as", async () => {
@@ -120,7 +123,7 @@ describe("the package", () => {
     await expectSuccess(bun, ["build", "--compile", "main.mjs", "--outfile", binary], {}, project);
     renameSync(join(project, "node_modules"), join(folder, "hidden"));
     try {
-      expect(await expectSuccess(binary, [], {}, empty)).toBe("1,2,2 a\n");
+      expect(await expectSuccess(binary, [], {}, empty)).toBe("1,2,2 a a\n");
     } finally {
       renameSync(join(folder, "hidden"), join(project, "node_modules"));
     }

@@ -60,7 +60,8 @@ const tsLayers: readonly Layer[] = [
   layer(
     "operations",
     "src",
-    "open scan search background-search recall write names jobs compact salvage flights serverless snapshot-scope",
+    "open scan search background-search recall write names jobs compact salvage flights " +
+      "serverless snapshot-scope",
   ),
   layer("classes", "src", "cache database collection snapshot"),
   layer("index", "src", "index"),

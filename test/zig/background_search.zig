@@ -83,7 +83,8 @@ const Fixture = struct {
                 try fixture.database.begin();
                 try fixture.put(5000, 20);
                 try fixture.delete(7);
-                if (random.boolean()) try fixture.database.commit() else fixture.database.rollback();
+                if (!random.boolean()) return fixture.database.rollback();
+                try fixture.database.commit();
             },
             4 => if (random.uintLessThan(u8, 8) == 0) try fixture.collection.clear(),
             else => {
@@ -105,7 +106,11 @@ const Fixture = struct {
         errdefer text.deinit();
         var entries: [1024]u8 = undefined;
         for (counts, 0..) |count, query| for (hits[query * k ..][0..count]) |hit| {
-            var writer: vl.EntryWriter = .{ .out = &entries, .vectors = &.{}, .include_vectors = false };
+            var writer: vl.EntryWriter = .{
+                .out = &entries,
+                .vectors = &.{},
+                .include_vectors = false,
+            };
             try collection.fetch(&.{hit}, &writer);
             try text.writer.print("{d} {s} {x}\n", .{ query, entries[8..writer.used], hit.score });
         };

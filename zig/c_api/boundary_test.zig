@@ -220,7 +220,7 @@ test "lengths that disagree are refused before the engine sees them" {
         .{ .dimension, 3, 1, none, 0, 0, 16 },
         .{ .dimension, 0, 1, none, 0, 0, 0 },
     }) |case| {
-        const status, const len, const k, const threshold, const plan, const threads, const hits_len =
+        const status, const len, const k, const threshold, const plan, const threads, const room =
             case;
         const result = search_functions.search(
             c,
@@ -231,7 +231,7 @@ test "lengths that disagree are refused before the engine sees them" {
             plan,
             threads,
             &hits,
-            hits_len,
+            room,
             &counts,
             &report,
         );

@@ -54,7 +54,8 @@ pub const Lock = struct {
         if (l.state.swap(free, .release) == contended) parking.wakeOne(&l.state);
     }
 
-    /// Returns when nobody waits, or somebody who did has got the lock. Its caller does not hold it.
+    /// Returns when nobody waits, or somebody who did has got the lock, which its caller does not
+    /// hold.
     pub fn giveWay(l: *Lock) void {
         const turn = l.turns.load(.seq_cst);
         if (l.waiting.load(.seq_cst) == 0) return;

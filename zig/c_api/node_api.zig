@@ -138,7 +138,8 @@ fn decode(
 fn isNull(environment: Environment, value: Value) bool {
     const napi_null = 1;
     var value_type: c_int = 0;
-    return napi.host.napi_typeof(environment, value, &value_type) == .ok and value_type == napi_null;
+    const status = napi.host.napi_typeof(environment, value, &value_type);
+    return status == .ok and value_type == napi_null;
 }
 
 fn arrayType(kind: signatures.Kind) napi.ArrayType {
