@@ -10,10 +10,8 @@ import { VectorLiteError } from "./errors.ts";
 import { runJob } from "./jobs.ts";
 import { Handle } from "./lifetime.ts";
 import { nodeApi, Status, searchReportFields } from "./native/native.ts";
-import { metrics, openRecords } from "./open.ts";
 import type { Records } from "./records.ts";
 import { type FoundHit, makeRoom, type Room, readHits, type SearchPlan } from "./search.ts";
-import { SnapshotScope } from "./snapshot-scope.ts";
 
 /** What a thread of the pool does before it asks whether to go on: Node waits for it to end. */
 const turnMs = 50;
@@ -47,36 +45,37 @@ export async function searchInBackground(
   return [];
 }
 
-/** From the call, which takes a snapshot, to the end, which lets it go whatever happens. */
+/** From the call, which makes a job of the state of that moment, to the end, which closes it. */
 class BackgroundSearch {
-  readonly #plan: SearchPlan;
-  readonly #snapshot: SnapshotScope | undefined;
   readonly #records: Records;
+  readonly #plan: SearchPlan;
   readonly #room: Room;
   readonly #job: Handle;
 
   constructor(records: Records, queries: Float32Array, count: number, plan: SearchPlan) {
+    checkNoTransaction(records);
+    this.#records = records;
     this.#plan = plan;
-    const isOfSnapshot = records.scope.id !== records.connection.id;
-    if (!isOfSnapshot) checkNoTransaction(records);
-    records.checkOpen();
-    this.#snapshot = isOfSnapshot ? undefined : new SnapshotScope(records.connection);
-    try {
-      this.#records = this.#snapshot === undefined ? records : past(records, this.#snapshot);
-      this.#room = makeRoom(this.#records, count, plan);
-      this.#job = openJob(this.#records, queries, this.#room, plan);
-    } catch (error) {
-      this.#snapshot?.close();
-      throw error;
-    }
+    this.#room = makeRoom(records, count, plan);
+    const status = records.native.vl_search_open(
+      records.id,
+      queries,
+      count * records.dimension,
+      this.#room.wanted,
+      plan.threshold,
+      plan.exact ? 1 : 0,
+      plan.threads,
+      handleOut,
+    );
+    if (status !== Status.OK) throw records.failure(status);
+    this.#job = new Handle(handleOut[0] ?? 0);
   }
 
   async finish(): Promise<FoundHit[][]> {
-    const { connection } = this.#records;
+    const { native } = this.#records;
+    const { hits, counts } = this.#room;
     try {
       await run(this.#records, this.#job);
-      const { native } = connection;
-      const { hits, counts } = this.#room;
       const status = native.vl_search_result(
         this.#job.id,
         hits,
@@ -86,7 +85,9 @@ class BackgroundSearch {
         reportOut,
       );
       if (status !== Status.OK) throw this.#records.failure(status);
-      const reading = readHits(this.#records, this.#room, this.#plan);
+      const reading = readHits(this.#records, this.#room, this.#plan, (...buffers) =>
+        native.vl_search_fetch(this.#job.id, ...buffers),
+      );
       for (;;) {
         const { done, value } = reading.next();
         if (done) return value;
@@ -94,50 +95,18 @@ class BackgroundSearch {
       }
     } finally {
       this.#job.close();
-      this.#snapshot?.close();
     }
   }
 }
 
-/** A snapshot has only what is committed. */
-function checkNoTransaction({ connection, info }: Records): void {
-  if (!connection.inTransaction) return;
+/** A job of the newest state has only what is committed. */
+function checkNoTransaction({ scope, connection, info }: Records): void {
+  if (!connection.inTransaction || scope.id !== connection.id) return;
   throw new VectorLiteError(
     "ERR_INVALID_ARGUMENT",
     `${info.subject} was to be searched in the background inside a transaction, whose writes ` +
       "such a search does not see; use search() there, or call it after the transaction.",
   );
-}
-
-/** The same collection in the state of a snapshot. */
-function past(records: Records, snapshot: SnapshotScope): Records {
-  const { info, dimension } = records;
-  const found = openRecords(snapshot, {
-    name: info.name,
-    subject: info.subject,
-    dimension,
-    metric: metrics.indexOf(info.metric),
-    model: info.model,
-    create: false,
-    cacheSize: 0,
-  });
-  if (found === undefined) throw records.failure(Status.CLOSED);
-  return found;
-}
-
-function openJob(records: Records, queries: Float32Array, room: Room, plan: SearchPlan): Handle {
-  const status = records.native.vl_search_open(
-    records.id,
-    queries,
-    room.counts.length * records.dimension,
-    room.wanted,
-    plan.threshold,
-    plan.exact ? 1 : 0,
-    plan.threads,
-    handleOut,
-  );
-  if (status !== Status.OK) throw records.failure(status);
-  return new Handle(handleOut[0] ?? 0);
 }
 
 /** Where the library cannot run it, the event loop does, in slices. */

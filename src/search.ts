@@ -7,7 +7,13 @@
 import { decodeEntries } from "./entries.ts";
 import { invalidArgument } from "./errors.ts";
 import { metadataFromJson } from "./metadata.ts";
-import { cpuTiers, Hit as HitLayout, Status, searchReportFields } from "./native/native.ts";
+import {
+  cpuTiers,
+  Hit as HitLayout,
+  type NativeLibrary,
+  Status,
+  searchReportFields,
+} from "./native/native.ts";
 import {
   booleanOption,
   checkArray,
@@ -163,7 +169,9 @@ export function search(
     reportOut,
   );
   if (status !== Status.OK) throw records.failure(status);
-  const reading = readHits(records, room, plan);
+  const reading = readHits(records, room, plan, (...buffers) =>
+    records.native.vl_collection_fetch(records.id, ...buffers),
+  );
   for (;;) {
     const { done, value } = reading.next();
     if (done) return value;
@@ -188,14 +196,22 @@ export function makeRoom(records: Records, count: number, plan: SearchPlan): Roo
   return { wanted, hits, counts: new Uint32Array(count) };
 }
 
-/** The hits of each query, from the state that the search saw. Yields after each part of them. */
+/** Reads hits from the state that the search saw: the library's function, less its handle. */
+type Fetch = (
+  ...buffers: Parameters<NativeLibrary["vl_search_fetch"]> extends [number, ...infer Rest]
+    ? Rest
+    : never
+) => number;
+
+/** The hits of each query. Yields after each part of them. */
 export function* readHits(
   records: Records,
   { hits, counts, wanted }: Room,
   plan: SearchPlan,
+  fetch: Fetch,
 ): Generator<undefined, FoundHit[][], undefined> {
   const lengths = closeGaps(hits, counts, wanted, plan.offset);
-  const found = yield* fetchHits(records, hits, sum(lengths), plan);
+  const found = yield* fetchHits(records, hits, sum(lengths), plan, fetch);
   let start = 0;
   return lengths.map((length) => {
     start += length;
@@ -232,6 +248,7 @@ function* fetchHits(
   hits: Uint8Array,
   count: number,
   plan: SearchPlan,
+  fetch: Fetch,
 ): Generator<undefined, FoundHit[], undefined> {
   const { dimension } = records;
   const scores = new DataView(hits.buffer);
@@ -245,6 +262,7 @@ function* fetchHits(
       hits,
       { start, count: part, withVectors: plan.vectors },
       vectors,
+      fetch,
     );
     for (const [index, { key, json }] of entries.entries()) {
       const at = (start + index) * HitLayout.size + HitLayout.score;
@@ -272,10 +290,10 @@ function fetchPart(
   hits: Uint8Array,
   part: Part,
   vectors: Float32Array,
+  fetch: Fetch,
 ): ReturnType<typeof decodeEntries> {
   for (;;) {
-    const status = records.native.vl_collection_fetch(
-      records.id,
+    const status = fetch(
       hits.subarray(part.start * HitLayout.size, (part.start + part.count) * HitLayout.size),
       part.count,
       part.withVectors ? 1 : 0,

@@ -134,6 +134,23 @@ pub const Collection = struct {
 
     pub const Options = CollectionOptions;
 
+    /// The same collection in another state; an error of its use where it is not in there.
+    pub fn ofSnapshot(collection: *const Collection, snapshot: *Snapshot) Error!*Collection {
+        const database = snapshot.database;
+        const past = database.gpa.create(Collection) catch return database.outOfMemory();
+        past.* = .{
+            .scope = .{ .snapshot = snapshot },
+            .gpa = database.gpa,
+            .catalogue_index = collection.catalogue_index,
+            .identity = collection.identity.retain(),
+            .dimension = collection.dimension,
+            .metric = collection.metric,
+            .forgotten_count = database.forgotten_count,
+            .hot = null,
+        };
+        return past;
+    }
+
     pub fn close(collection: *Collection) void {
         if (collection.hot) |*hot| hot.deinit();
         collection.identity.release(collection.gpa);

@@ -51,7 +51,7 @@ pub const Job = struct {
         return job;
     }
 
-    /// The collection is one of a snapshot, and closed after the job. The queries are copied.
+    /// The collection is closed after the job. The queries are copied.
     pub fn openSearch(
         collection: *Collection,
         queries: []const f32,

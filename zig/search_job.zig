@@ -1,25 +1,30 @@
 //! A search that nobody waits for: queries, hits and all that it works with are its own, and it
-//! looks at one state of a snapshot, so that any call may come between two of its steps.
+//! looks at one state that stays, so that any call may come between two of its steps.
 
 const std = @import("std");
 const collection_module = @import("collection.zig");
 const errors = @import("errors.zig");
 const search_module = @import("search.zig");
+const Snapshot = @import("database.zig").Snapshot;
 
 const Collection = collection_module.Collection;
 const Error = errors.Error;
 const Hit = collection_module.Hit;
 
 pub const SearchJob = struct {
+    gpa: std.mem.Allocator,
+    /// Of the state that is searched.
     collection: *Collection,
+    /// That state, where the job has taken it itself; `collection` is its own too then.
+    snapshot: ?*Snapshot,
     options: Collection.SearchOptions,
     /// Holds the three slices.
     arena: std.heap.ArenaAllocator,
-    queries: []const f32,
+    queries: []const f32 = &.{},
     /// k for each query.
-    hits: []Hit,
+    hits: []Hit = &.{},
     /// How many of them each query has.
-    counts: []u32,
+    counts: []u32 = &.{},
     report: search_module.Report = .{},
     /// What the search works in.
     memory: std.heap.ArenaAllocator,
@@ -36,45 +41,38 @@ pub const SearchJob = struct {
     /// Whoever asks what was found is told, on any thread and however often.
     const Failure = struct { cause: Error, sentence: errors.Diagnostics };
 
-    /// The collection is one of a snapshot, and closed after the job. The queries are copied.
+    /// Searches the newest committed state, or the one that the collection is of. The collection is
+    /// closed after the job. The queries are copied.
     pub fn open(
         collection: *Collection,
         queries: []const f32,
         options: Collection.SearchOptions,
     ) Error!*SearchJob {
-        if (collection.scope != .snapshot) return collection.fail(
-            error.InvalidArgument,
-            "a search that goes on in steps needs a state that stays; open the collection of a " ++
-                "snapshot",
-            .{},
-        );
         const gpa = collection.gpa;
         const database = collection.scope.parent();
         const job = gpa.create(SearchJob) catch return database.outOfMemory();
         errdefer gpa.destroy(job);
-        const count = queries.len / collection.dimension;
         job.* = .{
+            .gpa = gpa,
             .collection = collection,
+            .snapshot = if (collection.scope == .snapshot) null else try database.openSnapshot(),
             .options = options,
             .arena = .init(gpa),
-            .queries = &.{},
-            .hits = &.{},
-            .counts = &.{},
             .memory = .init(gpa),
         };
+        errdefer if (job.snapshot) |snapshot| snapshot.close();
+        if (job.snapshot) |snapshot| job.collection = try collection.ofSnapshot(snapshot);
+        errdefer if (job.snapshot != null) job.collection.close();
         errdefer job.arena.deinit();
-        job.allocate(queries, count) catch return database.outOfMemory();
+        job.allocate(queries) catch return database.outOfMemory();
         // What is wrong with it is said now, and not by its first step.
         _ = try job.request();
         return job;
     }
 
-    fn allocate(
-        job: *SearchJob,
-        queries: []const f32,
-        count: usize,
-    ) error{OutOfMemory}!void {
+    fn allocate(job: *SearchJob, queries: []const f32) error{OutOfMemory}!void {
         const allocator = job.arena.allocator();
+        const count = queries.len / job.collection.dimension;
         job.queries = try allocator.dupe(f32, queries);
         job.hits = try allocator.alloc(Hit, count * job.options.k);
         job.counts = try allocator.alloc(u32, count);
@@ -83,13 +81,17 @@ pub const SearchJob = struct {
     pub fn close(job: *SearchJob) void {
         job.stop();
         job.arena.deinit();
-        job.collection.gpa.destroy(job);
+        if (job.snapshot) |snapshot| {
+            job.collection.close();
+            snapshot.close();
+        }
+        job.gpa.destroy(job);
     }
 
     fn stop(job: *SearchJob) void {
         if (job.progress == .running) job.progress.running.deinit();
         job.memory.deinit();
-        job.memory = .init(job.collection.gpa);
+        job.memory = .init(job.gpa);
         job.progress = .done;
     }
 

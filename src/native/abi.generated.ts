@@ -208,6 +208,17 @@ export interface NativeLibrary {
     counts_len: number,
     report_out: Float64Array,
   ): number;
+  vl_search_fetch(
+    job: number,
+    hits: Uint8Array,
+    count: number,
+    include: number,
+    out: Uint8Array,
+    out_len: number,
+    len_out: Uint32Array,
+    vectors: Float32Array,
+    vectors_len: number,
+  ): number;
   vl_collection_open(
     scope: number,
     name: Uint8Array,
@@ -347,6 +358,10 @@ export const symbols = {
     returns: "i32",
   },
   vl_search_result: { args: ["u32", "buffer", "u32", "buffer", "u32", "buffer"], returns: "i32" },
+  vl_search_fetch: {
+    args: ["u32", "buffer", "u32", "u32", "buffer", "u32", "buffer", "buffer", "u32"],
+    returns: "i32",
+  },
   vl_collection_open: {
     args: ["u32", "buffer", "u32", "buffer", "u32", "buffer", "u32", "buffer", "buffer"],
     returns: "i32",

@@ -247,11 +247,6 @@ test "a job searches a snapshot in steps, and gives what a search gives" {
     const none = std.math.nan(f64);
     const query = [_]f32{ 4, 3 };
     var job: [1]u32 = .{0};
-    // Only of a state that stays.
-    try expectStatus(
-        .invalid_argument,
-        search_functions.open(family.collection, &query, 2, 2, none, 1, 0, &job),
-    );
     try expectStatus(.dimension, search_functions.open(past, &query, 1, 2, none, 1, 0, &job));
     try expectStatus(.ok, search_functions.open(past, &query, 2, 2, none, 1, 0, &job));
     defer _ = database.close(job[0]);
@@ -277,6 +272,15 @@ test "a job searches a snapshot in steps, and gives what a search gives" {
         search(past, &query, 2, 2, none, 1, 0, &expected, 32, &counts, &report),
     );
     try testing.expectEqualSlices(u8, expected[0..16], hits[0..16]);
+    var entry: [64]u8 = undefined;
+    const len = counts[0..1];
+    var vector: [2]f32 = undefined;
+    const fetch = search_functions.fetch;
+    try expectStatus(.ok, fetch(job[0], &hits, 1, 1, &entry, 64, len, &vector, 2));
+    try testing.expectEqualStrings("a", entry[8..len[0]]);
+    try testing.expectEqual([2]f32{ 3, 4 }, vector);
+    try expectStatus(.dimension, fetch(job[0], &hits, 1, 1, &entry, 64, len, &vector, 1));
+    try expectStatus(.buffer_too_small, fetch(job[0], &hits, 1, 0, &entry, 3, len, &vector, 0));
     // The collection that it searches takes it along.
     try expectStatus(.ok, database.close(past));
     try expectStatus(.closed, result(job[0], &hits, 32, &counts, 1, &report));

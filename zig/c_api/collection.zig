@@ -289,18 +289,43 @@ pub fn fetch(
 ) callconv(.c) i32 {
     const call = Call.begin(handle, .collection) orelse return boundary.stale();
     defer call.end();
-    const dimension = call.collection().dimension;
+    return fetchFrom(
+        call,
+        call.collection(),
+        hits,
+        count,
+        include,
+        out[0..out_len],
+        len_out,
+        vectors,
+        vectors_len,
+    );
+}
+
+/// The rest of fetching, for the state that `collection` is of.
+pub fn fetchFrom(
+    call: Call,
+    collection: *vectorlite.Collection,
+    hits: [*]align(1) const u8,
+    count: u32,
+    include: u32,
+    out: []u8,
+    len_out: [*]align(1) u32,
+    vectors: [*]align(1) f32,
+    vectors_len: u32,
+) i32 {
+    const dimension = collection.dimension;
     if (include & ~include_vectors != 0) return wrongInclude();
     if (include == include_vectors and vectors_len < @as(u64, count) * dimension) {
         return wrongVectors(vectors_len, count, dimension);
     }
     var writer: vectorlite.EntryWriter = .{
-        .out = out[0..out_len],
+        .out = out,
         .vectors = slice(f32, vectors, vectors_len) catch |failure| return call.fail(failure),
         .include_vectors = include == include_vectors,
     };
     const list = sliceConst(Hit, @ptrCast(hits), count) catch |failure| return call.fail(failure);
-    call.collection().fetch(list, &writer) catch |failure| {
+    collection.fetch(list, &writer) catch |failure| {
         if (failure == error.BufferTooSmall) len_out[0] = std.math.lossyCast(u32, writer.needed);
         return call.fail(failure);
     };

@@ -54,6 +54,12 @@ pub const list = .{
         &search.result,
         "job hits[hits_len] hits_len counts[counts_len] counts_len report_out[6]",
     },
+    .{
+        "vl_search_fetch",
+        &search.fetch,
+        "job hits[count*16] count include out[out_len] out_len len_out[1] " ++
+            "vectors[vectors_len] vectors_len",
+    },
 
     .{
         "vl_collection_open",

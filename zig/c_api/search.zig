@@ -45,7 +45,7 @@ pub fn search(
     return boundary.done();
 }
 
-/// A job that searches a collection of a snapshot in steps. The queries are copied.
+/// A job that searches what is there now in steps. The queries are copied.
 pub fn open(
     handle: u32,
     queries: [*]align(1) const f32,
@@ -98,6 +98,34 @@ pub fn result(
     for (found.counts, 0..) |count, i| counts[i] = count;
     writeReport(&found.report, report_out);
     return boundary.done();
+}
+
+/// The entries of hits, as `vl_collection_fetch` gives them, of the state that a finished job saw.
+pub fn fetch(
+    handle: u32,
+    hits: [*]align(1) const u8,
+    count: u32,
+    include: u32,
+    out: [*]u8,
+    out_len: u32,
+    len_out: [*]align(1) u32,
+    vectors: [*]align(1) f32,
+    vectors_len: u32,
+) callconv(.c) i32 {
+    const call = Call.begin(handle, .job) orelse return boundary.stale();
+    defer call.end();
+    const found = call.job().found() catch |failure| return call.fail(failure);
+    return collection.fetchFrom(
+        call,
+        found.collection,
+        hits,
+        count,
+        include,
+        out[0..out_len],
+        len_out,
+        vectors,
+        vectors_len,
+    );
 }
 
 /// The arguments that both ways to search have, checked.

@@ -133,7 +133,7 @@ const Program = struct {
             },
             14 => try program.compact(),
             15 => if (choices.oneIn(3)) try program.verify(),
-            16 => if (program.frozen != 0) try program.searchInSteps(),
+            16 => try program.searchInSteps(),
             else => unreachable,
         }
     }
@@ -278,17 +278,20 @@ const Program = struct {
         ));
     }
 
-    /// Of the snapshot, with any other call between two steps.
+    /// With any other call between two steps.
     fn searchInSteps(program: *Program) !void {
         const k: u32 = @intCast(1 + program.choices.below(keys_max));
         const hit_bytes = 16;
         var hits: [keys_max * hit_bytes]u8 align(8) = undefined;
         var report: [6]f64 = undefined;
         var progress: [2]f64 align(8) = undefined;
-        const expected = @min(k, countOf(&program.frozen_rows));
+        const is_frozen = program.frozen != 0 and program.choices.oneIn(2);
+        if (!is_frozen and program.before != null) return;
+        const seen = if (is_frozen) &program.frozen_rows else &program.rows;
+        const expected = @min(k, countOf(seen));
         @memset(program.numbers[0..dimension], 0.5);
         try expect(ok, function("vl_search_open")(
-            program.frozen,
+            if (is_frozen) program.frozen else program.collection,
             &program.numbers,
             dimension,
             k,
@@ -310,7 +313,19 @@ const Program = struct {
         const counts = program.words[0..1];
         const len: u32 = k * hit_bytes;
         try expect(ok, function("vl_search_result")(job, &hits, len, counts, 1, &report));
-        if (counts[0] != expected) return error.WrongHits;
+        const count = counts[0];
+        if (count != expected) return error.WrongHits;
+        try expect(ok, function("vl_search_fetch")(
+            job,
+            &hits,
+            count,
+            1,
+            &program.bytes,
+            program.bytes.len,
+            program.words[0..1],
+            &program.numbers,
+            count * dimension,
+        ));
         try expect(ok, function("vl_close")(job));
     }
 
