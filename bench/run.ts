@@ -25,8 +25,10 @@ function run(command: string, args: string[], environment: Record<string, string
 
 function runOnNode(bench: string): boolean {
   const bundle = `results/${bench}.mjs`;
-  const build = ["build", `${bench}.ts`, "--target=node", "--packages=external"];
-  if (!run(process.execPath, [...build, `--outfile=${bundle}`, "--sourcemap=none"])) return false;
+  // To a folder: the library that lies in zig-out/ is put beside it.
+  const outputs = ["--outdir=results", "--entry-naming=[name].mjs", "--sourcemap=none"];
+  const build = ["build", `${bench}.ts`, "--target=node", "--packages=external", ...outputs];
+  if (!run(process.execPath, build)) return false;
   const folder = fileURLToPath(new URL("../zig-out/lib/", import.meta.url));
   const library = readdirSync(folder).find((name) => /vectorlite\.(so|dylib|dll)$/.test(name));
   return run("node", [bundle], { VECTORLITE_LIB: `${folder}${library ?? ""}` });

@@ -701,6 +701,29 @@ export const mutants: readonly Mutant[] = [
     "",
   ),
 
+  // Searches in the background.
+  mutant(
+    "whoever waits while a job is stepped is overtaken",
+    "c_api",
+    "zig/c_api/lock.zig",
+    "        if (l.waiting.load(.seq_cst) == 0) return;\n",
+    "        if (l.waiting.load(.seq_cst) < 1000) return;\n",
+  ),
+  mutant(
+    "a job searches for what its caller's array holds by then",
+    "background_search",
+    "search_job",
+    "        job.queries = try allocator.dupe(f32, queries);\n",
+    "        job.queries = queries;\n",
+  ),
+  mutant(
+    "a job forgets why it failed",
+    "background_search",
+    "search_job",
+    "        if (job.progress != .failed) return;\n",
+    "        if (job.progress != .failed or job.hits.len < 1 << 30) return;\n",
+  ),
+
   // Codes.
   mutant(
     "codes that are damaged are believed",
