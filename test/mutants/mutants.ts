@@ -729,9 +729,15 @@ export const mutants: readonly Mutant[] = [
     "codes that are damaged are believed",
     "quantised_search",
     "code_scan",
-    "if (!codes.isWhole(scan.request.state.seedOf(from, row), bytes)) return false;\n",
-    "if (!codes.isWhole(scan.request.state.seedOf(from, row), bytes) and row > 1 << 30) " +
-      "return false;\n",
+    "        if (!codes.isWhole(scan.request.state.seedOf(from, row), bytes)) {\n",
+    "        if (!codes.isWhole(scan.request.state.seedOf(from, row), bytes) and row > 1 << 30) {\n",
+  ),
+  mutant(
+    "copies of codes outlive the rows that were rolled back",
+    "quantised_search",
+    "collection_state",
+    "        verified.forgetCopies(@intCast(block));\n",
+    "",
   ),
   mutant(
     "a centre that is damaged is believed",

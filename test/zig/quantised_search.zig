@@ -199,6 +199,26 @@ fn overwrite(file: vl.os.File, offset: u64, value: f32) !void {
     try file.write(offset, &.{std.mem.asBytes(&values)});
 }
 
+test "rows that were rolled back leave no codes behind for those written in their places" {
+    var fixture: Fixture = .{ .prng = .init(21) };
+    try fixture.open(256, .cosine);
+    defer fixture.close();
+    try fixture.put(0, 1000);
+    try std.testing.expectEqual(0, try fixture.missed(10, null));
+    for (0..5) |round| {
+        try fixture.database.begin();
+        try fixture.put(@intCast(2000 + round * 100), 100);
+        _ = try fixture.missed(10, null);
+        fixture.database.rollback();
+        // Of other clusters, so that the codes of those before would rule them out.
+        const random = fixture.prng.random();
+        for (fixture.centres) |*value| value.* = random.floatNorm(f32) + 0.3;
+        try fixture.put(@intCast(3000 + round * 100), 100);
+        // Of 300; with the codes of the others a fifth of them.
+        try std.testing.expect(try fixture.missed(30, null) <= 3);
+    }
+}
+
 test "rows beyond the numbers of codes are found among others that have codes" {
     var fixture: Fixture = .{ .prng = .init(12) };
     try fixture.open(128, .dot);
