@@ -14,7 +14,12 @@ const clusterCount = 100;
 /** Of the noise beside a centre of length 1; neighbours of one cluster then score about 0.6. */
 const noiseLength = 0.8;
 
-export const dataFolder: string = fileURLToPath(new URL("data/", import.meta.url));
+/** On Node a bench runs as a bundle in results/. */
+export const benchFolder: string = fileURLToPath(import.meta.url).replace(
+  /(results[/\\])?[^/\\]*$/,
+  "",
+);
+export const dataFolder: string = `${benchFolder}data/`;
 
 export interface VectorSet {
   count: number;

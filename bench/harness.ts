@@ -100,11 +100,18 @@ export function median(values: readonly number[]): number {
   return sorted.length % 2 === 1 ? upper : (upper + (sorted[middle - 1] ?? Number.NaN)) / 2;
 }
 
+export interface TableOptions {
+  yardstick: string;
+  absences?: readonly Absence[];
+  /** Of each contestant, the part of the true neighbours that it finds. */
+  found?: ReadonlyMap<string, number>;
+}
+
 /** How many times faster than the yardstick each result is; above 1 is better. */
 export function printTable(
   title: string,
   results: readonly Result[],
-  { yardstick, absences = [] }: { yardstick: string; absences?: readonly Absence[] },
+  { yardstick, absences = [], found }: TableOptions,
 ): void {
   const base = results.find(({ name }) => name === yardstick);
   const rows = results.map(({ name, median, fastest, slowest, hash }) => [
@@ -113,9 +120,11 @@ export function printTable(
     duration(fastest),
     duration(slowest),
     base ? `${(base.median / median).toFixed(2)}x` : "",
+    ...(found ? [(found.get(name) ?? Number.NaN).toFixed(4)] : []),
     (hash >>> 0).toString(16).padStart(8, "0"),
   ]);
-  const head = ["", "median", "fastest", "slowest", base ? `vs ${yardstick}` : "", "result"];
+  const versus = base ? `vs ${yardstick}` : "";
+  const head = ["", "median", "fastest", "slowest", versus, ...(found ? ["found"] : []), "result"];
   printRows(title, [head, ...rows]);
   for (const { name, reason } of absences) print(`left out: ${name}: ${reason}`);
 }

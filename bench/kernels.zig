@@ -3,7 +3,10 @@
 //! neither by far, next to a loop that only reads the same bytes. The ratio is the result; the
 //! absolute figures are the machine's. (A server's third-level cache may hold even the large set.)
 //!
-//! zig build bench-kernels [-- <dimension> [<kernel>]]
+//! `encoding` is all that a row's code costs but its checksum. `numkong` is another project's
+//! kernel, in a library of one function that numkong.ts builds: it is called once for each row.
+//!
+//! zig build bench-kernels [-- <dimension> [<kernel> [<library with numkong_dot_rows>]]]
 
 const std = @import("std");
 const Io = std.Io;
@@ -29,11 +32,14 @@ const Kernel = enum {
     /// Four rows side by side, as the kernels do where rows are far apart.
     read_rows,
     dot,
+    numkong,
     l2,
     dot_tile,
     l2_tile,
     hadamard,
     encode,
+    /// Of a copy: rotated, centred, encoded, and packed with its block.
+    encoding,
     quantize,
     planes,
     pack,
@@ -44,8 +50,8 @@ const Kernel = enum {
 
     fn rowBytes(kernel: Kernel, dimension: usize) usize {
         return switch (kernel) {
-            .read, .read_rows, .dot, .l2, .dot_tile, .l2_tile => dimension * 4,
-            .hadamard, .encode, .quantize => dimension * 4,
+            .read, .read_rows, .dot, .numkong, .l2, .dot_tile, .l2_tile => dimension * 4,
+            .hadamard, .encode, .encoding, .quantize => dimension * 4,
             .int8 => dimension,
             .tables => kernels.blockBytes(dimension),
             .planes, .estimates, .block_estimates, .pack => {
@@ -62,6 +68,16 @@ const Kernel = enum {
         };
     }
 };
+
+/// One function call for each row inside, as its users call it.
+const DotRows = *const fn (
+    query: [*]const f32,
+    rows: [*]const u8,
+    stride_bytes: usize,
+    row_count: usize,
+    dimension: usize,
+    out: [*]f32,
+) callconv(.c) void;
 
 const Contestant = struct {
     kernel: Kernel,
@@ -85,13 +101,18 @@ const Inputs = struct {
     /// One factor for all rows serves as well as many kinds.
     factors: []const f32,
     survivors: []u64,
+    /// The codes of one block, and where they are packed.
+    words: []u64,
+    block: []u8,
+    numkong: ?DotRows = null,
 
     fn init(io: Io, gpa: std.mem.Allocator, dimension: usize) !Inputs {
         const rows = try gpa.alignedAlloc(u8, .@"64", sets[sets.len - 1].bytes);
         const queries = try gpa.alignedAlloc(f32, .@"64", query_count * dimension);
         var prng: std.Random.DefaultPrng = .init(1);
         for (queries) |*value| value.* = prng.random().float(f32) - 0.5;
-        const signs = try gpa.alloc(u32, kernels.signWords(dimension));
+        const code_dimension = std.mem.alignForward(usize, dimension, 64);
+        const signs = try gpa.alloc(u32, kernels.signWords(code_dimension));
         prng.random().bytes(std.mem.sliceAsBytes(signs));
         const planes = try gpa.alignedAlloc(u64, .@"64", 4 * kernels.planeWords(dimension));
         var levels: kernels.QueryLevels = undefined;
@@ -121,10 +142,12 @@ const Inputs = struct {
                 .slack = 0.1,
             },
             .factors = factors,
+            .words = try gpa.alloc(u64, kernels.block_codes * kernels.codeWords(code_dimension)),
+            .block = try gpa.alignedAlloc(u8, .@"64", kernels.blockBytes(code_dimension)),
             .survivors = try gpa.alloc(u64, @max(code_count, 4 * kernels.planeWords(dimension))),
             .scores = try gpa.alloc(f32, @max(
                 code_count,
-                query_count * (rows.len / (dimension * 4) + 1),
+                query_count * (rows.len / (dimension * 4) + 1) + 64,
             )),
         };
     }
@@ -139,7 +162,13 @@ pub fn main(init: std.process.Init) !void {
     var stdout = Io.File.stdout().writerStreaming(init.io, &buffer);
     const out = &stdout.interface;
 
-    const inputs: Inputs = try .init(init.io, arena, dimension);
+    var inputs: Inputs = try .init(init.io, arena, dimension);
+    var library: ?std.DynLib = if (args.len > 3) try .open(args[3]) else null;
+    if (library) |*opened| {
+        inputs.numkong = opened.lookup(DotRows, "numkong_dot_rows") orelse
+            return error.NoSuchKernel;
+        try checkNumkong(&inputs);
+    }
     try out.print("dimension {d}, {d} rounds, best\n", .{ dimension, round_count });
     const heads = .{ "set", "kernel", "tier", "ns/vector", "GB/s", "of read", "result hash" };
     try out.print("{s: <6}{s: <16}{s: <8}{s: >10}{s: >8}{s: >9}  {s}\n", heads);
@@ -148,6 +177,8 @@ pub fn main(init: std.process.Init) !void {
         for (std.enums.values(Kernel)) |kernel| {
             if (kernel == .read or kernel == .read_rows) {
                 try contestants.append(arena, .{ .kernel = kernel });
+            } else if (kernel == .numkong) {
+                if (inputs.numkong != null) try contestants.append(arena, .{ .kernel = kernel });
             } else if (only == null or only == kernel) {
                 for (kernels.cpu.compiled) |tier| {
                     const table = kernels.tableOf(tier) orelse continue;
@@ -197,6 +228,8 @@ fn measure(contestant: *Contestant, set: Set, inputs: *const Inputs) void {
     for (0..set.passes) |_| {
         const found = if (contestant.table) |table|
             run(contestant.kernel, table, inputs, row_count)
+        else if (contestant.kernel == .numkong)
+            runNumkong(inputs, row_bytes, row_count)
         else
             readAll(contestant.kernel, inputs.rows[0 .. row_count * row_bytes], row_bytes);
         check = check *% 31 +% found;
@@ -219,7 +252,8 @@ fn run(
     const scores = inputs.scores.ptr;
     const dimension = inputs.dimension;
     switch (kernel) {
-        .read, .read_rows => unreachable,
+        .read, .read_rows, .numkong => unreachable,
+        .encoding => encodeRows(table, inputs, stride, row_count),
         .dot => table.dotBatch(queries, inputs.rows.ptr, stride, row_count, dimension, scores),
         .l2 => table.l2Batch(queries, inputs.rows.ptr, stride, row_count, dimension, scores),
         .dot_tile, .l2_tile => {
@@ -296,6 +330,54 @@ fn run(
         },
     }
     return std.hash.Wyhash.hash(0, std.mem.sliceAsBytes(scores[0..@min(row_count, 64)]));
+}
+
+fn runNumkong(inputs: *const Inputs, stride: usize, row_count: usize) u64 {
+    const scores = inputs.scores.ptr;
+    const dimension = inputs.dimension;
+    inputs.numkong.?(inputs.queries.ptr, inputs.rows.ptr, stride, row_count, dimension, scores);
+    return std.hash.Wyhash.hash(0, std.mem.sliceAsBytes(scores[0..@min(row_count, 64)]));
+}
+
+/// Both have to find the same products, as near as single precision goes.
+fn checkNumkong(inputs: *const Inputs) !void {
+    const dimension = inputs.dimension;
+    const row_count = 8;
+    const queries = inputs.queries.ptr;
+    const rows = inputs.rows.ptr;
+    const stride = dimension * 4;
+    const theirs = inputs.scores[row_count..];
+    const table = kernels.active();
+    table.dotBatch(queries, rows, stride, row_count, dimension, inputs.scores.ptr);
+    inputs.numkong.?(queries, rows, stride, row_count, dimension, theirs.ptr);
+    for (inputs.scores[0..row_count], theirs[0..row_count]) |a, b| {
+        if (@abs(a - b) > 1e-3) return error.DifferentProducts;
+    }
+}
+
+/// What the engine does with a row that it makes a code of. Any vector serves as a centre.
+fn encodeRows(
+    table: *const kernels.KernelTable,
+    inputs: *const Inputs,
+    stride: usize,
+    row_count: usize,
+) void {
+    const length = std.mem.alignForward(usize, inputs.dimension, 64);
+    const width = kernels.codeWords(length);
+    const centre = inputs.queries.ptr;
+    const rotated = inputs.scores[0..length];
+    const dimension = inputs.dimension;
+    var factors: kernels.CodeFactors = undefined;
+    for (0..row_count) |i| {
+        const values: [*]align(1) const f32 = @ptrCast(inputs.rows[i * stride ..].ptr);
+        table.hadamard(values, dimension, 0.5, rotated.ptr, length, inputs.signs.ptr);
+        const at = i % kernels.block_codes;
+        table.encode(rotated.ptr, centre, length, inputs.words.ptr + at * width, &factors);
+        if (at + 1 < kernels.block_codes and i + 1 < row_count) continue;
+        const words: [*]const u8 = @ptrCast(inputs.words.ptr);
+        table.packBlock(words, width * @sizeOf(u64), at + 1, length, inputs.block.ptr);
+    }
+    std.mem.doNotOptimizeAway(inputs.block);
 }
 
 /// Few rows pass.

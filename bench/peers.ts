@@ -78,25 +78,49 @@ export function sqliteVec(): Promise<OneOf<SqliteVec>> {
 export interface ZvecCollection {
   insertSync(documents: { id: string; vectors: { v: Float32Array } }[]): unknown;
   optimizeSync(): void;
-  querySync(query: { fieldName: string; vector: Float32Array; topk: number }): {
-    id: string;
-    score: number;
-  }[];
+  querySync(query: {
+    fieldName: string;
+    vector: Float32Array;
+    topk: number;
+    outputFields?: string[];
+    params?: object;
+  }): { id: string; score: number }[];
   closeSync(): void;
 }
 
 export interface Zvec {
-  ZVecInitialize(options: { queryThreads: number; logLevel: number }): void;
+  ZVecInitialize(options: {
+    queryThreads: number;
+    optimizeThreads: number;
+    logLevel: number;
+  }): void;
   ZVecCollectionSchema: new (parameters: object) => object;
   ZVecCreateAndOpen(path: string, schema: object): ZvecCollection;
+  ZVecOpen(path: string, options: { readOnly: boolean }): ZvecCollection;
   ZVecDataType: { VECTOR_FP32: number };
-  ZVecIndexType: { FLAT: number };
+  ZVecIndexType: { FLAT: number; HNSW: number; HNSW_RABITQ: number };
   ZVecMetricType: { COSINE: number };
   ZVecLogLevel: { ERROR: number };
 }
 
-export function zvec(): Promise<OneOf<Zvec>> {
-  return peer<Zvec>("@zvec/zvec");
+let zvecLoaded: OneOf<Zvec> | undefined;
+
+/** With one thread; it is told so once in a process. */
+export async function zvec(): Promise<OneOf<Zvec>> {
+  if (zvecLoaded !== undefined) return zvecLoaded;
+  zvecLoaded = await peer<Zvec>("@zvec/zvec");
+  if ("peer" in zvecLoaded) {
+    const { ZVecInitialize, ZVecLogLevel } = zvecLoaded.peer;
+    ZVecInitialize({ queryThreads: 1, optimizeThreads: 1, logLevel: ZVecLogLevel.ERROR });
+  }
+  return zvecLoaded;
+}
+
+export interface UsearchIndex {
+  add(keys: BigUint64Array, vectors: Float32Array, threads: number): void;
+  search(query: Float32Array, count: number, threads: number): { keys: BigUint64Array };
+  save(path: string): void;
+  view(path: string): void;
 }
 
 export interface Usearch {
@@ -108,9 +132,110 @@ export interface Usearch {
     metric: string,
     threads: number,
   ): { keys: BigUint64Array };
-  MetricKind: { Cos: string };
+  Index: new (config: {
+    dimensions: number;
+    metric: string;
+    quantization: string;
+    connectivity: number;
+    expansion_add: number;
+    expansion_search: number;
+    multi: boolean;
+  }) => UsearchIndex;
+  MetricKind: { Cos: string; IP: string };
 }
 
 export function usearch(): Promise<OneOf<Usearch>> {
   return peer<Usearch>("usearch");
+}
+
+interface HnswlibIndex {
+  initIndex(capacity: number, links: number, candidates: number): void;
+  addPoint(point: number[], label: number): void;
+  setEf(ef: number): void;
+  searchKnn(query: number[], count: number): { neighbors: number[] };
+  writeIndexSync(path: string): void;
+  readIndexSync(path: string): void;
+}
+
+export interface Hnswlib {
+  HierarchicalNSW: new (space: "ip", dimension: number) => HnswlibIndex;
+}
+
+export async function hnswlib(): Promise<OneOf<Hnswlib>> {
+  const loaded = await peer<Hnswlib & { default?: Hnswlib }>("hnswlib-node");
+  return "absence" in loaded ? loaded : { peer: loaded.peer.default ?? loaded.peer };
+}
+
+interface LanceQuery {
+  distanceType(type: "cosine"): LanceQuery;
+  select(columns: string[]): LanceQuery;
+  limit(count: number): LanceQuery;
+  nprobes(count: number): LanceQuery;
+  ef(ef: number): LanceQuery;
+  refineFactor(factor: number): LanceQuery;
+  toArray(): Promise<{ id: number }[]>;
+}
+
+interface LanceTable {
+  createIndex(column: string, options: { config: unknown }): Promise<void>;
+  waitForIndex(names: string[], seconds: number): Promise<void>;
+  vectorSearch(query: Float32Array): LanceQuery;
+}
+
+interface LanceDatabase {
+  createTable(name: string, rows: unknown): Promise<LanceTable>;
+  openTable(name: string): Promise<LanceTable>;
+}
+
+interface LanceModule {
+  connect(path: string): Promise<LanceDatabase>;
+  Index: { hnswSq(options: object): unknown };
+}
+
+export interface Lance extends LanceModule {
+  /** Columns `id` and `vector`. */
+  tableOf(values: Float32Array, dimension: number): unknown;
+}
+
+/** LanceDB takes its threads from the environment: run.ts sets it before the process begins. */
+export async function lance(): Promise<OneOf<Lance>> {
+  const [loaded, arrow] = [
+    await peer<LanceModule>("@lancedb/lancedb"),
+    await peer<Arrow>("apache-arrow"),
+  ];
+  if ("absence" in loaded) return loaded;
+  if ("absence" in arrow) return arrow;
+  const { connect, Index } = loaded.peer;
+  const tableOf: Lance["tableOf"] = (values, dimension) => {
+    return arrowTable(arrow.peer, values, dimension);
+  };
+  return { peer: { connect, Index, tableOf } };
+}
+
+interface Arrow {
+  Field: new (name: string, type: object, nullable: boolean) => object;
+  FixedSizeList: new (length: number, child: object) => object;
+  Float32: new () => object;
+  Int32: new () => object;
+  RecordBatch: new (schema: object, data: object) => object;
+  Schema: new (fields: object[]) => object;
+  Struct: new (fields: object[]) => object;
+  Table: new (schema: object, batches: object[]) => object;
+  makeData(parts: object): object;
+}
+
+function arrowTable(arrow: Arrow, values: Float32Array, dimension: number): object {
+  const length = values.length / dimension;
+  const [float, int] = [new arrow.Float32(), new arrow.Int32()];
+  const list = new arrow.FixedSizeList(dimension, new arrow.Field("item", float, true));
+  const fields = [new arrow.Field("id", int, false), new arrow.Field("vector", list, false)];
+  const ids = Int32Array.from({ length }, (_, row) => row);
+  const child = arrow.makeData({ type: float, length: values.length, data: values });
+  const children = [
+    arrow.makeData({ type: int, length, data: ids }),
+    arrow.makeData({ type: list, length, nullCount: 0, child }),
+  ];
+  const schema = new arrow.Schema(fields);
+  const data = arrow.makeData({ type: new arrow.Struct(fields), length, nullCount: 0, children });
+  return new arrow.Table(schema, [new arrow.RecordBatch(schema, data)]);
 }

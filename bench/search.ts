@@ -1,145 +1,114 @@
 /**
- * How long does it take to find the 10 nearest of 10,000 x 1536 vectors?
+ * How long does it take to find the 10 nearest of 50,000 x 1536 vectors by comparing all of them?
  *
- * One query after another, cosine, one thread, everything in memory or the system's cache. Every
- * contestant but VectorLite's default compares the query with all vectors, and all have to find the
- * same keys; the last column shows that they did. sqlite-vec is slower at cosine than at Euclidean
- * distances, which order vectors of length 1 the same way, so it takes part with both.
+ * First one query after another, then 64 at once where a library can be asked so; cosine, one
+ * thread, everything in memory or the system's cache. VectorLite's default, which does not compare
+ * all, has a line too. The column "found" shows how much of the true neighbours each returns, by
+ * scores that are equal to five digits; equal hashes mean the same rows.
  * `bun bench/run.ts search`
  */
 
 import { join } from "node:path";
 import { Database } from "../src/index.ts";
-import { keyOf, querySet, vectorSet } from "./data.ts";
+import * as engines from "./engines.ts";
 import * as harness from "./harness.ts";
-import { sqlite, sqliteVec, usearch, zvec } from "./peers.ts";
+import { usearch } from "./peers.ts";
+import { resampled } from "./resampled.ts";
+import { exactTruth, hashRows, recallOf, type Truth } from "./truth.ts";
 
-const set = vectorSet(10_000, 1536);
-const { count, dimension } = set;
-const k = 10;
-const queries = querySet(set, 20);
-const folder = harness.scratchFolder();
-const contestants: harness.Contestant[] = [];
-const absences: harness.Absence[] = [];
+const { k } = engines;
+const set = resampled(Number(process.argv[2] ?? 50_000), 1536);
+const { dimension } = set;
+const loaded: engines.Loaded = { set, values: set.values() };
+const queries = set.queries(64);
+const single = queries.slice(0, 5);
+const packed = new Float32Array(queries.length * dimension);
+queries.forEach((query, at) => {
+  packed.set(query, at * dimension);
+});
 
-/** The keys found, whatever order equal ones came in. */
-function hashOf(search: (query: Float32Array) => readonly string[]): number {
-  let hash = 0;
-  for (const query of queries) {
-    for (const key of [...search(query)].sort()) {
-      for (let at = 0; at < key.length; at++) hash = harness.mix(hash, key.charCodeAt(at));
-    }
-  }
-  return hash;
+const database: Database = new Database(join(harness.scratchFolder(), "search.vl"), {
+  memoryBudget: engines.memoryBudget,
+});
+const docs = database.collection("docs", { dimension, metric: "cosine" });
+const own = engines.vectorLite(docs, engines.fill(docs, set));
+const truth: Truth = exactTruth(docs, queries);
+
+async function one(): Promise<void> {
+  const { engines: others, absences } = await engines.buildAll(
+    [engines.sqliteVec, engines.zvecFlat, engines.usearchExact, engines.lanceFlat],
+    loaded,
+  );
+  const found = new Map<string, number>();
+  const contestants = [...own, ...others].map((engine) => ({
+    name: engine.name,
+    run: async () => {
+      let hash = 0;
+      const all: number[][] = [];
+      for (const query of single) {
+        const rows = await engine.search(query, 0);
+        all.push(rows);
+        hash = hashRows(hash, rows);
+      }
+      found.set(engine.name, recallOf(all, truth));
+      return hash;
+    },
+    close: () => engine.close(),
+  }));
+  const options = { rounds: 7, operations: single.length, rehearse: true };
+  const results = await harness.measure(contestants, options);
+  const title = `search: the ${k} nearest of ${set.name}, one query`;
+  harness.printTable(title, results, { yardstick: "VectorLite, exact", absences, found });
 }
 
-function addVectorLite(): void {
-  const database = new Database(join(folder, "search.vl"));
-  const docs = database.collection("docs", { dimension, metric: "cosine" });
-  docs.upsertMany(set.keys, set.values);
-  for (const exact of [true, false]) {
-    contestants.push({
-      name: exact ? "VectorLite, exact" : "VectorLite",
-      run: () => hashOf((query) => docs.search(query, { k, exact }).map(({ key }) => key)),
-      close: () => database.close(),
+interface Many {
+  name: string;
+  search: () => number[][];
+}
+
+async function manySearches(): Promise<{ searches: Many[]; absences: harness.Absence[] }> {
+  const searches: Many[] = [true, false].map((exact) => ({
+    name: exact ? "VectorLite, exact" : "VectorLite",
+    search: () => {
+      const found = docs.searchMany(packed, { k, exact, threads: 1 });
+      return found.map((hits) => hits.map(({ key }) => engines.rowOf(key)));
+    },
+  }));
+  const module = await usearch();
+  if ("absence" in module) return { searches, absences: [module.absence] };
+  const { exactSearch, MetricKind } = module.peer;
+  for (const [name, metric] of [
+    ["usearch, exactSearch, inner product", MetricKind.IP],
+    ["usearch, exactSearch, cosine", MetricKind.Cos],
+  ] as const) {
+    searches.push({
+      name,
+      search: () => {
+        const { keys } = exactSearch(loaded.values, packed, dimension, k, metric, 1);
+        const rows = Array.from(keys, Number);
+        return queries.map((_, query) => rows.slice(query * k, (query + 1) * k));
+      },
     });
   }
+  return { searches, absences: [] };
 }
 
-async function addSqliteVec(metric: "cosine" | "L2"): Promise<void> {
-  const [loaded, vec] = [await sqlite(), await sqliteVec()];
-  if ("absence" in loaded || "absence" in vec) {
-    for (const one of [loaded, vec]) if ("absence" in one) absences.push(one.absence);
-    return;
-  }
-  const database = loaded.peer.open(":memory:");
-  vec.peer.load(database);
-  const column = `vector float[${dimension}] distance_metric=${metric}`;
-  database.exec(`CREATE VIRTUAL TABLE vectors USING vec0(${column})`);
-  const insert = database.prepare("INSERT INTO vectors (rowid, vector) VALUES (?, ?)");
-  database.exec("BEGIN");
-  for (let row = 0; row < count; row++) insert.run(BigInt(row + 1), bytesOf(row));
-  database.exec("COMMIT");
-  const select = database.prepare("SELECT rowid FROM vectors WHERE vector MATCH ? AND k = ?");
-  const search = (query: Float32Array): string[] => {
-    const bytes = Buffer.from(query.buffer, query.byteOffset, query.byteLength);
-    return select.all(bytes, k).map(({ rowid }) => keyOf(Number(rowid) - 1));
-  };
-  contestants.push({
-    name: `sqlite-vec in ${loaded.peer.name}, ${metric}`,
-    run: () => hashOf(search),
-    close: () => database.close(),
-  });
-}
-
-async function addZvec(): Promise<void> {
-  const loaded = await zvec();
-  if ("absence" in loaded) {
-    absences.push(loaded.absence);
-    return;
-  }
-  const { ZVecCollectionSchema, ZVecCreateAndOpen, ...names } = loaded.peer;
-  names.ZVecInitialize({ queryThreads: 1, logLevel: names.ZVecLogLevel.ERROR });
-  const schema = new ZVecCollectionSchema({
-    name: "vectors",
-    vectors: {
-      name: "v",
-      dataType: names.ZVecDataType.VECTOR_FP32,
-      dimension,
-      indexParams: {
-        indexType: names.ZVecIndexType.FLAT,
-        metricType: names.ZVecMetricType.COSINE,
-      },
+async function many(): Promise<void> {
+  const { searches, absences } = await manySearches();
+  const found = new Map<string, number>();
+  const contestants = searches.map(({ name, search }) => ({
+    name,
+    run: () => {
+      const all = search();
+      found.set(name, recallOf(all, truth));
+      return all.reduce(hashRows, 0);
     },
-  });
-  const collection = ZVecCreateAndOpen(join(folder, "zvec"), schema);
-  for (let row = 0; row < count; row++) {
-    const v = set.values.subarray(row * dimension, (row + 1) * dimension);
-    collection.insertSync([{ id: String(row), vectors: { v } }]);
-  }
-  collection.optimizeSync();
-  const search = (vector: Float32Array): string[] => {
-    const found = collection.querySync({ fieldName: "v", vector, topk: k });
-    return found.map(({ id }) => keyOf(Number(id)));
-  };
-  contestants.push({
-    name: "zvec, flat index",
-    run: () => hashOf(search),
-    close: () => collection.closeSync(),
-  });
+  }));
+  const results = await harness.measure(contestants, { rounds: 5, operations: queries.length });
+  const title = `search: the ${k} nearest of ${set.name}, ${queries.length} queries at once, each`;
+  harness.printTable(title, results, { yardstick: "VectorLite, exact", absences, found });
 }
 
-async function addUsearch(): Promise<void> {
-  const loaded = await usearch();
-  if ("absence" in loaded) {
-    absences.push(loaded.absence);
-    return;
-  }
-  const { exactSearch, MetricKind } = loaded.peer;
-  const search = (query: Float32Array): string[] => {
-    const { keys } = exactSearch(set.values, query, dimension, k, MetricKind.Cos, 1);
-    return Array.from(keys, (row) => keyOf(Number(row)));
-  };
-  contestants.push({ name: "usearch exactSearch", run: () => hashOf(search) });
-}
-
-function bytesOf(row: number): Uint8Array {
-  return Buffer.from(set.values.buffer, row * dimension * 4, dimension * 4);
-}
-
-addVectorLite();
-await addSqliteVec("cosine");
-await addSqliteVec("L2");
-await addZvec();
-await addUsearch();
-const results: harness.Result[] = await harness.measure(contestants, {
-  rounds: 15,
-  operations: queries.length,
-});
-harness.printTable("search: the 10 nearest of 10,000 x 1536, one query", results, {
-  yardstick: results[2]?.name ?? "",
-  absences,
-});
-for (const { name, hash } of results) {
-  if (hash !== results[0]?.hash) harness.print(`${name} found other keys than VectorLite`);
-}
+await one();
+await many();
+database.close();
