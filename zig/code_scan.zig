@@ -231,7 +231,8 @@ pub const CodeScan = struct {
     /// them in memory: these are copied once, and the copies stay with what is known of the segment.
     fn blocksAt(scan: *CodeScan, from: *SegmentState, first: u32, count: u32) Error![]const u8 {
         const block_bytes = scan.block_bytes;
-        const offset = from.disk.blockOffset(first, scan.request.state.identity.dimension);
+        const dimension = scan.request.state.identity.dimension;
+        const offset = from.disk.blockOffset(first, dimension);
         const len = count * block_bytes;
         if (scan.isMapped(from)) if (scan.request.reader.image.scan(offset, len)) |bytes| {
             scan.code_chunks += Image.chunksUnder(offset, len);
@@ -241,7 +242,7 @@ pub const CodeScan = struct {
         if (first <= copied) if (scan.copyOf(from)) |copy| {
             const end = first + count;
             if (end > copied) {
-                const place = from.disk.blockOffset(copied, scan.request.state.identity.dimension);
+                const place = from.disk.blockOffset(copied, dimension);
                 const missing = copy[copied * block_bytes .. end * block_bytes];
                 try scan.request.glancing().bytes(place, missing);
                 from.verified.copied_blocks = end;

@@ -729,8 +729,8 @@ export const mutants: readonly Mutant[] = [
     "codes that are damaged are believed",
     "quantised_search",
     "code_scan",
-    "        if (!codes.isWhole(scan.request.state.seedOf(from, row), bytes)) {\n",
-    "        if (!codes.isWhole(scan.request.state.seedOf(from, row), bytes) and row > 1 << 30) {\n",
+    "if (!codes.isWhole(scan.request.state.seedOf(from, row), bytes)) {\n",
+    "if (!codes.isWhole(scan.request.state.seedOf(from, row), bytes) and row > 1 << 30) {\n",
   ),
   mutant(
     "copies of codes outlive the rows that were rolled back",
