@@ -228,7 +228,8 @@ pub const CodeScan = struct {
     }
 
     /// Blocks of codes, through a map where they are many. A map of few would hold a multiple of
-    /// them in memory: these are copied once, and the copies stay with what is known of the segment.
+    /// them in memory: these are copied once, and the copies stay with what else is known of the
+    /// segment.
     fn blocksAt(scan: *CodeScan, from: *SegmentState, first: u32, count: u32) Error![]const u8 {
         const block_bytes = scan.block_bytes;
         const dimension = scan.request.state.identity.dimension;
