@@ -9,7 +9,7 @@ import type { Connection } from "./connection.ts";
 import { VectorLiteError } from "./errors.ts";
 import { runJob } from "./jobs.ts";
 import { Handle } from "./lifetime.ts";
-import { nodeApi, Status, searchReportFields } from "./native/native.ts";
+import { type NodeApiLibrary, nodeApi, Status, searchReportFields } from "./native/native.ts";
 import type { Records } from "./records.ts";
 import { type FoundHit, makeRoom, type Room, readHits, type SearchPlan } from "./search.ts";
 
@@ -119,7 +119,19 @@ async function run({ connection, info }: Records, job: Handle): Promise<void> {
   let status: number = Status.OK;
   // Of a failure the job's result tells.
   while (status === Status.OK) {
-    status = await inTurn(connection, () => library.vl_job_run(job.id, turnMs));
+    status = await inTurn(connection, () => runTurn(library, job, info.subject));
+  }
+}
+
+async function runTurn(library: NodeApiLibrary, job: Handle, subject: string): Promise<number> {
+  try {
+    return await library.vl_job_run(job.id, turnMs);
+  } catch (error) {
+    throw new VectorLiteError(
+      "ERR_OUT_OF_MEMORY",
+      `${subject} could not be searched in the background: the runtime gave no thread for it ` +
+        `(${error instanceof Error ? error.message : String(error)}). Try again, or use search().`,
+    );
   }
 }
 

@@ -18,7 +18,8 @@ export function measureRecall(records: Records, options: RecallOptions | undefin
   const given = checkOptions(options, known, "recall()");
   const k = integerOption(given.k, "k", { min: 1, max: 1000, fallback: 10 });
   const wanted = integerOption(given.sample, "sample", { min: 1, max: 100_000, fallback: 100 });
-  const plan = planSearch({ k, include: [], threads: given.threads }, "recall()");
+  // One more, because the vector finds itself, which says nothing.
+  const plan = planSearch({ k: k + 1, include: [], threads: given.threads }, "recall()");
   const exactPlan = { ...plan, exact: true };
   const times = { search: [] as number[], exact: [] as number[] };
   let found = 0;
@@ -28,8 +29,9 @@ export function measureRecall(records: Records, options: RecallOptions | undefin
     if (vector === undefined || vector.every((value) => value === 0)) continue;
     const exact = timed(times.exact, () => searchOne(records, vector, exactPlan, "The vector"));
     const hits = timed(times.search, () => searchOne(records, vector, plan, "The vector"));
-    expected += exact.length;
-    found += foundOf(exact, hits);
+    const others = othersOf(exact, key, k);
+    expected += others.length;
+    found += foundOf(others, othersOf(hits, key, k));
   }
   return {
     recall: expected === 0 ? 1 : found / expected,
@@ -41,14 +43,19 @@ export function measureRecall(records: Records, options: RecallOptions | undefin
 
 /** Keys at even distances in the order of the records. */
 function* spreadKeys(records: Records, wanted: number): Generator<string> {
-  const step = Math.max(1, Math.floor(records.size / wanted));
+  const step = Math.max(1, records.size / wanted);
   let index = 0;
-  let given = 0;
+  let next = 0;
   for (const key of iterateKeys(records)) {
-    if (index++ % step !== 0) continue;
+    if (index++ < next) continue;
     yield key;
-    if (++given === wanted) return;
+    next += step;
   }
+}
+
+/** The best k without the key that was searched for; equal ones may have left it out. */
+function othersOf(hits: readonly FoundHit[], own: string, k: number): FoundHit[] {
+  return hits.filter(({ key }) => key !== own).slice(0, k);
 }
 
 /** Scores decide: of records that are equally close, any one will do. */

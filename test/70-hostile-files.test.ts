@@ -267,6 +267,21 @@ describe("a file that was cut off", () => {
     }
   });
 
+  test("while it is searched fails, and searches find all again once the bytes are back", () => {
+    const path = temporaryPath();
+    writeFile(path);
+    const bytes = readFileSync(path);
+    const docs = closing(new Database(path, { readonly: true })).collection("docs");
+    const query = vectors[3] as Float32Array;
+    const best = docs.search(query, { k: 5, exact: true });
+    truncateSync(path, 4096);
+    expectCode(() => docs.search(query, { k: 5, exact: true }), "ERR_CORRUPT");
+    writeFileSync(path, bytes, { flag: "r+" });
+    for (const exact of [true, false]) {
+      expect(docs.search(query, { k: 5, exact })).toEqual(best);
+    }
+  });
+
   // What is mapped and then cut off raises SIGBUS at the next touch, which used to end the process.
   test.each([0, 1, 4096, 32_768, 0.25, 0.5, 0.9])(
     "to %d while it is open gives the right data or an error, never a crash",

@@ -37,6 +37,14 @@ test("the README's database answers, and its snapshot stays", async () => {
   }
 });
 
+test("the page about searching tells what its search finds", async () => {
+  const folder = temporaryFolder();
+  for (let round = 0; round < 2; round++) {
+    const text = await output(bun, [join(root, "examples/search.ts")], folder);
+    expect(text).toBe("true\n7 8\ntrue\ncodes true true\ntrue\n");
+  }
+});
+
 test("the README's rescue names the damaged vector and brings back the others", async () => {
   const folder = temporaryFolder();
   for (let round = 0; round < 2; round++) {

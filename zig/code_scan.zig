@@ -166,38 +166,51 @@ pub const CodeScan = struct {
         };
     }
 
-    /// Scans the codes of the rows from `start`, a multiple of 32, up to `end`. Returns where the
-    /// rows begin that have none, or whose codes are of no use; the queries that use codes are done
-    /// with those before.
+    pub const Scanned = struct {
+        /// The queries that use codes are done with the rows before.
+        end: u32,
+        /// Whether the rows from there on have codes that are of use.
+        goes_on: bool = false,
+    };
+
+    /// Scans the codes of the rows from `start`, a multiple of 32, up to `end`, or until many
+    /// vectors were looked at.
     pub fn rows(
         scan: *CodeScan,
         from: *SegmentState,
         dead: *const DeadRows,
         start: u32,
         end: u32,
-    ) Error!u32 {
+    ) Error!Scanned {
         const coded = from.disk.codedRows();
-        if (start >= coded or from.disk.code_dimension != scan.code_dimension) return start;
+        if (start >= coded or from.disk.code_dimension != scan.code_dimension) {
+            return .{ .end = start };
+        }
+        var is_used = false;
         for (scan.queries, scan.prepared) |*query, *prepared| {
             if (query.uses_codes) query.uses_codes = scan.isWorthwhile(prepared);
+            is_used = is_used or query.uses_codes;
         }
-        if (!try scan.prepare(from)) return start;
-        const dimension = scan.request.state.identity.dimension;
+        if (!is_used or !try scan.prepare(from)) return .{ .end = start };
+        const report = scan.request.report;
+        const looks_before = report.reranked;
         const stop = @min(coded, end);
         var first = start;
         while (first < stop) {
-            const count: u32 = @intCast(@min(scan.units.len * unit_rows, stop - first));
-            const bytes = try scan.blocksAt(from, first / block_rows, count / block_rows);
-            scan.request.report.bytes_read += bytes.len;
-            try scan.run(from, dead, first, bytes);
-            const offset = from.disk.blockOffset(first / block_rows, dimension);
-            if (!scan.request.reader.image.isWhole(offset)) {
-                return scan.request.reader.failRead(error.Truncated, offset);
+            if (report.reranked - looks_before > looks_at_once) {
+                return .{ .end = first, .goes_on = true };
             }
+            const count: u32 = @intCast(@min(scan.units.len * unit_rows, stop - first));
+            const blocks = try scan.blocksAt(from, first / block_rows, count / block_rows);
+            report.bytes_read += blocks.bytes.len;
+            try scan.run(from, dead, first, blocks.bytes);
+            if (blocks.mapped_at) |offset| try scan.request.reader.confirm(offset);
             first += count;
         }
-        return stop;
+        return .{ .end = stop };
     }
+    /// They take about as long as a step's codes.
+    const looks_at_once = 512;
 
     /// Makes the queries ready for the segment's centre; false where that is damaged.
     fn prepare(scan: *CodeScan, from: *SegmentState) Error!bool {
@@ -230,14 +243,15 @@ pub const CodeScan = struct {
     /// Blocks of codes, through a map where they are many. A map of few would hold a multiple of
     /// them in memory: these are copied once, and the copies stay with what else is known of the
     /// segment.
-    fn blocksAt(scan: *CodeScan, from: *SegmentState, first: u32, count: u32) Error![]const u8 {
+    fn blocksAt(scan: *CodeScan, from: *SegmentState, first: u32, count: u32) Error!Blocks {
         const block_bytes = scan.block_bytes;
         const dimension = scan.request.state.identity.dimension;
         const offset = from.disk.blockOffset(first, dimension);
         const len = count * block_bytes;
         if (scan.isMapped(from)) if (scan.request.reader.image.scan(offset, len)) |bytes| {
-            scan.code_chunks += Image.chunksUnder(offset, len);
-            return bytes;
+            if (first == 0) scan.code_chunks += Image.chunksUnder(offset, scan.codedBytes(from));
+            from.verified.dropCopy(scan.request.gpa);
+            return .{ .bytes = bytes, .mapped_at = offset };
         };
         const copied = from.verified.copied_blocks;
         if (first <= copied) if (scan.copyOf(from)) |copy| {
@@ -248,19 +262,29 @@ pub const CodeScan = struct {
                 try scan.request.glancing().bytes(place, missing);
                 from.verified.copied_blocks = end;
             }
-            return copy[first * block_bytes ..][0..len];
+            return .{ .bytes = copy[first * block_bytes ..][0..len] };
         };
         if (scan.blocks.len < len) {
             scan.blocks = scan.request.memory.allocator().alignedAlloc(u8, .@"64", len) catch
                 return scan.request.outOfMemory();
         }
         try scan.request.glancing().bytes(offset, scan.blocks[0..len]);
-        return scan.blocks[0..len];
+        return .{ .bytes = scan.blocks[0..len] };
     }
 
+    const Blocks = struct {
+        bytes: []const u8,
+        /// Where they come through a map, and must not be believed before it is confirmed.
+        mapped_at: ?u64 = null,
+    };
+
     fn isMapped(scan: *const CodeScan, from: *const SegmentState) bool {
-        const bytes = from.disk.codedRows() / block_rows * scan.block_bytes;
-        return scan.request.reader.image.always_mapped or bytes >= mapped_bytes_min;
+        const is_large = scan.codedBytes(from) >= mapped_bytes_min;
+        return is_large or scan.request.reader.image.always_mapped;
+    }
+
+    fn codedBytes(scan: *const CodeScan, from: *const SegmentState) usize {
+        return from.disk.codedRows() / block_rows * scan.block_bytes;
     }
 
     /// Room for the copies of all blocks that the segment can have; null where they are many, or

@@ -38,6 +38,10 @@ pub const Memory = struct {
         return .{ .arena = .init(gpa), .open_block = .{ .gpa = gpa } };
     }
 
+    pub fn bytes(memory: *const Memory) u64 {
+        return memory.arena.queryCapacity() + memory.open_block.bytes();
+    }
+
     pub fn deinit(memory: *Memory) void {
         memory.open_block.deinit();
         memory.arena.deinit();
@@ -105,7 +109,7 @@ const Work = struct {
             const block = row / block_rows;
             const block_end = (block + 1) * block_rows;
             try work.rotate(row, block_end);
-            if (row % block_rows != 0) try work.recall(row);
+            if (row % block_rows != 0) try work.readBack(row);
             if (row == first) maker.has_centre = block > 0 and maker.readCentre(work.segment);
             if (block == 0) try maker.chooseCentre(arena);
             try maker.addBlock(block);
@@ -117,7 +121,7 @@ const Work = struct {
     /// The rows of a block that come before `end` and were written earlier. Those that are not kept
     /// are read from the file. What cannot be read is no reason to fail: it gets no code, so every
     /// search looks at it, and says then what is wrong.
-    fn recall(work: *const Work, end: u32) Error!void {
+    fn readBack(work: *const Work, end: u32) Error!void {
         const first = end / block_rows * block_rows;
         const stride = work.state.vectorStride();
         const file = work.writer.file;

@@ -52,6 +52,13 @@ pub const Verified = struct {
         verified.copied_blocks = @min(verified.copied_blocks, first);
     }
 
+    /// Where others are done with it.
+    pub fn dropCopy(verified: *Verified, gpa: std.mem.Allocator) void {
+        gpa.free(verified.copy);
+        verified.copy = &.{};
+        verified.copied_blocks = 0;
+    }
+
     fn forgetBits(bits: *std.DynamicBitSetUnmanaged, first: usize) void {
         const end = bits.bit_length;
         bits.setRangeValue(.{ .start = @min(first, end), .end = end }, false);

@@ -400,7 +400,9 @@ pub const Database = struct {
             .index_bytes = index_pages * format.page_bytes,
             .collection_count = view.root.collection_count,
             .transaction_id = view.root.transaction_id,
-            .memory_bytes = database.cache.bytes() + database.image.mappedBytes(),
+            .memory_bytes = database.cache.bytes() + database.image.mappedBytes() +
+                database.search_memory.queryCapacity() + database.code_memory.bytes() +
+                view.copiedBytes(),
             .snapshot_count = database.snapshot_count,
             .durable_transaction_id = durable,
         };

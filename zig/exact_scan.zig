@@ -121,13 +121,15 @@ pub const ExactScan = struct {
         which: Which,
     ) Error!void {
         const stride = scan.request.state.vectorStride();
+        const vectors = try scan.bytesAt(from.vectorOffset(first, stride), count * stride);
+        const entries = try scan.entriesAt(from.entryOffset(first, stride), count);
         const block: Block = .{
             .from = from,
             .dead = dead,
             .first = first,
             .count = count,
-            .vectors = try scan.bytesAt(from.vectorOffset(first, stride), count * stride),
-            .entries = try scan.entriesAt(from.entryOffset(first, stride), count),
+            .vectors = vectors.content,
+            .entries = entries.content,
         };
         try scan.verify(&block);
         const share: Share = .{ .scan = scan, .block = &block, .which = which };
@@ -136,8 +138,9 @@ pub const ExactScan = struct {
         for (scan.queries, 0..) |*query, i| {
             if (which.has(query)) scan.collect(&block, query, scan.scoresOf(i)[0..count]);
         }
-        try scan.confirm(from.vectorOffset(first, stride));
-        try scan.confirm(from.entryOffset(first, stride));
+        const reader = scan.request.reader;
+        if (vectors.is_mapped) try reader.confirm(from.vectorOffset(first, stride));
+        if (entries.is_mapped) try reader.confirm(from.entryOffset(first, stride));
     }
 
     fn scoresOf(scan: *const ExactScan, query: usize) []f32 {
@@ -242,15 +245,16 @@ pub const ExactScan = struct {
         }
     }
 
-    /// An error where the map showed bytes that the file has lost.
-    fn confirm(scan: *ExactScan, offset: u64) Error!void {
-        const reader = scan.request.reader;
-        if (!reader.image.isWhole(offset)) return reader.failRead(error.Truncated, offset);
+    /// What comes through a map must not be believed before it is confirmed.
+    fn Read(comptime T: type) type {
+        return struct { content: []const T, is_mapped: bool };
     }
 
-    fn bytesAt(scan: *ExactScan, offset: u64, len: usize) Error![]const u8 {
+    fn bytesAt(scan: *ExactScan, offset: u64, len: usize) Error!Read(u8) {
         if (scan.is_mapped) {
-            if (scan.request.reader.image.scan(offset, len)) |bytes| return bytes;
+            if (scan.request.reader.image.scan(offset, len)) |bytes| {
+                return .{ .content = bytes, .is_mapped = true };
+            }
         }
         if (scan.block.len < len) {
             const bytes = scan.block_rows * scan.request.state.vectorStride();
@@ -259,19 +263,20 @@ pub const ExactScan = struct {
         }
         const out = scan.block[0..len];
         try scan.request.glancing().bytes(offset, out);
-        return out;
+        return .{ .content = out, .is_mapped = false };
     }
 
-    fn entriesAt(scan: *ExactScan, offset: u64, count: u32) Error![]const format.RowEntry {
+    fn entriesAt(scan: *ExactScan, offset: u64, count: u32) Error!Read(format.RowEntry) {
         const len = count * @sizeOf(format.RowEntry);
         const mapped = if (scan.is_mapped) scan.request.reader.image.scan(offset, len) else null;
         if (mapped) |bytes| {
             const aligned: []align(@alignOf(format.RowEntry)) const u8 = @alignCast(bytes);
-            return std.mem.bytesAsSlice(format.RowEntry, aligned);
+            const content = std.mem.bytesAsSlice(format.RowEntry, aligned);
+            return .{ .content = content, .is_mapped = true };
         }
         const out = scan.entries[0..count];
         try scan.request.glancing().bytes(offset, std.mem.sliceAsBytes(out));
-        return out;
+        return .{ .content = out, .is_mapped = false };
     }
 };
 

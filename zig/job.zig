@@ -74,6 +74,11 @@ pub const Job = struct {
         job.database.gpa.destroy(job);
     }
 
+    /// Between two steps that may be far apart: gives up what costs others something.
+    pub fn rest(job: *Job) void {
+        if (job.work == .search) job.work.search.rest();
+    }
+
     /// Reads or writes about `bytes_max`; false when all is done.
     pub fn step(job: *Job, bytes_max: u32, done: *f64, total: *f64) Error!bool {
         const has_more = try switch (job.work) {

@@ -53,6 +53,14 @@ pub const OpenBlock = struct {
         open.* = .{ .gpa = open.gpa };
     }
 
+    pub fn bytes(open: *const OpenBlock) u64 {
+        var count: u64 = open.rotation.signs.len * @sizeOf(u32);
+        for (open.vectors) |maybe| if (maybe) |vector| {
+            count += vector.len * @sizeOf(f32);
+        };
+        return count;
+    }
+
     /// Longer codes would keep too much memory between writes.
     pub fn keeps(code_dimension: u32) bool {
         return code_dimension <= kept_bytes_max / @sizeOf(f32) / block_rows;

@@ -191,6 +191,11 @@ pub const RowReader = struct {
         );
     }
 
+    /// An error where a map showed bytes at `offset` that the file has lost.
+    pub fn confirm(reader: RowReader, offset: u64) Error!void {
+        if (!reader.image.isWhole(offset)) return reader.failRead(error.Truncated, offset);
+    }
+
     /// A root promises the file's length, so a short read means that somebody cut the file. A
     /// device that fails says nothing about the file: what it refuses now it may give later.
     pub fn failRead(reader: RowReader, err: Image.CopyError, offset: u64) Error {

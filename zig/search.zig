@@ -31,6 +31,8 @@ const queries_at_once = 64;
 pub const Search = struct {
     request: Request,
     crew: Crew,
+    /// How many the crew has while it works.
+    lanes: usize,
     next_query: usize = 0,
     part: ?*Part = null,
 
@@ -42,25 +44,31 @@ pub const Search = struct {
         const crew: Crew = .init(request.gpa, threadsFor(&request));
         request.report.cpu_tier = @intFromEnum(kernels.activeTier());
         request.report.threads = crew.lanes();
-        return .{ .request = request, .crew = crew };
+        return .{ .request = request, .crew = crew, .lanes = crew.lanes() };
     }
 
     pub fn deinit(search: *Search) void {
-        search.crew.deinit();
+        search.rest();
+        search.request.reader.image.trim();
         search.* = undefined;
+    }
+
+    /// Dismisses the threads until the next step: searches that wait for their turn have none.
+    pub fn rest(search: *Search) void {
+        search.crew.deinit();
     }
 
     /// Takes about as long as one query takes for `bytes_max`; false when all is done.
     pub fn step(search: *Search, bytes_max: u64) Error!bool {
         var left = bytes_max;
+        if (search.crew.lanes() < search.lanes) {
+            search.crew.deinit();
+            search.crew = .init(search.request.gpa, search.lanes);
+        }
         while (left > 0) {
             if (search.part == null) {
-                if (search.next_query < search.request.counts.len) {
-                    search.part = try search.begin();
-                } else {
-                    search.request.reader.image.trim();
-                    return false;
-                }
+                if (search.next_query == search.request.counts.len) return false;
+                search.part = try search.begin();
             }
             const part = search.part.?;
             if (!try part.step(left)) search.part = null;
@@ -99,7 +107,13 @@ const Part = struct {
     row: u32,
     next_segment: u32,
     rows_next: u64,
+    /// Queries that are done with.
     finished: u32,
+    /// Of the next one, the rows that were kept, and how many of them have their final scores.
+    kept: ?[]const Hit,
+    rescored: usize,
+    /// Takes one vector.
+    vector: []f32,
     /// What the last step is worth, in bytes that one query looks at.
     bytes_taken: u64,
 
@@ -133,6 +147,10 @@ const Part = struct {
         part.next_segment = 0;
         part.rows_next = rows_first;
         part.finished = 0;
+        part.kept = null;
+        part.rescored = 0;
+        part.vector = request.memory.allocator().alloc(f32, dimension) catch
+            return request.outOfMemory();
     }
 
     /// Some rows, or what is left to do for one of the queries; false when all is done.
@@ -141,14 +159,14 @@ const Part = struct {
         if (part.segment) |segment| {
             const before = part.request.report.bytes_read;
             try part.rows(segment, bytes_max);
+            if (part.ties.failure) |failure| return failure;
             part.bytes_taken = (part.request.report.bytes_read - before) * part.weight();
             return true;
         }
         part.bytes_taken = 0;
         if (part.finished == part.queries.len) return false;
-        try part.finish(part.finished);
-        part.bytes_taken = @as(u64, part.request.counts[part.finished]) * finish_bytes_per_hit;
-        part.finished += 1;
+        const hits_max = std.math.clamp(bytes_max / finish_bytes_per_hit, 16, 4096);
+        part.bytes_taken = finish_bytes_per_hit * try part.rescore(part.finished, hits_max);
         if (part.ties.failure) |failure| return failure;
         return part.finished < part.queries.len;
     }
@@ -178,12 +196,14 @@ const Part = struct {
     fn rows(part: *Part, segment: *SegmentState, bytes_max: u64) Error!void {
         const start = part.row;
         const end = @min(segment.disk.rows, start + part.rowsAtOnce(bytes_max));
-        const coded_end = if (part.coded) |*scan|
+        const coded: CodeScan.Scanned = if (part.coded) |*scan|
             try scan.rows(segment, &part.dead, start, end)
         else
-            start;
-        try part.exact.rows(segment, &part.dead, start, coded_end, .without_codes);
-        try part.exact.rows(segment, &part.dead, coded_end, end, .all);
+            .{ .end = start };
+        try part.exact.rows(segment, &part.dead, start, coded.end, .without_codes);
+        part.row = coded.end;
+        if (coded.goes_on) return;
+        try part.exact.rows(segment, &part.dead, coded.end, end, .all);
         part.row = end;
         if (end == segment.disk.rows) part.segment = null;
     }
@@ -208,28 +228,37 @@ const Part = struct {
     const bytes_at_once = 4 << 20;
     const rows_first = 1024;
 
-    /// Scores what was kept in double precision, drops what is beyond the threshold after all, and
-    /// puts the rest in its final order.
-    fn finish(part: *Part, number: usize) Error!void {
+    /// Scores what a query has kept in double precision, drops what is beyond the threshold after
+    /// all, and in the end puts the rest in its final order. Returns how many it has scored.
+    fn rescore(part: *Part, number: usize, hits_max: u64) Error!u64 {
         const request = &part.request;
         const query = &part.queries[number];
-        if (part.coded) |*scan| {
-            try scan.finish(number);
-            request.reader.image.code_chunks = scan.code_chunks;
-        }
-        const dimension = request.state.identity.dimension;
-        const vector = request.memory.allocator().alloc(f32, dimension) catch
-            return request.outOfMemory();
-        const kept = query.collector.finish();
-        for (kept) |hit| {
+        const kept = part.kept orelse kept: {
+            if (part.coded) |*scan| {
+                try scan.finish(number);
+                request.reader.image.code_chunks = scan.code_chunks;
+            }
+            part.rescored = 0;
+            part.kept = query.collector.finish();
+            break :kept part.kept.?;
+        };
+        // What is offered again takes a place that was read already.
+        const todo = kept[part.rescored..][0..@intCast(@min(kept.len - part.rescored, hits_max))];
+        for (todo) |hit| {
             const from = try request.segmentOf(hit);
-            try request.glancing().vector(request.state, from, hit.row, vector);
-            const score = query.scorer.exact(vector);
+            try request.glancing().vector(request.state, from, hit.row, part.vector);
+            const score = query.scorer.exact(part.vector);
+            part.rescored += 1;
             if (query.scorer.passes(score)) {
                 query.collector.offer(.{ .segment = hit.segment, .row = hit.row, .score = score });
             }
         }
-        request.counts[number] = @intCast(query.collector.finish().len);
+        if (part.rescored == kept.len) {
+            request.counts[number] = @intCast(query.collector.finish().len);
+            part.kept = null;
+            part.finished += 1;
+        }
+        return todo.len;
     }
 };
 
@@ -245,7 +274,7 @@ fn usesCodes(request: *const Request, cost: SearchCost) bool {
 fn threadsFor(request: *const Request) usize {
     if (request.threads > 0) return request.threads;
     const state = request.state;
-    const cost: SearchCost = .of(state, request.counts.len);
+    const cost: SearchCost = .of(state, @min(queries_at_once, request.counts.len));
     const row_bytes = if (usesCodes(request, cost))
         search_cost.codeBytes(state)
     else

@@ -1,6 +1,6 @@
-//! What the plans of a search take, as a small model of this machine's memory: the chooser compares
-//! its figures with each other, so only their ratios matter. Measured, with what they predict, in
-//! docs/decisions/0016-costs-of-plans.md.
+//! What the plans of a search take, as a small model of a machine's memory: the chooser compares
+//! its figures with each other, so only their ratios matter. Where they come from, and what they
+//! choose: docs/decisions/0016-costs-of-plans.md.
 
 const std = @import("std");
 const codes = @import("codes.zig");

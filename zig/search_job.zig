@@ -75,6 +75,8 @@ pub const SearchJob = struct {
         const count = queries.len / job.collection.dimension;
         job.queries = try allocator.dupe(f32, queries);
         job.hits = try allocator.alloc(Hit, count * job.options.k);
+        // All of them are handed out, also where fewer are found.
+        @memset(std.mem.sliceAsBytes(job.hits), 0);
         job.counts = try allocator.alloc(u32, count);
     }
 
@@ -86,6 +88,11 @@ pub const SearchJob = struct {
             snapshot.close();
         }
         job.gpa.destroy(job);
+    }
+
+    /// Nobody steps it for a while.
+    pub fn rest(job: *SearchJob) void {
+        if (job.progress == .running) job.progress.running.rest();
     }
 
     fn stop(job: *SearchJob) void {

@@ -62,6 +62,16 @@ pub const View = struct {
         return state;
     }
 
+    /// Of codes that searches keep in memory.
+    pub fn copiedBytes(view: *const View) u64 {
+        var bytes: u64 = 0;
+        var states = view.collections.valueIterator();
+        while (states.next()) |state| {
+            for (state.*.loaded.values()) |segment| bytes += segment.verified.copy.len;
+        }
+        return bytes;
+    }
+
     /// By name, in the order of the catalogue.
     pub fn find(view: *View, source: Source, name: []const u8) Error!?*CollectionState {
         var index: u32 = 0;

@@ -17,6 +17,7 @@ import { libraryMismatched, libraryMissing, libraryNotLoaded, libraryPaths } fro
 import { loadWithNodeApi } from "./node.ts";
 
 export {
+  type NodeApiLibrary,
   CollectionFlags,
   CollectionOptions,
   collectionStatsFields,

@@ -219,6 +219,48 @@ test "rows that were rolled back leave no codes behind for those written in thei
     }
 }
 
+test "rows that come ever closer to the query are all looked at, and none is lost" {
+    const dimension = 128;
+    const count = 6000;
+    var fixture: Fixture = .{ .prng = .init(31) };
+    try fixture.open(dimension, .l2);
+    defer fixture.close();
+    const random = fixture.prng.random();
+    var query: [dimension]f32 = undefined;
+    for (&query) |*value| value.* = random.floatNorm(f32);
+    const vectors = try gpa.alloc(f32, count * dimension);
+    defer gpa.free(vectors);
+    const keys = try gpa.alloc(u8, count * 4);
+    defer gpa.free(keys);
+    const lens = try gpa.alloc(u32, count);
+    defer gpa.free(lens);
+    @memset(lens, 4);
+    for (0..count) |i| {
+        const away: f32 = @floatFromInt(count - i);
+        for (vectors[i * dimension ..][0..dimension], query) |*value, wanted| {
+            value.* = wanted + away * (1 + 0.1 * random.floatNorm(f32));
+        }
+        std.mem.writeInt(u32, keys[i * 4 ..][0..4], @intCast(i), .big);
+    }
+    try fixture.collection.put(.{ .keys = keys, .key_lens = lens, .vectors = vectors });
+    for ([_]u32{ 1, 3 }) |threads| {
+        var hits: [k]vl.Hit = undefined;
+        var counts: [1]u32 = undefined;
+        var report: vl.SearchReport = .{};
+        try fixture.collection.searchWith(&query, .{
+            .k = k,
+            .plan = .codes,
+            .threads = threads,
+        }, &hits, &counts, &report);
+        // The last rows, the nearest first; more than one step's worth was looked at.
+        for (hits[1..], hits[0..9]) |further, nearer| {
+            try std.testing.expect(further.score >= nearer.score);
+        }
+        try std.testing.expect(hits[9].score < 12 * @sqrt(1.2 * dimension));
+        try std.testing.expect(report.reranked + report.compared > 600);
+    }
+}
+
 test "rows beyond the numbers of codes are found among others that have codes" {
     var fixture: Fixture = .{ .prng = .init(12) };
     try fixture.open(128, .dot);

@@ -38,6 +38,13 @@ pub fn step(handle: u32, bytes_max: u32, progress_out: [*]align(1) f64) callconv
     return boundary.foundIf(more);
 }
 
+/// Between two steps that may be far apart.
+pub fn rest(handle: u32) void {
+    const call = Call.begin(handle, .job) orelse return;
+    defer call.end();
+    call.job().rest();
+}
+
 pub fn result(handle: u32, out: [*]u8, out_len: u32, len_out: [*]align(1) u32) callconv(.c) i32 {
     const call = Call.begin(handle, .job) orelse return boundary.stale();
     defer call.end();

@@ -80,8 +80,9 @@ fn execute(_: napi.Environment, data: ?*anyopaque) callconv(.c) void {
         task.status = job_functions.step(task.job, slice_bytes, &progress);
         if (task.status != @intFromEnum(Status.ok)) return;
         boundary.table.giveWay(task.job);
-        if (system.monotonicMs() -| start >= task.ms_max) return;
+        if (system.monotonicMs() -| start >= task.ms_max) break;
     }
+    job_functions.rest(task.job);
 }
 
 /// On the thread of the environment again; also where that ends before the work began.

@@ -31,7 +31,7 @@ pub const Crew = struct {
         /// `is_open` while there are units, and how many of the threads are at them. Nobody waits
         /// for a thread that comes too late.
         gate: std.atomic.Value(u32) = .init(0),
-        is_dismissed: bool = false,
+        is_dismissed: std.atomic.Value(bool) = .init(false),
         work: Work = undefined,
         context: *const anyopaque = undefined,
         unit_count: usize = 0,
@@ -49,7 +49,7 @@ pub const Crew = struct {
             var seen: u32 = 0;
             while (true) {
                 seen = shared.awaitRound(seen);
-                if (shared.is_dismissed) return;
+                if (shared.is_dismissed.load(.acquire)) return;
                 if (!shared.enter()) continue;
                 shared.takeUnits();
                 if (shared.gate.fetchSub(1, .release) == 1) parking.wakeOne(&shared.gate);
@@ -107,7 +107,7 @@ pub const Crew = struct {
 
     pub fn deinit(crew: *Crew) void {
         const shared = crew.shared orelse return;
-        shared.is_dismissed = true;
+        shared.is_dismissed.store(true, .release);
         shared.announce();
         for (shared.threads[0..shared.thread_count]) |thread| thread.join();
         crew.gpa.destroy(shared);
@@ -172,6 +172,8 @@ const OwnThread = struct {
 };
 
 const HostThread = struct {
+    const linux = std.os.linux;
+
     /// pthread_t, which is as large as a pointer in glibc and in musl.
     id: usize,
 
@@ -183,9 +185,20 @@ const HostThread = struct {
         const create = @extern(?Create, .{ .name = "pthread_create", .linkage = .weak });
         const join_function = @extern(?Join, .{ .name = "pthread_join", .linkage = .weak });
         if (create == null or join_function == null) return null;
+        // It inherits the mask: handlers of the program are for threads that know of them.
+        var before: linux.sigset_t = undefined;
+        var all = linux.sigfillset();
+        for (faults ++ of_libc) |signal| linux.sigdelset(&all, signal);
+        _ = linux.sigprocmask(linux.SIG.BLOCK, &all, &before);
+        defer _ = linux.sigprocmask(linux.SIG.SETMASK, &before, null);
         var host: HostThread = .{ .id = 0 };
         return if (create.?(&host.id, null, main, shared) == 0) host else null;
     }
+
+    /// What the thread itself causes; a fault in a map has a handler of ours.
+    const faults = [_]linux.SIG{ .SEGV, .BUS, .FPE, .ILL, .TRAP };
+    /// By which glibc and musl speak to all threads.
+    const of_libc = [_]linux.SIG{ @enumFromInt(32), @enumFromInt(33), @enumFromInt(34) };
 
     fn main(untyped: ?*anyopaque) callconv(.c) ?*anyopaque {
         const shared: *Crew.Shared = @ptrCast(@alignCast(untyped.?));
