@@ -305,7 +305,8 @@ export class EmbedCache implements Disposable {
   }
 
   /**
-   * The entry most similar to `vector`, if it is at least as close as the threshold.
+   * The entry most similar to `vector`, if it is at least as close as the threshold. Never one that
+   * is not; in a large cache one that is may be missed about once in a thousand times or less.
    *
    * @param options - `threshold`: default `similarityThreshold` of the cache.
    * @throws {@link VectorLiteError} ERR_INVALID_ARGUMENT where there is no threshold at all,
@@ -334,7 +335,8 @@ export class EmbedCache implements Disposable {
   }
 
   /**
-   * The entries most similar to `vector`, the closest first.
+   * The entries most similar to `vector`, the closest first. Scores are exact; in a large cache one
+   * of the most similar may be missed about once in a thousand times or less.
    *
    * @param options - `k`: entries wanted at most, default 10. `threshold`: only entries at least
    * this close, default none.

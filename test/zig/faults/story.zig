@@ -357,7 +357,8 @@ pub const Story = struct {
         try story.readRecords();
     }
 
-    /// The ways to read that a client does not take: many at once, records, the best hits whole.
+    /// The ways to read that a client does not take: many at once, records, the best hits whole, and
+    /// searches by codes and in the background.
     fn readRecords(story: *Story) !void {
         const collection = story.first.collection.?;
         const keys = "key 1key 2key 3";
@@ -371,6 +372,14 @@ pub const Story = struct {
         var out: [contents.metadata_bytes_max + 4096]u8 = undefined;
         var writer: vl.EntryWriter = .{ .out = &out, .vectors = &vectors, .include_vectors = true };
         try collection.fetch(hits[0..counts[0]], &writer);
+        var report: vl.SearchReport = .{};
+        const options: vl.Collection.SearchOptions = .{ .k = 2, .plan = .codes };
+        try collection.searchWith(&queries, options, &hits, &counts, &report);
+        const job = try vl.Job.openSearch(collection, &queries, options);
+        defer job.close();
+        var done: f64 = 0;
+        var total: f64 = 0;
+        while (try job.step(1 << 20, &done, &total)) {}
     }
 
     fn openSnapshot(story: *Story) !void {
