@@ -357,7 +357,7 @@ pub const Story = struct {
         try story.readRecords();
     }
 
-    /// The ways to read that a client does not take: many at once, records, the best hits whole, and
+    /// The ways to read that a client does not take: many at once, records, the best hits whole,
     /// searches by codes and in the background.
     fn readRecords(story: *Story) !void {
         const collection = story.first.collection.?;
