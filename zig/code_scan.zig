@@ -83,6 +83,7 @@ pub const CodeScan = struct {
         rotated: []f32,
         planes: []align(64) u64,
         tables: []align(64) u8,
+        head_tables: []align(64) u8,
         codes: codes.Query = undefined,
         /// Rows that may be among the best, and have not been looked at.
         candidates: []Candidate,
@@ -162,6 +163,7 @@ pub const CodeScan = struct {
             .rotated = try arena.alloc(f32, length),
             .planes = try arena.alignedAlloc(u64, .@"64", planes),
             .tables = try arena.alignedAlloc(u8, .@"64", kernels.blockBytes(length)),
+            .head_tables = try arena.alignedAlloc(u8, .@"64", codes.Query.headBytes(length)),
             .candidates = try arena.alloc(Candidate, candidates_max),
         };
     }
@@ -233,6 +235,7 @@ pub const CodeScan = struct {
                 scan.scratch,
                 prepared.planes,
                 prepared.tables,
+                prepared.head_tables,
             );
             if (prepared_codes) |found| prepared.codes = found else query.uses_codes = false;
         }
@@ -366,7 +369,7 @@ pub const CodeScan = struct {
             const part: u32 = @intCast(@min(rows_max, count - at));
             const blocks = bytes[at / block_rows * scan.block_bytes ..];
             const units = scan.divide(blocks, part, limit(query, &prepared.codes.kernel));
-            for (units) |*unit| unit.query = &prepared.codes.kernel;
+            for (units) |*unit| unit.query = prepared.codes.forKernel();
             scan.crew.forEach(units.len, units.ptr, Unit.estimate);
             for (units, 0..) |*unit, i| {
                 const unit_first = first + at + @as(u32, @intCast(i)) * unit_rows;

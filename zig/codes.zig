@@ -144,16 +144,34 @@ pub fn centreId(bytes: []const u8) u64 {
 /// A query against the codes of one centre.
 pub const Query = struct {
     kernel: kernels.CodeQuery,
+    head: kernels.CodeHead,
 
     /// How many deviations an estimate may be wrong by: one neighbour in 740 that is exactly at the
     /// limit is lost, and none in the sets that were measured (docs/decisions/0014).
     const deviations = 3;
+    /// The same for the head of a block, so large that hardly anything is lost besides.
+    const head_deviations = 3.5;
+    /// A head of so many parts of the code was the fastest of a half to an eighth.
+    const head_part = 6;
+
+    /// Bytes of the tables for heads; 0 for codes that are too short to have one.
+    pub fn headBytes(code_dimension: usize) usize {
+        const bytes = kernels.blockBytes(code_dimension) / head_part;
+        const step = kernels.head_step_bytes;
+        return if (bytes < 2 * step) 0 else bytes / step * step;
+    }
+
+    /// What the kernels take; it points into the query, which stays where it is.
+    pub fn forKernel(query: *Query) *const kernels.CodeQuery {
+        query.kernel.head = if (query.head.bytes > 0) &query.head else null;
+        return &query.kernel;
+    }
 
     /// Null where the numbers of the query are beyond what estimates are made of.
     ///
     /// `rotated` is the query, rotated; it is centred in `scratch`, of the same length. `planes`
-    /// has 4 · `kernels.planeWords` words and `tables` `kernels.blockBytes` bytes; both stay
-    /// borrowed.
+    /// has 4 · `kernels.planeWords` words, `tables` `kernels.blockBytes` bytes, `head_tables`
+    /// `headBytes`; all stay borrowed.
     pub fn init(
         metric: Metric,
         rotated: []const f32,
@@ -161,6 +179,7 @@ pub const Query = struct {
         scratch: []f32,
         planes: []u64,
         tables: []u8,
+        head_tables: []u8,
     ) ?Query {
         const table = kernels.active();
         const dimension = rotated.len;
@@ -192,7 +211,35 @@ pub const Query = struct {
         const sum_max: f32 = @floatFromInt(kernels.query_levels * dimension);
         const are_moderate = isModerate(kernel.bias_weight) and isModerate(kernel.slack) and
             isModerate(kernel.sum_weight * sum_max) and @abs(base) <= moderate * moderate;
-        return if (are_moderate) .{ .kernel = kernel } else null;
+        if (!are_moderate) return null;
+        kernels.agreementTables(tables, head_tables);
+        return .{ .kernel = kernel, .head = headOf(slope, levels, length, square, head_tables) };
+    }
+
+    fn headOf(
+        slope: f32,
+        levels: kernels.QueryLevels,
+        length: f64,
+        square: f64,
+        tables: []const u8,
+    ) kernels.CodeHead {
+        const half = @as(f32, kernels.query_levels - 1) / 2;
+        // Four dimensions for each group of bytes.
+        const head_length: f64 = @floatFromInt(@max(4, tables.len / 4));
+        const weight = slope * levels.step;
+        return .{
+            .tables = tables.ptr,
+            .bytes = tables.len,
+            .bias_weight = slope * (levels.low + half * levels.step),
+            .sum_weight = @floatCast(weight * length / head_length),
+            .sum_base = @floatCast(-half * weight * length),
+            .spread = @floatCast((length - head_length) / head_length),
+            // Not zero, for the same reason.
+            .slack = @max(
+                @as(f32, @floatCast(slope * head_deviations * @sqrt(square))),
+                std.math.floatMin(f32),
+            ),
+        };
     }
 
     /// Both are nearly the same part of every rotated vector: √(π / 2) and √(π / 2 - 1).

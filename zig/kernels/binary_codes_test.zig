@@ -398,6 +398,130 @@ fn checkSurvivors(
     }
 }
 
+/// Whether the head of a block rules it out, as table.zig writes it, one row at a time.
+fn isRuledOut(
+    codes: Codes,
+    planes: *const Planes,
+    query: kernels.CodeQuery,
+    rows: kernels.CodeRows,
+    first: usize,
+    threshold: f32,
+) bool {
+    const head = query.head.?;
+    for (first..first + kernels.block_codes) |row| {
+        var agreement: u32 = 0;
+        for (0..head.bytes / 4) |i| {
+            const is_one = isOne(@alignCast(std.mem.bytesAsSlice(
+                u64,
+                codes.bytes[row * codes.stride ..][0 .. codes.dimension / 8],
+            )), i);
+            const level = planes.level(codes.dimension, i);
+            agreement += if (is_one) level else kernels.query_levels - 1 - level;
+        }
+        const product = @as(f32, @floatFromInt(agreement)) * head.sum_weight + head.sum_base;
+        const estimate = rows.offsets[row] + query.base +
+            (rows.biases[row] * head.bias_weight + rows.scales[row] * product);
+        const deviation = rows.deviations[row];
+        const variance = deviation * deviation + rows.scales[row] * rows.scales[row] * head.spread;
+        if (estimate + @sqrt(variance) * head.slack >= threshold) return false;
+    }
+    return true;
+}
+
+test "a block is passed over where its head rules out all of its rows, on every tier alike" {
+    var prng: std.Random.DefaultPrng = .init(0x4ead);
+    const random = prng.random();
+    const planes = &planes_buffers[0];
+    const dimension = 1024;
+    const row_count = 20 * kernels.block_codes + 5;
+    const block_bytes = kernels.blockBytes(dimension);
+    const blocks = try testing.allocator.alloc(u8, 21 * block_bytes);
+    defer testing.allocator.free(blocks);
+    var factors: [4][row_count + kernels.block_codes]f32 = undefined;
+    var ruled_out: usize = 0;
+    var written: usize = 0;
+    for (0..30) |round| {
+        randomPlanes(random, dimension, planes);
+        var tables: [kernels.blockBytes(dimension)]u8 = undefined;
+        kernels.active().lookupTables(&planes.words, dimension, &tables);
+        var head_tables: [2 * kernels.head_step_bytes]u8 = undefined;
+        kernels.agreementTables(&tables, &head_tables);
+        const codes: Codes = try .init(random, dimension, row_count, 0);
+        defer codes.deinit();
+        packAll(codes, blocks);
+        for (&factors, [_]f32{ 0.1, 0.01, 0.01, 0.3 }) |*array, size| for (array) |*value| {
+            value.* = size * @abs(random.floatNorm(f32));
+        };
+        // One row that nothing is known of.
+        factors[3][40] = std.math.inf(f32);
+        const head: kernels.CodeHead = .{
+            .tables = &head_tables,
+            .bytes = head_tables.len,
+            .bias_weight = 0.01,
+            .sum_weight = planes.levels.step * 8,
+            .sum_base = -7.5 * planes.levels.step * dimension,
+            .spread = 7,
+            .slack = 0.7,
+        };
+        const query: kernels.CodeQuery = .{
+            .planes = &planes.words,
+            .tables = &tables,
+            .base = 0,
+            .bias_weight = planes.levels.low,
+            .sum_weight = 2 * planes.levels.step,
+            .sum_base = -planes.levels.step * @as(f32, @floatFromInt(planes.levels.sum)),
+            .slack = 1,
+            .head = &head,
+        };
+        const rows: kernels.CodeRows = .{
+            .codes = blocks.ptr,
+            .stride_bytes = block_bytes,
+            .factor_stride = kernels.block_codes,
+            .row_count = row_count,
+            .dimension = dimension,
+            .offsets = &factors[0],
+            .scales = &factors[1],
+            .biases = &factors[2],
+            .deviations = &factors[3],
+        };
+        const threshold = 0.4 + 0.1 * @as(f32, @floatFromInt(round));
+        var expected_rows: [row_count]u32 = undefined;
+        var expected: [row_count]f32 = undefined;
+        var count: usize = 0;
+        // Heads are asked while they rule out more than half.
+        var seen: usize = 0;
+        var left: usize = 0;
+        var is_out = false;
+        for (0..row_count) |row| {
+            if (row % kernels.block_codes == 0) {
+                const is_full = row + kernels.block_codes <= row_count;
+                const is_asked = is_full and 2 * left <= seen + 8;
+                is_out = is_asked and isRuledOut(codes, planes, query, rows, row, threshold);
+                seen += @intFromBool(is_asked);
+                left += @intFromBool(is_asked and !is_out);
+                ruled_out += @intFromBool(is_out);
+            }
+            const estimate = estimateOf(query, rows, row, codes.sum(planes, row));
+            if (is_out or !(estimate + rows.deviations[row] * query.slack >= threshold)) continue;
+            expected_rows[count] = @intCast(row);
+            expected[count] = estimate;
+            count += 1;
+        }
+        written += count;
+        for (kernels.cpu.compiled) |tier| {
+            const table = kernels.tableOf(tier) orelse continue;
+            var found_rows: [row_count]u32 = undefined;
+            var found: [row_count]f32 = undefined;
+            const found_count = table.estimateBlocks(&query, &rows, threshold, &found_rows, &found);
+            try testing.expectEqualSlices(u32, expected_rows[0..count], found_rows[0..found_count]);
+            try testing.expectEqualSlices(f32, expected[0..count], found[0..found_count]);
+        }
+    }
+    // Some are and some are not, and the row that nothing is known of is always written.
+    try testing.expect(ruled_out > 100 and ruled_out < 500);
+    try testing.expect(written > 30);
+}
+
 fn packAll(codes: Codes, blocks: []u8) void {
     var first: usize = 0;
     while (first < codes.row_count) : (first += kernels.block_codes) {

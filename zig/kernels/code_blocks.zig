@@ -20,7 +20,7 @@ const byte_steps = 4;
 /// So many sums of at most 240 are 16 bits.
 const pair_steps_max = 256;
 
-const ahead_bytes = 4096;
+pub const ahead_bytes = 4096;
 const line_bytes = 64;
 
 pub fn packBlock(
@@ -72,11 +72,13 @@ const shared_ones: [16]Entries = counted: {
     break :counted all;
 };
 
-/// The sums of the query's levels where each code of the block has a one, exactly.
+/// The sums of the query's levels where each code of the block has a one, exactly. What lies
+/// `ahead` bytes further is fetched meanwhile.
 pub fn sumsOfBlock(
     tables: [*]const u8,
     block: [*]const u8,
     block_bytes: usize,
+    ahead: usize,
 ) [block_codes]u32 {
     var sums: [block_codes]u32 = @splat(0);
     const step_bytes = byte_steps * register_bytes;
@@ -86,7 +88,7 @@ pub fn sumsOfBlock(
         var evens: [2]Pairs = @splat(@splat(0));
         var odds: [2]Pairs = @splat(@splat(0));
         while (at < end) : (at += step_bytes) {
-            const halves = sumsOfStep(tables + at, block + at);
+            const halves = sumsOfStep(tables + at, block + at, ahead);
             inline for (&evens, &odds, halves) |*even, *odd, half| {
                 const pairs: Pairs = @bitCast(half);
                 even.* +%= pairs;
@@ -103,14 +105,14 @@ pub fn sumsOfBlock(
 }
 
 /// The first and the second 16 codes' sums over a few groups.
-inline fn sumsOfStep(tables: [*]const u8, block: [*]const u8) [2]Bytes {
+inline fn sumsOfStep(tables: [*]const u8, block: [*]const u8, ahead: usize) [2]Bytes {
     var halves: [2]Bytes = @splat(@splat(0));
     inline for (0..byte_steps) |i| {
         const at = i * register_bytes;
         if (at % line_bytes == 0) {
             // As a number, since there may be no memory any more; then nothing happens.
-            const ahead = @intFromPtr(block) +% (at + ahead_bytes);
-            @prefetch(@as([*]const u8, @ptrFromInt(ahead)), .{ .locality = 3 });
+            const address = @intFromPtr(block) +% (at + ahead);
+            @prefetch(@as([*]const u8, @ptrFromInt(address)), .{ .locality = 3 });
         }
         const bits: Bytes = block[at..][0..register_bytes].*;
         const entries: Bytes = tables[at..][0..register_bytes].*;

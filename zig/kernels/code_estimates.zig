@@ -45,12 +45,18 @@ pub fn estimateBlocks(
 ) callconv(.c) usize {
     const block_bytes = table.blockBytes(rows.dimension);
     var survivors: Survivors = .{ .rows = out_rows, .estimates = out_estimates };
+    var heads: Heads = .{};
     var first: usize = 0;
     while (first < rows.row_count) : (first += table.block_codes) {
         const number = first / table.block_codes;
         const block = rows.codes + number * rows.stride_bytes;
         const at = number * rows.factor_stride;
-        const sums = code_blocks.sumsOfBlock(query.tables.?, block, block_bytes);
+        if (query.head) |head| {
+            const is_full = first + table.block_codes <= rows.row_count;
+            if (is_full and heads.ruleOut(query, head, rows, threshold, block, at)) continue;
+        }
+        const ahead = code_blocks.ahead_bytes;
+        const sums = code_blocks.sumsOfBlock(query.tables.?, block, block_bytes, ahead);
         const used = @min(table.block_codes, rows.row_count - first);
         var i: usize = 0;
         while (i + table.code_group <= used) : (i += table.code_group) {
@@ -63,6 +69,48 @@ pub fn estimateBlocks(
     }
     return survivors.count;
 }
+
+/// Rules out blocks by their heads, as long as that saves more than it takes.
+const Heads = struct {
+    seen: usize = 0,
+    left: usize = 0,
+
+    const Values = @Vector(table.block_codes, f32);
+
+    fn ruleOut(
+        heads: *Heads,
+        query: *const table.CodeQuery,
+        head: *const table.CodeHead,
+        rows: *const table.CodeRows,
+        threshold: f32,
+        block: [*]const u8,
+        at: usize,
+    ) bool {
+        if (2 * heads.left > heads.seen + 8) return false;
+        heads.seen += 1;
+        const ahead = 2 * rows.stride_bytes;
+        const sums = code_blocks.sumsOfBlock(head.tables, block, head.bytes, ahead);
+        const small: @Vector(table.block_codes, i32) = @bitCast(sums);
+        const sum: Values = @floatFromInt(small);
+        const scale: Values = rows.scales[at..][0..table.block_codes].*;
+        const bias: Values = rows.biases[at..][0..table.block_codes].*;
+        const deviation: Values = rows.deviations[at..][0..table.block_codes].*;
+        const offset: Values = rows.offsets[at..][0..table.block_codes].*;
+
+        const product = sum * splat(head.sum_weight) + splat(head.sum_base);
+        const estimate = offset + splat(query.base) +
+            (bias * splat(head.bias_weight) + scale * product);
+        const variance = deviation * deviation + scale * scale * splat(head.spread);
+        const most = estimate + @sqrt(variance) * splat(head.slack);
+        const is_out = !@reduce(.Or, most >= splat(threshold));
+        heads.left += @intFromBool(!is_out);
+        return is_out;
+    }
+
+    inline fn splat(value: f32) Values {
+        return @splat(value);
+    }
+};
 
 const Survivors = struct {
     rows: [*]u32,

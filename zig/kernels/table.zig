@@ -269,7 +269,38 @@ pub const CodeQuery = extern struct {
     sum_weight: f32,
     sum_base: f32,
     slack: f32,
+    /// For `estimateBlocks`, or null: what the first bytes of a block say, before the others are
+    /// read.
+    head: ?*const CodeHead = null,
 };
+
+/// A query against the heads of blocks, which are their first dimensions. The rotation makes these
+/// a sample of all. With the sum A of the levels n where a code has ones, and of 15 - n where it has
+/// zeros, Σ sᵢ·(nᵢ - 7.5) = A - 7.5 · p over the p dimensions of the head, so
+///
+///     offset + base + bias · bias_weight + scale · (A · sum_weight + sum_base)
+///
+/// estimates the score with bias_weight = slope · (low + 7.5 · step), sum_weight = slope · step · d / p
+/// and sum_base = -7.5 · slope · step · d. Its deviation from the score is |q| times
+///
+///     √(deviation² + scale² · spread)    where spread = (d - p) / p
+///
+/// as that of a sum of d numbers that is reckoned from p of them, drawn without putting back. The
+/// rest of a block is read only where `slack` of this reaches the threshold, for one of its rows.
+pub const CodeHead = extern struct {
+    /// `agreementTables` of the head.
+    tables: [*]const u8,
+    /// A multiple of `head_step_bytes`.
+    bytes: usize,
+    bias_weight: f32,
+    sum_weight: f32,
+    sum_base: f32,
+    spread: f32,
+    slack: f32,
+};
+
+/// What the widest registers take at once.
+pub const head_step_bytes = 256;
 
 /// Codes or blocks of them at a stride; the factors of the 32 rows of a block lie side by side.
 pub const CodeRows = extern struct {
