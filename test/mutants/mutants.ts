@@ -779,8 +779,15 @@ export const mutants: readonly Mutant[] = [
     "a query beyond single precision is searched by codes",
     "quantised_search",
     "codes",
-    "return if (are_moderate) .{ .kernel = kernel } else null;",
-    "return if (are_moderate or dimension > 0) .{ .kernel = kernel } else null;",
+    "        if (!are_moderate) return null;\n",
+    "        if (!are_moderate and dimension == 0) return null;\n",
+  ),
+  mutant(
+    "the head of a block rules out rows that may be near",
+    "quantised_search",
+    "codes",
+    "const head_deviations = 3.5;",
+    "const head_deviations = 0.5;",
   ),
   mutant(
     "the codes of an orphan are not written again",
