@@ -275,13 +275,13 @@ pub const CodeQuery = extern struct {
 };
 
 /// A query against the heads of blocks, which are their first dimensions. The rotation makes these
-/// a sample of all. With the sum A of the levels n where a code has ones, and of 15 - n where it has
-/// zeros, Σ sᵢ·(nᵢ - 7.5) = A - 7.5 · p over the p dimensions of the head, so
+/// a sample of all. With the sum A of the levels n where a code has ones, and of 15 - n where it
+/// has zeros, Σ sᵢ·(nᵢ - 7.5) = A - 7.5 · p over the p dimensions of the head, so
 ///
 ///     offset + base + bias · bias_weight + scale · (A · sum_weight + sum_base)
 ///
-/// estimates the score with bias_weight = slope · (low + 7.5 · step), sum_weight = slope · step · d / p
-/// and sum_base = -7.5 · slope · step · d. Its deviation from the score is |q| times
+/// estimates the score with bias_weight = slope · (low + 7.5 · step), sum_base = -7.5 · slope ·
+/// step · d and sum_weight = slope · step · d / p. Its deviation from the score is |q| times
 ///
 ///     √(deviation² + scale² · spread)    where spread = (d - p) / p
 ///
