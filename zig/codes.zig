@@ -233,7 +233,7 @@ pub const Query = struct {
             .bias_weight = slope * (levels.low + half * levels.step),
             .sum_weight = @floatCast(weight * length / head_length),
             .sum_base = @floatCast(-half * weight * length),
-            .spread = @floatCast((length - head_length) / head_length),
+            .spread = @floatCast(@sqrt((length - head_length) / head_length)),
             // Not zero, for the same reason.
             .slack = @max(
                 @as(f32, @floatCast(slope * head_deviations * @sqrt(square))),

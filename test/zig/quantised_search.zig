@@ -21,6 +21,9 @@ const Fixture = struct {
     database: *vl.Database = undefined,
     collection: *vl.Collection = undefined,
     centres: []f32 = &.{},
+    /// Of all that is stored, and of all that is searched for.
+    row_scale: f32 = 1,
+    query_scale: f32 = 1,
     /// These collections are small.
     plan: @FieldType(vl.Collection.SearchOptions, "plan") = .codes,
     /// Of the last search by codes.
@@ -70,6 +73,7 @@ const Fixture = struct {
         for (0..count) |i| {
             const vector = vectors[i * dimension ..][0..dimension];
             clustered(fixture.prng.random(), fixture.centres, vector);
+            for (vector) |*value| value.* *= fixture.row_scale;
             _ = try std.fmt.bufPrint(keys[i * 8 ..][0..8], "{d:0>8}", .{first + i});
         }
         try fixture.collection.put(.{ .keys = keys, .key_lens = lens, .vectors = vectors });
@@ -90,6 +94,7 @@ const Fixture = struct {
         for (0..queries) |i| {
             const vector = vectors[i * dimension ..][0..dimension];
             clustered(fixture.prng.random(), fixture.centres, vector);
+            for (vector) |*value| value.* *= fixture.query_scale;
         }
         const hits = try gpa.alloc(vl.Hit, queries * k);
         defer gpa.free(hits);
@@ -217,6 +222,15 @@ test "rows that were rolled back leave no codes behind for those written in thei
         // Of 300; with the codes of the others a fifth of them.
         try std.testing.expect(try fixture.missed(30, null) <= 3);
     }
+}
+
+test "rows so short that the squares of their numbers are zeros are found by their codes" {
+    var fixture: Fixture = .{ .prng = .init(41), .row_scale = 1e-24, .query_scale = 1e12 };
+    try fixture.open(1024, .dot);
+    defer fixture.close();
+    try fixture.put(0, 3000);
+    try std.testing.expect(try fixture.missed(40, null) <= 1);
+    try std.testing.expect(fixture.report.codes_scanned > 40 * 2000);
 }
 
 test "rows that come ever closer to the query are all looked at, and none is lost" {

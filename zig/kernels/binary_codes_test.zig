@@ -422,8 +422,10 @@ fn isRuledOut(
         const estimate = rows.offsets[row] + query.base +
             (rows.biases[row] * head.bias_weight + rows.scales[row] * product);
         const deviation = rows.deviations[row];
-        const variance = deviation * deviation + rows.scales[row] * rows.scales[row] * head.spread;
-        if (estimate + @sqrt(variance) * head.slack >= threshold) return false;
+        const sampling = rows.scales[row] * head.spread;
+        const larger, const smaller = .{ @max(deviation, sampling), @min(deviation, sampling) };
+        const share: f32 = std.math.sqrt2 - 1;
+        if (estimate + (larger + smaller * share) * head.slack >= threshold) return false;
     }
     return true;
 }
@@ -460,7 +462,7 @@ test "a block is passed over where its head rules out all of its rows, on every 
             .bias_weight = 0.01,
             .sum_weight = planes.levels.step * 8,
             .sum_base = -7.5 * planes.levels.step * dimension,
-            .spread = 7,
+            .spread = 2.6,
             .slack = 0.7,
         };
         const query: kernels.CodeQuery = .{

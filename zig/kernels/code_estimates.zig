@@ -100,8 +100,10 @@ const Heads = struct {
         const product = sum * splat(head.sum_weight) + splat(head.sum_base);
         const estimate = offset + splat(query.base) +
             (bias * splat(head.bias_weight) + scale * product);
-        const variance = deviation * deviation + scale * scale * splat(head.spread);
-        const most = estimate + @sqrt(variance) * splat(head.slack);
+        const sampling = scale * splat(head.spread);
+        const error_bound = @max(deviation, sampling) +
+            @min(deviation, sampling) * splat(std.math.sqrt2 - 1);
+        const most = estimate + error_bound * splat(head.slack);
         const is_out = !@reduce(.Or, most >= splat(threshold));
         heads.left += @intFromBool(!is_out);
         return is_out;

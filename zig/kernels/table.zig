@@ -283,10 +283,12 @@ pub const CodeQuery = extern struct {
 /// estimates the score with bias_weight = slope · (low + 7.5 · step), sum_base = -7.5 · slope ·
 /// step · d and sum_weight = slope · step · d / p. Its deviation from the score is |q| times
 ///
-///     √(deviation² + scale² · spread)    where spread = (d - p) / p
+///     √(deviation² + (scale · spread)²)    where spread = √((d - p) / p)
 ///
-/// as that of a sum of d numbers that is reckoned from p of them, drawn without putting back. The
-/// rest of a block is read only where `slack` of this reaches the threshold, for one of its rows.
+/// as that of a sum of d numbers that is reckoned from p of them, drawn without putting back. Of
+/// squares nothing is left where vectors are very short, so the larger of both and √2 - 1 of the
+/// other stand for the root, which is never more. The rest of a block is read only where `slack`
+/// of this reaches the threshold, for one of its rows.
 pub const CodeHead = extern struct {
     /// `agreementTables` of the head.
     tables: [*]const u8,

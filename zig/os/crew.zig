@@ -17,9 +17,6 @@ pub const Crew = struct {
     /// None: the caller is alone.
     shared: ?*Shared = null,
 
-    /// Nobody but the caller.
-    pub const alone: Crew = .{ .gpa = undefined };
-
     const Work = *const fn (context: *const anyopaque, unit: usize) void;
 
     const Shared = struct {
