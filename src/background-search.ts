@@ -65,6 +65,8 @@ class BackgroundSearch {
       plan.threshold,
       plan.exact ? 1 : 0,
       plan.threads,
+      noFilter,
+      0,
       handleOut,
     );
     if (status !== Status.OK) throw records.failure(status);

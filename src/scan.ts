@@ -12,6 +12,7 @@ import { decodeEntries, type Entry } from "./entries.ts";
 import { metadataFromJson } from "./metadata.ts";
 import { Status } from "./native/native.ts";
 import { openRecords } from "./open.ts";
+import { noFilter } from "./search.ts";
 import type { Records } from "./records.ts";
 import { SnapshotScope } from "./snapshot-scope.ts";
 import type { StoredRecord } from "./types.ts";
@@ -103,6 +104,8 @@ function* pages(records: Records, withVectors: boolean): Generator<Page, void, u
       id,
       cursor,
       withVectors ? 1 : 0,
+      noFilter,
+      0,
       bytes,
       bytes.length,
       lengthOut,

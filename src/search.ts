@@ -39,6 +39,9 @@ const hitsUnasked = 1024;
 /** What the last search took. */
 const reportOut = new Float64Array(searchReportFields.length);
 
+/** What the library takes where there is no filter. */
+export const noFilter = new Uint8Array(1);
+
 /** Numbers of the vectors that one fetch reads: 1 MiB. */
 const fetchFloats = 1 << 18;
 
@@ -163,6 +166,8 @@ export function search(
     plan.threshold,
     plan.exact ? 1 : 0,
     plan.threads,
+    noFilter,
+    0,
     room.hits,
     room.hits.length,
     room.counts,

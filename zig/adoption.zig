@@ -10,7 +10,9 @@
 
 const std = @import("std");
 const os = @import("os/os.zig");
+const checksum = @import("checksum.zig");
 const codes = @import("codes.zig");
+const column_reader = @import("column_reader.zig");
 const errors = @import("errors.zig");
 const format = @import("format.zig");
 const reach = @import("reach.zig");
@@ -128,6 +130,36 @@ fn rewriteSegment(
         try rewriteRange(context, start + written, start + extent.used_bytes);
     }
     try rewriteCodes(context, reader, state, segment, if (same) base.?.disk.codedRows() else 0);
+    try rewriteColumns(context, reader, state, segment, if (same) base.?.disk.columnedRows() else 0);
+}
+
+/// The entries of the blocks of columns from the row `first` on. The blocks lie in the heap.
+fn rewriteColumns(
+    context: Context,
+    reader: rows.RowReader,
+    state: *CollectionState,
+    segment: *SegmentState,
+    first: u32,
+) Error!void {
+    const dimension = state.identity.dimension;
+    const block_rows = segment.disk.column_rows;
+    const end = segment.disk.columnedRows();
+    if (first == end) return;
+    var row = first;
+    while (row < end) : (row += block_rows) {
+        const entry = try column_reader.entryAt(reader, state, segment, row) orelse
+            return error.Corrupt;
+        const content = context.gpa.alloc(u8, entry.bytes) catch return outOfMemory(context);
+        defer context.gpa.free(content);
+        try reader.bytes(entry.offset, content);
+        const seed = state.seedOf(segment, row);
+        if (checksum.bytes(seed, content) != entry.block_checksum) return error.Corrupt;
+    }
+    try rewriteRange(
+        context,
+        segment.disk.columnEntryOffset(first / block_rows, dimension),
+        segment.disk.columnEntryOffset(end / block_rows, dimension),
+    );
 }
 
 /// Of the rows from `first` on. What cannot be trusted is a loss like that of a row: nobody can say

@@ -8,6 +8,8 @@
 const std = @import("std");
 const checksum = @import("checksum.zig");
 const code_writer = @import("code_writer.zig");
+const column_reader = @import("column_reader.zig");
+const column_writer = @import("column_writer.zig");
 const codes = @import("codes.zig");
 const errors = @import("errors.zig");
 const format = @import("format.zig");
@@ -38,6 +40,8 @@ pub const Appender = struct {
     state: *CollectionState,
     /// Of the database, for making codes.
     code_memory: *code_writer.Memory,
+    /// Likewise, for making columns.
+    column_memory: *column_writer.Memory,
     /// How many rows the caller still means to add: sizes the next segment.
     expected_rows: u64,
     /// Of the growing segment, not written yet: `entries` holds one element for each.
@@ -79,6 +83,7 @@ pub const Appender = struct {
         segment.disk.rows += 1;
         appender.state.live_rows += 1;
         appender.expected_rows -|= 1;
+        try appender.keepDocument(segment, location.row, row.metadata);
         return location;
     }
 
@@ -90,10 +95,14 @@ pub const Appender = struct {
 
     /// Writes the run. The rows are then readable within the transaction.
     pub fn flush(appender: *Appender) Error!void {
+        const writer = appender.transaction.writer;
+        if (appender.records.items.len > 0) {
+            try writer.writeBytes(appender.records_offset, &.{appender.records.items});
+            appender.records.clearRetainingCapacity();
+        }
         if (appender.entries.items.len == 0) return;
         const segment = appender.state.growing();
         const stride = appender.state.vectorStride();
-        const writer = appender.transaction.writer;
         const vectors: []const u8 = if (appender.packed_vectors.len > 0)
             std.mem.sliceAsBytes(appender.packed_vectors)
         else
@@ -103,14 +112,12 @@ pub const Appender = struct {
             segment.entryOffset(appender.first_row, stride),
             &.{std.mem.sliceAsBytes(appender.entries.items)},
         );
-        try writer.writeBytes(appender.records_offset, &.{appender.records.items});
         try code_writer.write(appender.code_memory, writer, appender.state, segment, .{
             .first_row = appender.first_row,
             .vectors = vectors,
             .entries = appender.entries.items,
         });
         appender.entries.clearRetainingCapacity();
-        appender.records.clearRetainingCapacity();
         appender.padded.clearRetainingCapacity();
         appender.packed_vectors = &.{};
     }
@@ -168,7 +175,10 @@ pub const Appender = struct {
         disk.id = id;
         disk.capacity = @intCast(@min(capacity, format.pageOffset(run.count) / row_bytes));
         // On a full disk rows come first.
-        if (format.pageOffset(run.count) >= bytes) disk.code_dimension = code_dimension;
+        if (format.pageOffset(run.count) >= bytes) {
+            disk.code_dimension = code_dimension;
+            if (code_dimension != 0) disk.column_rows = format.columnRows(capacity);
+        }
         disk.generation = @as(u24, @truncate(state.segments_made));
         disk.born = appender.transaction.writer.transaction_id;
         disk.extent_page_count = run.count;
@@ -300,6 +310,68 @@ pub const Appender = struct {
         header.checksum = checksum.bytes(seed, bytes[@sizeOf(u64)..key_end]);
         @memcpy(bytes[0..@sizeOf(u64)], std.mem.asBytes(&header.checksum));
         extent.used_bytes += record_bytes;
+        return offset;
+    }
+
+    /// Behind the last row of a block of columns come the columns.
+    fn keepDocument(
+        appender: *Appender,
+        segment: *SegmentState,
+        row: u32,
+        document: []const u8,
+    ) Error!void {
+        const block_rows = segment.disk.column_rows;
+        if (block_rows == 0) return;
+        const memory = appender.column_memory;
+        const place = column_writer.placeOf(appender.state, segment);
+        memory.open.push(place, row, block_rows, document);
+        if (segment.disk.rows % block_rows == 0) try appender.addColumns(segment);
+    }
+
+    fn addColumns(appender: *Appender, segment: *SegmentState) Error!void {
+        const state = appender.state;
+        const writer = appender.transaction.writer;
+        const memory = appender.column_memory;
+        defer memory.rest();
+        const first = segment.disk.rows - segment.disk.column_rows;
+        if (!column_writer.isKept(memory, state, segment, first)) try appender.flush();
+        var made = column_writer.make(memory, writer.file, state, segment, first) catch
+            return appender.outOfMemory();
+        const bytes: u32 = @intCast(std.mem.alignForward(
+            usize,
+            made.bytes.len,
+            format.record_alignment,
+        ));
+        const has_room = bytes == 0 or try appender.heapRoom(segment, bytes);
+        if (!has_room) made = .{ .kind = .left_out };
+        const seed = state.seedOf(segment, first);
+        var entry: format.ColumnEntry = .{
+            .offset = 0,
+            .bytes = @intCast(made.bytes.len),
+            .kind = made.kind,
+            .block_checksum = checksum.bytes(seed, made.bytes),
+        };
+        if (made.bytes.len > 0) entry.offset = try appender.addToHeap(segment, made.bytes, bytes);
+        entry.checksum = column_reader.entryChecksum(seed, &entry);
+        const block = first / segment.disk.column_rows;
+        const offset = segment.disk.columnEntryOffset(block, state.identity.dimension);
+        try writer.writeBytes(offset, &.{std.mem.asBytes(&entry)});
+    }
+
+    /// Behind the last record, where there is room for it; `room` of it is taken.
+    fn addToHeap(
+        appender: *Appender,
+        segment: *SegmentState,
+        content: []const u8,
+        room: u32,
+    ) Error!u64 {
+        const extent = &segment.disk.heap[segment.disk.heap_count - 1];
+        const offset = format.pageOffset(extent.page) + extent.used_bytes;
+        if (appender.records.items.len == 0) appender.records_offset = offset;
+        const start = appender.records.items.len;
+        appender.records.appendNTimes(appender.gpa, 0, room) catch return appender.outOfMemory();
+        @memcpy(appender.records.items[start..][0..content.len], content);
+        extent.used_bytes += room;
         return offset;
     }
 

@@ -9,14 +9,14 @@ const codes = @import("codes.zig");
 const errors = @import("errors.zig");
 const format = @import("format.zig");
 const kernels = @import("kernels/kernels.zig");
-const metrics = @import("metrics.zig");
 const collection_state = @import("collection_state.zig");
 const search_query = @import("search_query.zig");
 const Crew = @import("os/crew.zig").Crew;
-const DeadRows = @import("dead_rows.zig").DeadRows;
 const ExactScan = @import("exact_scan.zig").ExactScan;
 const Image = @import("image.zig").Image;
+const Looker = @import("look.zig").Looker;
 const SearchCost = @import("search_cost.zig").SearchCost;
+const Selection = @import("selection.zig").Selection;
 
 const Error = errors.Error;
 const SegmentState = collection_state.SegmentState;
@@ -37,8 +37,7 @@ pub const CodeScan = struct {
     centre_bytes: []align(@alignOf(f32)) u8,
     has_centre: bool = false,
     scratch: []f32,
-    /// One vector that is looked at.
-    vector: []f32,
+    looker: Looker,
     /// Takes blocks that are not read through a map.
     blocks: []align(64) u8 = &.{},
     /// Chunks of the image that codes were read from.
@@ -88,11 +87,14 @@ pub const CodeScan = struct {
         /// Rows that may be among the best, and have not been looked at.
         candidates: []Candidate,
         count: usize = 0,
-        /// Rows with codes that were scanned, and those that were looked at.
+        /// Rows with codes that were scanned, with those that were left out because no row of their
+        /// blocks is selected, and those that were looked at.
         scanned: u64 = 0,
+        passed: u64 = 0,
         looked_at: u64 = 0,
         /// What both, with the candidates, were when codes were last found worthwhile.
         judged_scanned: u64 = 0,
+        judged_passed: u64 = 0,
         judged_looks: u64 = 0,
         /// When so many were scanned, the best candidates are looked at.
         sharpened_at: u64 = unit_rows_first,
@@ -133,7 +135,7 @@ pub const CodeScan = struct {
             .rotation = undefined,
             .centre_bytes = &.{},
             .scratch = &.{},
-            .vector = &.{},
+            .looker = try .init(request),
             .crew = crew,
             .units = &.{},
         };
@@ -155,7 +157,6 @@ pub const CodeScan = struct {
         scan.rotation = try .init(arena, length);
         scan.centre_bytes = try arena.alignedAlloc(u8, .of(f32), centre_bytes);
         scan.scratch = try arena.alloc(f32, length);
-        scan.vector = try arena.alloc(f32, scan.request.state.identity.dimension);
         const lanes = scan.crew.lanes();
         scan.units = try arena.alloc(Unit, if (lanes > 1) lanes * units_per_lane else 1);
         const planes = kernels.query_planes * kernels.planeWords(length);
@@ -180,7 +181,7 @@ pub const CodeScan = struct {
     pub fn rows(
         scan: *CodeScan,
         from: *SegmentState,
-        dead: *const DeadRows,
+        selection: *const Selection,
         start: u32,
         end: u32,
     ) Error!Scanned {
@@ -202,10 +203,15 @@ pub const CodeScan = struct {
             if (report.reranked - looks_before > looks_at_once) {
                 return .{ .end = first, .goes_on = true };
             }
-            const count: u32 = @intCast(@min(scan.units.len * unit_rows, stop - first));
+            const run_first = nextBlock(selection, first, stop);
+            for (scan.prepared) |*prepared| prepared.passed += run_first - first;
+            first = run_first;
+            if (first == stop) break;
+            const run_end = lastBlock(selection, first, stop);
+            const count: u32 = @intCast(@min(scan.units.len * unit_rows, run_end - first));
             const blocks = try scan.blocksAt(from, first / block_rows, count / block_rows);
             report.bytes_read += blocks.bytes.len;
-            try scan.run(from, dead, first, blocks.bytes);
+            try scan.run(from, selection, first, blocks.bytes);
             if (blocks.mapped_at) |offset| try scan.request.reader.confirm(offset);
             first += count;
         }
@@ -305,7 +311,7 @@ pub const CodeScan = struct {
     fn run(
         scan: *CodeScan,
         from: *SegmentState,
-        dead: *const DeadRows,
+        selection: *const Selection,
         first: u32,
         bytes: []const u8,
     ) Error!void {
@@ -318,12 +324,12 @@ pub const CodeScan = struct {
             row += block_rows;
         }) {
             if (scan.isBlockWhole(from, row, bytes[at..][0..scan.block_bytes])) continue;
-            try scan.blocksOf(from, dead, start_row, bytes[start..at]);
-            try scan.exact.rows(from, dead, row, row + block_rows, .with_codes);
+            try scan.blocksOf(from, selection, start_row, bytes[start..at]);
+            try scan.exact.rows(from, selection, row, row + block_rows, .with_codes);
             start = at + scan.block_bytes;
             start_row = row + block_rows;
         }
-        try scan.blocksOf(from, dead, start_row, bytes[start..]);
+        try scan.blocksOf(from, selection, start_row, bytes[start..]);
     }
 
     fn isBlockWhole(scan: *CodeScan, from: *SegmentState, row: u32, bytes: []const u8) bool {
@@ -341,20 +347,20 @@ pub const CodeScan = struct {
     fn blocksOf(
         scan: *CodeScan,
         from: *SegmentState,
-        dead: *const DeadRows,
+        selection: *const Selection,
         first: u32,
         bytes: []const u8,
     ) Error!void {
         if (bytes.len == 0) return;
         for (scan.queries, scan.prepared) |*query, *prepared| {
-            if (query.uses_codes) try scan.estimate(from, dead, first, bytes, query, prepared);
+            if (query.uses_codes) try scan.estimate(from, selection, first, bytes, query, prepared);
         }
     }
 
     fn estimate(
         scan: *CodeScan,
         from: *SegmentState,
-        dead: *const DeadRows,
+        selection: *const Selection,
         first: u32,
         bytes: []const u8,
         query: *Query,
@@ -373,7 +379,7 @@ pub const CodeScan = struct {
             scan.crew.forEach(units.len, units.ptr, Unit.estimate);
             for (units, 0..) |*unit, i| {
                 const unit_first = first + at + @as(u32, @intCast(i)) * unit_rows;
-                try scan.admit(from, dead, unit_first, unit, query, prepared);
+                try scan.admit(from, selection, unit_first, unit, query, prepared);
             }
             at += part;
             if (prepared.scanned + at >= prepared.sharpened_at) {
@@ -382,6 +388,7 @@ pub const CodeScan = struct {
             }
         }
         prepared.scanned += count;
+        prepared.passed += count;
     }
 
     fn divide(scan: *CodeScan, blocks: []const u8, count: u32, least: f32) []Unit {
@@ -402,7 +409,7 @@ pub const CodeScan = struct {
     fn admit(
         scan: *CodeScan,
         from: *SegmentState,
-        dead: *const DeadRows,
+        selection: *const Selection,
         first: u32,
         unit: *const Unit,
         query: *Query,
@@ -410,7 +417,7 @@ pub const CodeScan = struct {
     ) Error!void {
         for (unit.found[0..unit.count], unit.estimates[0..unit.count]) |index, estimated| {
             const row = first + index;
-            if (dead.has(row)) continue;
+            if (!selection.has(row)) continue;
             if (prepared.isFull()) try scan.settle(query, prepared, .all);
             const place = index / block_rows * unit.rows.factor_stride + index % block_rows;
             prepared.candidates[prepared.count] = .{
@@ -459,18 +466,9 @@ pub const CodeScan = struct {
         row: u32,
         query: *Query,
     ) Error!void {
-        const request = scan.request;
-        request.report.reranked += 1;
-        request.report.bytes_read += request.state.vectorStride();
-        try request.glancing().vector(request.state, from, row, scan.vector);
-        const table = kernels.active();
-        const score = if (query.scorer.metric == .l2) table.l2Batch else table.dotBatch;
-        const values = query.scorer.query;
-        var raw: [1]f32 = undefined;
-        score(values.ptr, @ptrCast(scan.vector.ptr), 0, 1, values.len, &raw);
-        const inverse_norm = metrics.inverseNorm(scan.vector);
-        const kept = query.mayKeep(raw[0], inverse_norm, scan.vector) orelse return;
-        query.collector.offer(.{ .segment = from.disk.id, .row = row, .score = kept });
+        scan.request.report.reranked += 1;
+        try scan.looker.read(from, row);
+        scan.looker.offer(from, row, query);
     }
 
     /// Data that codes poorly, and a query that is near to everything, are compared in order: each
@@ -479,14 +477,35 @@ pub const CodeScan = struct {
     fn isWorthwhile(scan: *const CodeScan, prepared: *Prepared) bool {
         if (prepared.scanned < @max(unit_rows, 2 * prepared.judged_scanned)) return true;
         const scanned = prepared.scanned - prepared.judged_scanned;
+        const passed = prepared.passed - prepared.judged_passed;
         const looks = prepared.looked_at + prepared.count -| prepared.judged_looks;
         // The first rows are looked at to find out what the others have to reach.
         const is_first = prepared.judged_scanned == 0;
         prepared.judged_scanned += scanned;
+        prepared.judged_passed += passed;
         prepared.judged_looks += looks;
-        return is_first or scan.cost.saves(scanned, looks);
+        return is_first or scan.cost.saves(passed, scanned, looks);
     }
 };
+
+/// The first block from `first` on that has a selected row; `stop` where there is none.
+fn nextBlock(selection: *const Selection, first: u32, stop: u32) u32 {
+    var row = first;
+    while (row < stop and !selection.hasAny(row)) row += block_rows;
+    return row;
+}
+
+/// Behind the blocks from `first` on that are scanned in one go: a few without a selected row cost
+/// less than starting again.
+fn lastBlock(selection: *const Selection, first: u32, stop: u32) u32 {
+    var end = first + block_rows;
+    var row = end;
+    while (row < stop and row - end <= gap_rows_max) : (row += block_rows) {
+        if (selection.hasAny(row)) end = row + block_rows;
+    }
+    return end;
+}
+const gap_rows_max = block_rows;
 
 /// The score that a row has to reach, as the kernels count: larger is better. A little less, for
 /// their rounding.

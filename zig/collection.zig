@@ -15,8 +15,11 @@ const limits = @import("limits.zig");
 const metrics = @import("metrics.zig");
 const search_module = @import("search.zig");
 const Appender = @import("appender.zig").Appender;
+const Filter = @import("filter.zig").Filter;
 const HotCache = hot_cache.HotCache;
+const Matches = @import("matches.zig").Matches;
 const Mover = @import("compaction.zig").Mover;
+const RowFilter = @import("row_filter.zig").RowFilter;
 const Transaction = @import("transaction.zig").Transaction;
 const View = @import("view.zig").View;
 const database_module = @import("database.zig");
@@ -187,13 +190,8 @@ pub const Collection = struct {
         errdefer |err| database.failWrite(own, err);
         const transaction = database.transaction.?;
         const state = try collection.editable(transaction);
-        var appender: Appender = .{
-            .gpa = collection.gpa,
-            .transaction = transaction,
-            .state = state,
-            .code_memory = &database.code_memory,
-            .expected_rows = batch.key_lens.len,
-        };
+        var appender = collection.appenderFor(transaction, state);
+        appender.expected_rows = batch.key_lens.len;
         defer appender.deinit();
         var mover = collection.moverFor(&appender);
         defer mover.deinit();
@@ -212,6 +210,83 @@ pub const Collection = struct {
         }
         try appender.flush();
         if (own) try database.commit();
+    }
+
+    /// Gives the row of a key other metadata; false where the key has none.
+    pub fn setMetadata(collection: *Collection, key: []const u8, metadata: []const u8) Error!bool {
+        const database = try collection.writable();
+        try collection.checkKey(key);
+        try collection.checkMetadataBytes(metadata.len);
+        const vector = collection.gpa.alloc(f32, collection.dimension) catch
+            return database.outOfMemory();
+        defer collection.gpa.free(vector);
+        const was_full = database.isDiskFull();
+        return collection.rewrite(database, key, vector, metadata) catch |err| {
+            if (!database.mayRetry(err, was_full)) return err;
+            return collection.rewrite(database, key, vector, metadata);
+        };
+    }
+
+    /// Adds the row anew with the same vector.
+    fn rewrite(
+        collection: *Collection,
+        database: *Database,
+        key: []const u8,
+        vector: []f32,
+        metadata: []const u8,
+    ) Error!bool {
+        const own = try database.beginImplicit();
+        errdefer |err| database.failWrite(own, err);
+        const transaction = database.transaction.?;
+        const key_hash = collection.keyHash(key);
+        const place = try collection.locate(key_hash, key) orelse {
+            if (own) database.rollback();
+            return false;
+        };
+        const reader = database.reader(database.scratch);
+        try reader.vector(place.state, place.segment, place.row, vector);
+        const entry = try reader.entry(place.state, place.segment, place.row);
+        const record = try reader.record(place.state, place.segment, place.row);
+        const state = try collection.editable(transaction);
+        var appender = collection.appenderFor(transaction, state);
+        defer appender.deinit();
+        appender.expected_rows = 1;
+        var mover = collection.moverFor(&appender);
+        defer mover.deinit();
+        const editor: key_index.Editor = .{
+            .writer = transaction.writer,
+            .root = &state.index,
+            .page_count = &state.index_pages,
+        };
+        const new = try appender.append(.{
+            .key = key,
+            .metadata = metadata,
+            .vector = vector,
+            .inverse_norm = entry.inverse_norm,
+            .expiry_ms = record.expiry_ms,
+        });
+        try editor.replace(key_hash, place.location, new.toInt());
+        try transaction.buryRow(state, .fromInt(place.location));
+        try mover.pay();
+        try appender.flush();
+        if (own) try database.commit();
+        return true;
+    }
+
+    fn appenderFor(
+        collection: *Collection,
+        transaction: *Transaction,
+        state: *CollectionState,
+    ) Appender {
+        const database = collection.scope.parent();
+        return .{
+            .gpa = collection.gpa,
+            .transaction = transaction,
+            .state = state,
+            .code_memory = &database.code_memory,
+            .column_memory = &database.column_memory,
+            .expected_rows = 0,
+        };
     }
 
     fn moverFor(collection: *Collection, appender: *Appender) Mover {
@@ -383,13 +458,7 @@ pub const Collection = struct {
         const own = try database.beginImplicit();
         errdefer |err| database.failWrite(own, err);
         const transaction = database.transaction.?;
-        var appender: Appender = .{
-            .gpa = collection.gpa,
-            .transaction = transaction,
-            .state = try collection.currentState(),
-            .code_memory = &database.code_memory,
-            .expected_rows = 0,
-        };
+        var appender = collection.appenderFor(transaction, try collection.currentState());
         defer appender.deinit();
         var mover = collection.moverFor(&appender);
         defer mover.deinit();
@@ -467,6 +536,8 @@ pub const Collection = struct {
         plan: search_module.Plan = .fastest,
         /// Threads to share the work among; 0: as many as it is worth, at most four.
         threads: u32 = 0,
+        /// As filter.zig has it; empty: all rows.
+        filter: []const u8 = &.{},
     };
 
     /// The same, and what it took.
@@ -480,7 +551,10 @@ pub const Collection = struct {
     ) Error!void {
         const database = try collection.readable();
         defer _ = database.search_memory.reset(.{ .retain_with_limit = search_memory_kept });
+        var filter_memory: std.heap.ArenaAllocator = .init(collection.gpa);
+        defer filter_memory.deinit();
         var running: search_module.Search = .init(try collection.request(queries, options, .{
+            .filter_memory = filter_memory.allocator(),
             .memory = &database.search_memory,
             .hits = hits,
             .counts = counts,
@@ -494,6 +568,8 @@ pub const Collection = struct {
 
     /// What a search works in, and where its answer goes.
     pub const SearchRoom = struct {
+        /// Keeps the filter.
+        filter_memory: std.mem.Allocator,
         memory: *std.heap.ArenaAllocator,
         hits: []Hit,
         counts: []u32,
@@ -521,6 +597,10 @@ pub const Collection = struct {
             .threshold = options.threshold,
             .plan = options.plan,
             .threads = options.threads,
+            .filter = if (options.filter.len > 0)
+                try collection.parseFilter(room.filter_memory, options.filter)
+            else
+                null,
             .report = room.report,
             .hits = room.hits,
             .counts = room.counts,
@@ -566,6 +646,122 @@ pub const Collection = struct {
         }
     }
 
+    fn parseFilter(
+        collection: *Collection,
+        arena: std.mem.Allocator,
+        bytes: []const u8,
+    ) Error!*const Filter {
+        const filter = arena.create(Filter) catch return collection.scope.parent().outOfMemory();
+        filter.* = Filter.parse(arena, bytes) catch |err| return switch (err) {
+            error.OutOfMemory => collection.scope.parent().outOfMemory(),
+            error.Malformed => collection.fail(
+                error.InvalidArgument,
+                "the filter of {d} bytes is malformed",
+                .{bytes.len},
+            ),
+        };
+        return filter;
+    }
+
+    /// How many rows match a filter.
+    pub fn countWhere(collection: *Collection, filter: []const u8) Error!u64 {
+        _ = try collection.readable();
+        if (filter.len == 0) return (try collection.currentState()).live_rows;
+        var arena: std.heap.ArenaAllocator = .init(collection.gpa);
+        defer arena.deinit();
+        var matches = try collection.matchesOf(arena.allocator(), filter);
+        defer matches.deinit();
+        while (try matches.step(std.math.maxInt(u64))) {}
+        return matches.count;
+    }
+
+    fn matchesOf(
+        collection: *Collection,
+        arena: std.mem.Allocator,
+        filter: []const u8,
+    ) Error!Matches {
+        const database = collection.scope.parent();
+        const parsed = try collection.parseFilter(arena, filter);
+        const state = try collection.currentState();
+        const reader = database.reader(database.scratch);
+        return .init(collection.gpa, state, collection.source(), reader, parsed);
+    }
+
+    /// Deletes the rows that match a filter, as one atomic batch; says how many they were.
+    pub fn deleteWhere(collection: *Collection, filter: []const u8) Error!u32 {
+        const database = try collection.writable();
+        var arena: std.heap.ArenaAllocator = .init(collection.gpa);
+        defer arena.deinit();
+        // Before anything else, so that a filter that is wrong does not doom a transaction.
+        _ = try collection.parseFilter(arena.allocator(), filter);
+        const was_full = database.isDiskFull();
+        return collection.deleteMatches(database, filter) catch |err| {
+            if (!database.mayRetry(err, was_full)) return err;
+            return collection.deleteMatches(database, filter);
+        };
+    }
+
+    fn deleteMatches(collection: *Collection, database: *Database, filter: []const u8) Error!u32 {
+        const own = try database.beginImplicit();
+        errdefer |err| database.failWrite(own, err);
+        const transaction = database.transaction.?;
+        var arena: std.heap.ArenaAllocator = .init(collection.gpa);
+        defer arena.deinit();
+        var matches = try collection.matchesOf(arena.allocator(), filter);
+        defer matches.deinit();
+        while (try matches.step(std.math.maxInt(u64))) {}
+        var deleted: u32 = 0;
+        if (matches.count > 0) {
+            var appender = collection.appenderFor(transaction, try collection.editable(transaction));
+            defer appender.deinit();
+            var mover = collection.moverFor(&appender);
+            defer mover.deinit();
+            deleted = try collection.buryMatches(transaction, &mover, &matches);
+            // Not before all are buried: rows that move would be in other places then.
+            for (0..deleted) |_| try mover.pay();
+            try appender.flush();
+        }
+        if (own) try database.commit();
+        return deleted;
+    }
+
+    fn buryMatches(
+        collection: *Collection,
+        transaction: *Transaction,
+        mover: *Mover,
+        matches: *const Matches,
+    ) Error!u32 {
+        const state = mover.appender.state;
+        const reader = mover.reader;
+        const editor: key_index.Editor = .{
+            .writer = transaction.writer,
+            .root = &state.index,
+            .page_count = &state.index_pages,
+        };
+        var buried: u32 = 0;
+        for (matches.runs.keys()) |id| {
+            for (matches.of(id).?, 0..) |word, index| {
+                var bits = word;
+                while (bits != 0) : (bits &= bits - 1) {
+                    const row: u32 = @intCast(index * 64 + @ctz(bits));
+                    const segment = (try state.loadSegment(
+                        collection.gpa,
+                        transaction.source(),
+                        id,
+                    )).?;
+                    const location: format.Location = .of(&segment.disk, row);
+                    const record = try reader.record(state, segment, row);
+                    try editor.remove(collection.keyHash(record.key), location.toInt());
+                    try transaction.buryRow(state, location);
+                    buried += 1;
+                    if (transaction.writer.dirty.count() < limits.dirty_pages_max) continue;
+                    try transaction.spill();
+                }
+            }
+        }
+        return buried;
+    }
+
     /// Keys, metadata and vectors of hits, in the state that the search saw: nothing is refreshed.
     pub fn fetch(collection: *Collection, hits: []const Hit, out: *entries.EntryWriter) Error!void {
         var found = try collection.entriesNow();
@@ -581,8 +777,29 @@ pub const Collection = struct {
         cursor: *entries.Cursor,
         out: *entries.EntryWriter,
     ) Error!bool {
+        return collection.scanWhere(cursor, &.{}, out);
+    }
+
+    /// The same of rows that match a filter; empty: of all.
+    pub fn scanWhere(
+        collection: *Collection,
+        cursor: *entries.Cursor,
+        filter: []const u8,
+        out: *entries.EntryWriter,
+    ) Error!bool {
         _ = try collection.readable();
-        return (try collection.entriesNow()).scan(cursor, out);
+        const now = try collection.entriesNow();
+        if (filter.len == 0) return now.scan(cursor, null, out);
+        var arena: std.heap.ArenaAllocator = .init(collection.gpa);
+        defer arena.deinit();
+        var row_filter: RowFilter = .{
+            .gpa = collection.gpa,
+            .filter = try collection.parseFilter(arena.allocator(), filter),
+            .state = now.state,
+            .reader = now.reader,
+        };
+        defer row_filter.deinit();
+        return now.scan(cursor, &row_filter, out);
     }
 
     fn entriesNow(collection: *Collection) Error!entries.Entries {
@@ -770,12 +987,7 @@ pub const Collection = struct {
         if (batch.metadata_lens.len > 0) {
             var total: usize = 0;
             for (batch.metadata_lens) |len| {
-                if (len > limits.metadata_bytes_max) return collection.fail(
-                    error.InvalidArgument,
-                    "metadata of {d} bytes, " ++
-                        "at most {d} fit",
-                    .{ len, limits.metadata_bytes_max },
-                );
+                try collection.checkMetadataBytes(len);
                 total += len;
             }
             if (batch.metadata_lens.len != batch.key_lens.len or total != batch.metadata.len) {
@@ -792,6 +1004,15 @@ pub const Collection = struct {
                 i,
             );
         }
+    }
+
+    fn checkMetadataBytes(collection: *Collection, len: usize) Error!void {
+        if (len <= limits.metadata_bytes_max) return;
+        return collection.fail(
+            error.InvalidArgument,
+            "metadata of {d} bytes, at most {d} fit",
+            .{ len, limits.metadata_bytes_max },
+        );
     }
 
     /// The inverse norm of a vector that is finite and, under cosine, not zero. `position` is its

@@ -406,7 +406,7 @@ pub const CollectionAudit = struct {
         var code_bytes: u64 = 0;
         if (!audit.is_looking_up) {
             audit.ledger.walked += shareOf(segment, row);
-            code_bytes = try audit.checkCodes(segment, row);
+            code_bytes = try audit.checkCodes(segment, row) + try audit.checkColumns(segment, row);
         }
         if (segment.dead.isSet(row)) return 1 + code_bytes;
         if (!segment.named.isSet(row)) {
@@ -453,6 +453,25 @@ pub const CollectionAudit = struct {
             .{problem.what} ++ place,
         ) else audit.ledger.used += centre_bytes;
         return block_bytes + centre_bytes;
+    }
+
+    /// The block of columns that begins with the row. Says how many bytes were read.
+    fn checkColumns(
+        audit: *CollectionAudit,
+        segment: *const SegmentRows,
+        row: u32,
+    ) OutOfMemory!u64 {
+        const disk = &segment.disk;
+        if (row >= disk.columnedRows() or row % disk.column_rows != 0) return 0;
+        var used: u64 = 0;
+        if (try audit.rows.columns(disk, row, &used)) |problem| try audit.report(
+            problem.kind,
+            problem.offset,
+            "{s} (from row {d} of segment {d})",
+            .{ problem.what, row, disk.id },
+        );
+        audit.ledger.used += used;
+        return @sizeOf(format.ColumnEntry) + used;
     }
 
     /// Of the extents' bytes, what is done with one row.

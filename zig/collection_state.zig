@@ -21,6 +21,9 @@ pub const Verified = struct {
     rows: std.DynamicBitSetUnmanaged,
     /// The blocks of codes, likewise.
     blocks: std.DynamicBitSetUnmanaged,
+    /// The blocks of columns, likewise.
+    columns: std.DynamicBitSetUnmanaged,
+    column_rows: u32,
     /// Of the centre that was checked; 0 before.
     centre_id: u64 = 0,
     /// The codes of the first blocks, where somebody who searches wants them in memory.
@@ -29,12 +32,20 @@ pub const Verified = struct {
     /// A row could not be read, so the segment is not compacted.
     is_unreadable: bool = false,
 
-    fn create(gpa: std.mem.Allocator, capacity: u32) error{OutOfMemory}!*Verified {
+    fn create(gpa: std.mem.Allocator, disk: *const format.Segment) error{OutOfMemory}!*Verified {
         const verified = try gpa.create(Verified);
         errdefer gpa.destroy(verified);
-        verified.* = .{ .rows = try .initEmpty(gpa, capacity), .blocks = .{} };
+        verified.* = .{
+            .rows = try .initEmpty(gpa, disk.capacity),
+            .blocks = .{},
+            .columns = .{},
+            .column_rows = disk.column_rows,
+        };
         errdefer verified.rows.deinit(gpa);
-        verified.blocks = try .initEmpty(gpa, capacity / format.code_block_rows);
+        verified.blocks = try .initEmpty(gpa, disk.capacity / format.code_block_rows);
+        errdefer verified.blocks.deinit(gpa);
+        if (disk.column_rows == 0) return verified;
+        verified.columns = try .initEmpty(gpa, disk.capacity / disk.column_rows);
         return verified;
     }
 
@@ -43,6 +54,7 @@ pub const Verified = struct {
         const block = first / format.code_block_rows;
         forgetBits(&verified.rows, first);
         forgetBits(&verified.blocks, block);
+        if (verified.column_rows > 0) forgetBits(&verified.columns, first / verified.column_rows);
         verified.forgetCopies(@intCast(block));
         if (block == 0) verified.centre_id = 0;
     }
@@ -69,6 +81,7 @@ pub const Verified = struct {
         if (verified.references > 0) return;
         verified.rows.deinit(gpa);
         verified.blocks.deinit(gpa);
+        verified.columns.deinit(gpa);
         gpa.free(verified.copy);
         gpa.destroy(verified);
     }
@@ -91,7 +104,7 @@ pub const SegmentState = struct {
     ) error{OutOfMemory}!*SegmentState {
         const segment = try gpa.create(SegmentState);
         errdefer gpa.destroy(segment);
-        segment.* = .{ .disk = disk.*, .verified = try Verified.create(gpa, disk.capacity) };
+        segment.* = .{ .disk = disk.*, .verified = try Verified.create(gpa, disk) };
         return segment;
     }
 
@@ -118,6 +131,7 @@ pub const SegmentState = struct {
         return segment.disk.id == other.disk.id and
             segment.disk.generation == other.disk.generation and
             segment.disk.extent_page == other.disk.extent_page and
+            segment.disk.column_rows == other.disk.column_rows and
             segment.disk.capacity == other.disk.capacity;
     }
 

@@ -239,6 +239,7 @@ const Slice = struct {
             .transaction = slice.transaction,
             .state = state,
             .code_memory = &database.code_memory,
+            .column_memory = &database.column_memory,
             .expected_rows = 0,
         };
         defer appender.deinit();

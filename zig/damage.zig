@@ -30,6 +30,8 @@ pub const Kind = enum {
     vector,
     /// The codes of rows, which a search reads first; the rows themselves are not damaged.
     codes,
+    /// The columns of rows, which a filter reads first; the rows themselves are not damaged.
+    columns,
     /// Reserved bytes that are not zero.
     reserved,
 };

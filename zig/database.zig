@@ -9,6 +9,7 @@
 const std = @import("std");
 const os = @import("os/os.zig");
 const code_writer = @import("code_writer.zig");
+const column_writer = @import("column_writer.zig");
 const compaction = @import("compaction.zig");
 const creation = @import("creation.zig");
 const errors = @import("errors.zig");
@@ -91,6 +92,7 @@ pub const Database = struct {
     search_memory: std.heap.ArenaAllocator,
     /// Likewise what making codes takes.
     code_memory: code_writer.Memory,
+    column_memory: column_writer.Memory,
     /// The newest committed state that this connection knows.
     current: View,
     /// The slots' words when `current` was known to be the newest.
@@ -201,6 +203,7 @@ pub const Database = struct {
             .other_scratch = &scratch[1],
             .search_memory = .init(gpa),
             .code_memory = .init(gpa),
+            .column_memory = .init(gpa),
             .current = .{ .gpa = gpa, .root = undefined },
         };
         errdefer {
@@ -234,6 +237,7 @@ pub const Database = struct {
         database.image.deinit();
         database.search_memory.deinit();
         database.code_memory.deinit();
+        database.column_memory.deinit();
         database.file.close();
         database.gpa.destroy(@as(*[2]rows.RowReader.Scratch, @ptrCast(database.scratch)));
         database.gpa.destroy(database);
@@ -308,6 +312,7 @@ pub const Database = struct {
             return err;
         };
         database.transaction = transaction;
+        database.column_memory.open.begin(root.transaction_id);
     }
 
     /// All of the transaction becomes the file's state, or none of it and an error.
@@ -330,6 +335,7 @@ pub const Database = struct {
         transaction.settle();
         std.mem.swap(View, &database.current, &transaction.working);
         database.words = session.words;
+        database.column_memory.open.commit(database.current.root.transaction_id);
         database.endTransaction(transaction);
     }
 
@@ -337,6 +343,7 @@ pub const Database = struct {
     pub fn rollback(database: *Database) void {
         const transaction = database.transaction orelse return;
         transaction.forgetRows(&database.current);
+        database.column_memory.open.forget();
         database.session.?.abandon();
         database.endTransaction(transaction);
     }
@@ -402,7 +409,7 @@ pub const Database = struct {
             .transaction_id = view.root.transaction_id,
             .memory_bytes = database.cache.bytes() + database.image.mappedBytes() +
                 database.search_memory.queryCapacity() + database.code_memory.bytes() +
-                view.copiedBytes(),
+                database.column_memory.bytes() + view.copiedBytes(),
             .snapshot_count = database.snapshot_count,
             .durable_transaction_id = durable,
         };

@@ -7,6 +7,8 @@ const format = @import("format.zig");
 const rows = @import("rows.zig");
 const collection_state = @import("collection_state.zig");
 const Hit = @import("search.zig").Hit;
+const RowFilter = @import("row_filter.zig").RowFilter;
+const Selection = @import("selection.zig").Selection;
 const Source = @import("key_index.zig").Source;
 
 const Error = errors.Error;
@@ -35,29 +37,53 @@ pub const Entries = struct {
     source: Source,
     reader: rows.RowReader,
 
-    /// Appends live rows until the buffers are full; false when the scan is over and nothing was
-    /// appended.
-    pub fn scan(entries: Entries, cursor: *Cursor, out: *EntryWriter) Error!bool {
+    /// Appends live rows that match the filter until the buffers are full; false when the scan is
+    /// over and nothing was appended.
+    pub fn scan(
+        entries: Entries,
+        cursor: *Cursor,
+        filter: ?*RowFilter,
+        out: *EntryWriter,
+    ) Error!bool {
         const start_count = out.count;
+        var selection: Selection = .{};
         while (try entries.state.nextSegment(entries.gpa, entries.source, cursor.a)) |segment| {
             if (segment.disk.id != cursor.a) cursor.* = .{ .a = segment.disk.id };
-            if (cursor.b >= segment.disk.rows) {
-                cursor.* = .{ .a = cursor.a + 1 };
-                continue;
-            }
-            if (!try entries.isDead(segment, cursor.b)) {
-                if (!try entries.add(segment, cursor.b, out)) {
-                    if (out.count > start_count) return true;
-                    return entries.reader.diagnostics.fail(
-                        error.BufferTooSmall,
-                        "the next entry takes {d} bytes",
-                        .{out.needed},
-                    );
-                }
-            }
-            cursor.b += 1;
+            try selection.load(entries.source, segment);
+            const is_full = !try entries.scanSegment(segment, &selection, cursor, filter, out);
+            if (is_full and out.count > start_count) return true;
+            if (is_full) return entries.reader.diagnostics.fail(
+                error.BufferTooSmall,
+                "the next entry takes {d} bytes",
+                .{out.needed},
+            );
+            cursor.* = .{ .a = cursor.a + 1 };
         }
         return out.count > start_count;
+    }
+
+    /// False where the next row does not fit.
+    fn scanSegment(
+        entries: Entries,
+        segment: *SegmentState,
+        selection: *Selection,
+        cursor: *Cursor,
+        filter: ?*RowFilter,
+        out: *EntryWriter,
+    ) Error!bool {
+        const rows_at_once = format.column_rows_max;
+        while (cursor.b < segment.disk.rows) {
+            const first = cursor.b / rows_at_once * rows_at_once;
+            const end = @min(first + rows_at_once, segment.disk.rows);
+            if (filter) |found| try found.narrow(segment, selection, first, end);
+            while (selection.next(cursor.b, end)) |row| {
+                cursor.b = row;
+                if (!try entries.add(segment, row, out)) return false;
+                cursor.b = row + 1;
+            }
+            cursor.b = end;
+        }
+        return true;
     }
 
     /// Appends the rows of `hits` in their order, all of them or `BufferTooSmall` with the size of
@@ -128,19 +154,6 @@ pub const Entries = struct {
         out.used += bytes;
         out.count += 1;
         return true;
-    }
-
-    fn isDead(entries: Entries, segment: *const SegmentState, row: u32) Error!bool {
-        if (segment.disk.dead_rows == 0) return false;
-        const ref = segment.disk.tombstones[row / format.tombstone_rows_per_page];
-        if (ref.isNone()) return false;
-        const page: *const format.TombstonePage = @ptrCast(try entries.source.load(ref));
-        if (page.header.type != .tombstones) return entries.source.corrupt(
-            ref,
-            "is not a tombstone page",
-        );
-        const index = row % format.tombstone_rows_per_page;
-        return page.bits[index / 8] >> @intCast(index % 8) & 1 != 0;
     }
 };
 

@@ -1,5 +1,5 @@
-//! Every live row of a run is scored, in blocks that stay in the second-level cache while each
-//! query of the call looks at them. Rows that this process has not seen yet are checked against
+//! Every selected row of a run is scored, in blocks that stay in the second-level cache while each
+//! query of the call looks at them; where few of a block are selected, one by one. Rows that this process has not seen yet are checked against
 //! their checksums on the way: a damaged vector is an error, never a wrong neighbour.
 
 const std = @import("std");
@@ -10,8 +10,10 @@ const collection_state = @import("collection_state.zig");
 const search_query = @import("search_query.zig");
 
 const Error = errors.Error;
-const DeadRows = @import("dead_rows.zig").DeadRows;
 const Crew = @import("os/crew.zig").Crew;
+const Looker = @import("look.zig").Looker;
+const SearchCost = @import("search_cost.zig").SearchCost;
+const Selection = @import("selection.zig").Selection;
 const SegmentState = collection_state.SegmentState;
 const Query = search_query.Query;
 const Request = search_query.Request;
@@ -39,6 +41,8 @@ pub const ExactScan = struct {
     /// Rows that are scored by all threads before the best are collected.
     block_rows: u32,
     crew: *const Crew,
+    cost: SearchCost,
+    looker: Looker,
     /// `block_rows` for each query.
     scores: []f32,
     /// Takes a block where there is no map.
@@ -56,7 +60,12 @@ pub const ExactScan = struct {
     /// A tile reads each row once for several queries, but has to add up their lanes one by one.
     pub const tile_queries_min = 3;
 
-    pub fn init(request: *const Request, queries: []Query, crew: *const Crew) Error!ExactScan {
+    pub fn init(
+        request: *const Request,
+        queries: []Query,
+        crew: *const Crew,
+        cost: SearchCost,
+    ) Error!ExactScan {
         const arena = request.memory.allocator();
         const stride = request.state.vectorStride();
         const unit_rows: u32 = @intCast(std.math.clamp(unit_bytes_max / stride, 1, 512));
@@ -71,41 +80,66 @@ pub const ExactScan = struct {
             .unit_rows = unit_rows,
             .block_rows = block_rows,
             .crew = crew,
+            .cost = cost,
+            .looker = try .init(request),
             .scores = scores,
             .entries = entries,
         };
     }
 
-    /// The rows from `start` up to `end`.
+    /// The selected rows from `start` up to `end`.
     pub fn rows(
         scan: *ExactScan,
         from: *SegmentState,
-        dead: *const DeadRows,
+        selection: *const Selection,
         start: u32,
         end: u32,
         which: Which,
     ) Error!void {
-        var wanted: usize = 0;
+        var wanted: u32 = 0;
         for (scan.queries) |*query| wanted += @intFromBool(which.has(query));
         if (wanted == 0) return;
-        const bytes = (end - start) * scan.request.state.vectorStride();
-        scan.is_mapped = !scan.is_beside_codes or bytes >= mapped_bytes_min;
+        const stride = scan.request.state.vectorStride();
+        scan.is_mapped = !scan.is_beside_codes or (end - start) * stride >= mapped_bytes_min;
         const report = scan.request.report;
-        report.compared += (end - start) * wanted;
-        report.bytes_read += (end - start) *
-            (scan.request.state.vectorStride() + @sizeOf(format.RowEntry));
-        const has_all = wanted == scan.queries.len;
+        const for_queries = if (wanted == scan.queries.len) .all else which;
         var first = start;
         while (first < end) {
             const count = @min(scan.block_rows, end - first);
-            try scan.rowsOf(from, dead, first, count, if (has_all) .all else which);
-            first += count;
+            defer first += count;
+            const selected = selection.countIn(first, first + count);
+            if (selected == 0) continue;
+            if (scan.cost.isSparse(selected, count)) {
+                report.compared += selected * wanted;
+                try scan.rowByRow(from, selection, first, first + count, which);
+                continue;
+            }
+            report.compared += count * wanted;
+            report.bytes_read += count * (stride + @sizeOf(format.RowEntry));
+            try scan.rowsOf(from, selection, first, count, for_queries);
+        }
+    }
+
+    fn rowByRow(
+        scan: *ExactScan,
+        from: *SegmentState,
+        selection: *const Selection,
+        start: u32,
+        end: u32,
+        which: Which,
+    ) Error!void {
+        var at = start;
+        while (selection.next(at, end)) |row| : (at = row + 1) {
+            try scan.looker.read(from, row);
+            for (scan.queries) |*query| {
+                if (which.has(query)) scan.looker.offer(from, row, query);
+            }
         }
     }
 
     const Block = struct {
         from: *SegmentState,
-        dead: *const DeadRows,
+        selection: *const Selection,
         first: u32,
         count: u32,
         vectors: []const u8,
@@ -115,7 +149,7 @@ pub const ExactScan = struct {
     fn rowsOf(
         scan: *ExactScan,
         from: *SegmentState,
-        dead: *const DeadRows,
+        selection: *const Selection,
         first: u32,
         count: u32,
         which: Which,
@@ -125,7 +159,7 @@ pub const ExactScan = struct {
         const entries = try scan.entriesAt(from.entryOffset(first, stride), count);
         const block: Block = .{
             .from = from,
-            .dead = dead,
+            .selection = selection,
             .first = first,
             .count = count,
             .vectors = vectors.content,
@@ -219,7 +253,7 @@ pub const ExactScan = struct {
             const row = block.first + @as(u32, @intCast(i));
             const vector = floats(block.vectors, i, stride, dimension);
             const score = query.mayKeep(raw, entry.inverse_norm, vector) orelse continue;
-            if (block.dead.has(row)) continue;
+            if (!block.selection.has(row)) continue;
             const id = block.from.disk.id;
             query.collector.offer(.{ .segment = id, .row = row, .score = score });
         }
@@ -232,7 +266,7 @@ pub const ExactScan = struct {
         const bytes = @as(usize, request.state.identity.dimension) * @sizeOf(f32);
         for (block.entries, 0..) |*entry, i| {
             const row = block.first + @as(u32, @intCast(i));
-            if (from.verified.rows.isSet(row) or block.dead.has(row)) continue;
+            if (from.verified.rows.isSet(row) or !block.selection.has(row)) continue;
             try request.reader.verifyEntry(request.state, from, row, entry);
             const vector = block.vectors[i * stride ..][0..bytes];
             try request.reader.verifyVector(

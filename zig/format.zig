@@ -230,8 +230,9 @@ pub const HeapExtent = extern struct {
 
 /// A run of rows. The fixed extent holds `capacity` vectors (each `vectorStride` bytes), then
 /// `capacity` row entries, then codes: the centre at `codesOffset`, and behind it a block for each
-/// 32 rows. Records lie in the heap extents. Rows at and above `rows` do not exist, whatever the
-/// bytes there say, and neither does a block until all of its rows do.
+/// 32 rows, and then the entries of blocks of columns. Records and columns lie in the heap extents.
+/// Rows at and above `rows` do not exist, whatever the bytes there say, and neither does a block
+/// until all of its rows do.
 pub const Segment = extern struct {
     id: u32,
     capacity: u32,
@@ -247,7 +248,9 @@ pub const Segment = extern struct {
     born: u64,
     /// Tells the segment from earlier ones with its id; 24 bits.
     generation: u32,
-    reserved_b: [116]u8 = @splat(0),
+    /// Rows of a block of columns, a power of two; 0 without columns.
+    column_rows: u32,
+    reserved_b: [112]u8 = @splat(0),
     heap: [64]HeapExtent,
 
     /// Of the centre of the codes.
@@ -258,6 +261,18 @@ pub const Segment = extern struct {
     pub fn blockOffset(segment: *const Segment, block: u32, dimension: u32) u64 {
         return segment.codesOffset(dimension) + codeCentreBytes(segment.code_dimension) +
             block * codeBlockBytes(segment.code_dimension);
+    }
+
+    /// Of the entry of a block of columns.
+    pub fn columnEntryOffset(segment: *const Segment, block: u32, dimension: u32) u64 {
+        return pageOffset(segment.extent_page) + block * @sizeOf(ColumnEntry) +
+            columnsStart(segment.capacity, dimension, segment.code_dimension);
+    }
+
+    /// How many rows from the first on have columns.
+    pub fn columnedRows(segment: *const Segment) u32 {
+        if (segment.column_rows == 0) return 0;
+        return segment.rows / segment.column_rows * segment.column_rows;
     }
 
     /// How many rows from the first on have codes.
@@ -355,6 +370,43 @@ pub const CodeCentreTail = extern struct {
     checksum: u64 = 0,
 };
 
+/// Rows of one block of columns at most: a code of one byte then tells all its strings apart.
+pub const column_rows_max = 256;
+
+/// Where the columns of a block of rows lie.
+pub const ColumnEntry = extern struct {
+    /// Byte offset of the block in the segment's heap; 0 where there is none.
+    offset: u64,
+    bytes: u32,
+    kind: Kind,
+    /// `checksum.bytes` of the block, seeded with the place of its first row.
+    block_checksum: u64,
+    /// `checksum.bytes` of the 24 bytes before it, seeded likewise.
+    checksum: u64 = 0,
+
+    pub const Kind = enum(u32) {
+        /// None of the rows has metadata.
+        none = 1,
+        /// Columns as column_block.zig has them.
+        block = 2,
+        /// No columns were made: there was no room for them, or a row could not be read.
+        left_out = 3,
+        _,
+    };
+};
+
+/// From the start of a segment's extent to the entries of its columns.
+pub fn columnsStart(capacity: u64, dimension: u32, code_dimension: u32) u64 {
+    return codesStart(capacity, dimension) + codeCentreBytes(code_dimension) +
+        capacity / code_block_rows * codeBlockBytes(code_dimension);
+}
+
+/// Of a block of columns in a segment of that capacity; 0 where that is too small for columns.
+pub fn columnRows(capacity: u64) u32 {
+    if (capacity < code_block_rows) return 0;
+    return @intCast(@min(std.math.floorPowerOfTwo(u64, capacity), column_rows_max));
+}
+
 pub fn codeBlockBytes(code_dimension: u32) u64 {
     return @as(u64, code_dimension) / 2 * (code_block_rows / 4) + @sizeOf(CodeBlockTail);
 }
@@ -368,12 +420,14 @@ pub fn codesStart(capacity: u64, dimension: u32) u64 {
     return std.mem.alignForward(u64, capacity * (vectorStride(dimension) + @sizeOf(RowEntry)), 64);
 }
 
-/// Of a segment's fixed extent.
+/// Of a segment's fixed extent. What has no codes has no columns either.
 pub fn segmentBytes(capacity: u64, dimension: u32, code_dimension: u32) u64 {
     const start = codesStart(capacity, dimension);
     if (code_dimension == 0) return start;
-    return start + codeCentreBytes(code_dimension) +
-        capacity / code_block_rows * codeBlockBytes(code_dimension);
+    const columns_start = columnsStart(capacity, dimension, code_dimension);
+    const column_rows = columnRows(capacity);
+    if (column_rows == 0) return columns_start;
+    return columns_start + capacity / column_rows * @sizeOf(ColumnEntry);
 }
 
 /// Bytes from one vector to the next: vectors start at multiples of 64 bytes.
@@ -411,6 +465,7 @@ comptime {
     assert(@sizeOf(Record) == 48);
     assert(@sizeOf(CodeBlockTail) == 576);
     assert(@sizeOf(CodeCentreTail) == 64);
+    assert(@sizeOf(ColumnEntry) == 32);
     assert(@offsetOf(Header, "checksum") == 496);
     assert(@offsetOf(Root, "checksum") == 496);
     assert(@offsetOf(BucketPage, "hashes") == 32);

@@ -79,6 +79,12 @@ pub const Image = struct {
         if (try image.file.read(offset, out) != out.len) return error.Truncated;
     }
 
+    /// The bytes through the map where they are hot; null where they are not, or not yet. What was
+    /// made of them may be believed if `isWhole(offset)` afterwards.
+    pub fn hotOnly(image: *Image, offset: u64, len: usize) ?[]const u8 {
+        return image.hotBytes(offset, len);
+    }
+
     /// The bytes through the map whatever their heat, for a scan that reads all of them; null where
     /// there is no map. `len` stays within one window. What was made of the bytes may be believed
     /// if `isWhole(offset)` afterwards.

@@ -81,3 +81,10 @@ pub const relief_file_percent: u64 = 120;
 /// One transaction moves at most one row for so many live ones: the room that moving makes is there
 /// only after the commit.
 pub const moved_rows_part: u64 = 4;
+
+/// The bytes of one filter: room for an `in` of a hundred thousand keys.
+pub const filter_bytes_max: u32 = 1024 * 1024;
+
+/// Nodes of a filter on the way from its root to a leaf. Evaluating it is recursion, on the stack
+/// of whatever thread searches.
+pub const filter_depth_max: u32 = 64;

@@ -5,6 +5,7 @@ const std = @import("std");
 const os = @import("os/os.zig");
 const checksum = @import("checksum.zig");
 const codes_module = @import("codes.zig");
+const column_reader = @import("column_reader.zig");
 const damage = @import("damage.zig");
 const format = @import("format.zig");
 const rows = @import("rows.zig");
@@ -116,6 +117,43 @@ pub const RowAudit = struct {
             .offset = offset,
             .what = "codes do not match their checksum",
         };
+    }
+
+    /// The block of columns whose first row it is. `used` becomes what of it is whole, in bytes.
+    pub fn columns(
+        audit: *RowAudit,
+        disk: *const format.Segment,
+        row: u32,
+        used: *u64,
+    ) error{OutOfMemory}!?Problem {
+        const seed = format.rowSeed(audit.collection_id, .of(disk, row));
+        const offset = disk.columnEntryOffset(row / disk.column_rows, audit.dimension);
+        const fixed = try audit.coded.get(audit, offset, @sizeOf(format.ColumnEntry)) orelse
+            return .{ .kind = .unreadable, .offset = offset, .what = "columns cannot be read" };
+        const entry = std.mem.bytesToValue(format.ColumnEntry, fixed);
+        if (column_reader.entryChecksum(seed, &entry) != entry.checksum) return .{
+            .kind = .columns,
+            .offset = offset,
+            .what = "the entry of columns does not match its checksum",
+        };
+        used.* += @sizeOf(format.ColumnEntry);
+        if (!column_reader.isPlace(disk, &entry)) return .{
+            .kind = .columns,
+            .offset = offset,
+            .what = "columns lie outside of their segment's heap",
+        };
+        const content = try audit.records.get(audit, entry.offset, entry.bytes) orelse return .{
+            .kind = .unreadable,
+            .offset = entry.offset,
+            .what = "columns cannot be read",
+        };
+        if (checksum.bytes(seed, content) != entry.block_checksum) return .{
+            .kind = .columns,
+            .offset = entry.offset,
+            .what = "columns do not match their checksum",
+        };
+        used.* += entry.bytes;
+        return null;
     }
 
     fn readEntry(

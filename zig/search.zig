@@ -1,4 +1,4 @@
-//! A search: by the plan that takes the least time, and in the end the best k scored again in
+//! A search: first which rows match its filter, if it has one; then by the plan that takes the least time, and in the end the best k scored again in
 //! double precision, so that the returned scores do not depend on the CPU.
 //!
 //! It goes on in steps, so that a caller on another thread can let others in between two of them.
@@ -11,10 +11,11 @@ const search_cost = @import("search_cost.zig");
 const search_query = @import("search_query.zig");
 const CodeScan = @import("code_scan.zig").CodeScan;
 const Crew = @import("os/crew.zig").Crew;
-const DeadRows = @import("dead_rows.zig").DeadRows;
 const ExactScan = @import("exact_scan.zig").ExactScan;
+const Matches = @import("matches.zig").Matches;
 const SearchCost = search_cost.SearchCost;
 const SegmentState = @import("collection_state.zig").SegmentState;
+const Selection = @import("selection.zig").Selection;
 
 const Error = errors.Error;
 const Query = search_query.Query;
@@ -30,9 +31,12 @@ const queries_at_once = 64;
 
 pub const Search = struct {
     request: Request,
+    /// Of the filter; null without one.
+    matches: ?Matches,
+    matches_are_known: bool,
     crew: Crew,
-    /// How many the crew has while it works.
-    lanes: usize,
+    /// How many the crew has while it works; 0 before that is known.
+    lanes: usize = 0,
     next_query: usize = 0,
     part: ?*Part = null,
 
@@ -41,14 +45,23 @@ pub const Search = struct {
         const query_count = request.queries.len / request.state.identity.dimension;
         std.debug.assert(request.hits.len == query_count * request.k);
         std.debug.assert(request.counts.len == query_count);
-        const crew: Crew = .init(request.gpa, threadsFor(&request));
         request.report.cpu_tier = @intFromEnum(kernels.activeTier());
-        request.report.threads = crew.lanes();
-        return .{ .request = request, .crew = crew, .lanes = crew.lanes() };
+        const state = request.state;
+        request.report.live = state.live_rows;
+        return .{
+            .request = request,
+            .matches = if (request.filter) |filter|
+                .init(request.gpa, state, request.source, request.reader, filter)
+            else
+                null,
+            .matches_are_known = request.filter == null,
+            .crew = .init(request.gpa, 1),
+        };
     }
 
     pub fn deinit(search: *Search) void {
         search.rest();
+        if (search.matches) |*matches| matches.deinit();
         search.request.reader.image.trim();
         search.* = undefined;
     }
@@ -61,10 +74,17 @@ pub const Search = struct {
     /// Takes about as long as one query takes for `bytes_max`; false when all is done.
     pub fn step(search: *Search, bytes_max: u64) Error!bool {
         var left = bytes_max;
+        if (!search.matches_are_known) {
+            left -|= try search.match(left);
+            if (!search.matches_are_known or left == 0) return true;
+        }
+        if (search.lanes == 0) search.lanes = threadsFor(&search.request, search.wantedRows());
         if (search.crew.lanes() < search.lanes) {
             search.crew.deinit();
             search.crew = .init(search.request.gpa, search.lanes);
+            search.lanes = search.crew.lanes();
         }
+        search.request.report.threads = search.lanes;
         while (left > 0) {
             if (search.part == null) {
                 if (search.next_query == search.request.counts.len) return false;
@@ -75,6 +95,23 @@ pub const Search = struct {
             left -|= part.bytes_taken;
         }
         return true;
+    }
+
+    /// Goes on with the filter; how much it has read.
+    fn match(search: *Search, bytes_max: u64) Error!u64 {
+        const matches = &search.matches.?;
+        const before = matches.filter.bytes_read;
+        search.matches_are_known = !try matches.step(bytes_max);
+        const report = search.request.report;
+        const read = matches.filter.bytes_read - before;
+        report.bytes_read += read;
+        report.matched = matches.count;
+        report.documents_read = matches.filter.documents_read;
+        return read;
+    }
+
+    fn wantedRows(search: *const Search) u64 {
+        return if (search.matches) |*matches| matches.count else search.request.state.live_rows;
     }
 
     fn begin(search: *Search) Error!*Part {
@@ -89,7 +126,7 @@ pub const Search = struct {
         part.request.queries = request.queries[first * dimension ..][0 .. count * dimension];
         part.request.hits = request.hits[first * request.k ..][0 .. count * request.k];
         part.request.counts = request.counts[first..][0..count];
-        try part.init(&search.crew);
+        try part.init(&search.crew, if (search.matches) |*matches| matches else null);
         return part;
     }
 };
@@ -101,9 +138,10 @@ const Part = struct {
     ties: Ties,
     exact: ExactScan,
     coded: ?CodeScan,
-    /// The segment under way, which of its rows are dead, and the next row.
+    matches: ?*const Matches,
+    /// The segment under way, which of its rows are wanted, and the next row.
     segment: ?*SegmentState,
-    dead: DeadRows,
+    selection: Selection,
     row: u32,
     next_segment: u32,
     rows_next: u64,
@@ -118,13 +156,14 @@ const Part = struct {
     bytes_taken: u64,
 
     /// Nothing of the part but the request is set yet.
-    fn init(part: *Part, crew: *const Crew) Error!void {
+    fn init(part: *Part, crew: *const Crew, matches: ?*const Matches) Error!void {
         const request = &part.request;
         const dimension = request.state.identity.dimension;
         part.ties = .{ .request = request };
         part.queries = request.memory.allocator().alloc(Query, request.counts.len) catch
             return request.outOfMemory();
-        const cost: SearchCost = .of(request.state, request.counts.len);
+        const wanted_rows = if (matches) |found| found.count else request.state.live_rows;
+        const cost: SearchCost = .of(request.state, request.counts.len, wanted_rows);
         const uses_codes = usesCodes(request, cost);
         for (part.queries, 0..) |*query, i| {
             const values = request.queries[i * dimension ..][0..dimension];
@@ -135,14 +174,15 @@ const Part = struct {
                 .uses_codes = uses_codes,
             };
         }
-        part.exact = try .init(request, part.queries, crew);
+        part.exact = try .init(request, part.queries, crew, cost);
         part.exact.is_beside_codes = uses_codes;
         part.coded = if (uses_codes)
             try .init(request, part.queries, &part.exact, crew, cost)
         else
             null;
+        part.matches = matches;
         part.segment = null;
-        part.dead = .{};
+        part.selection = .{};
         part.row = 0;
         part.next_segment = 0;
         part.rows_next = rows_first;
@@ -177,7 +217,9 @@ const Part = struct {
         while (try state.nextSegment(request.gpa, request.source, part.next_segment)) |segment| {
             part.next_segment = segment.disk.id + 1;
             if (segment.disk.rows == segment.disk.dead_rows) continue;
-            try part.dead.load(request.source, segment);
+            const words = if (part.matches) |matches| matches.of(segment.disk.id) orelse continue else null;
+            try part.selection.load(request.source, segment);
+            if (words) |found| part.selection.keepOnly(found);
             part.row = 0;
             return segment;
         }
@@ -197,13 +239,13 @@ const Part = struct {
         const start = part.row;
         const end = @min(segment.disk.rows, start + part.rowsAtOnce(bytes_max));
         const coded: CodeScan.Scanned = if (part.coded) |*scan|
-            try scan.rows(segment, &part.dead, start, end)
+            try scan.rows(segment, &part.selection, start, end)
         else
             .{ .end = start };
-        try part.exact.rows(segment, &part.dead, start, coded.end, .without_codes);
+        try part.exact.rows(segment, &part.selection, start, coded.end, .without_codes);
         part.row = coded.end;
         if (coded.goes_on) return;
-        try part.exact.rows(segment, &part.dead, coded.end, end, .all);
+        try part.exact.rows(segment, &part.selection, coded.end, end, .all);
         part.row = end;
         if (end == segment.disk.rows) part.segment = null;
     }
@@ -271,15 +313,16 @@ fn usesCodes(request: *const Request, cost: SearchCost) bool {
 }
 
 /// A thread is worth its start where it reads some megabytes.
-fn threadsFor(request: *const Request) usize {
+fn threadsFor(request: *const Request, wanted_rows: u64) usize {
     if (request.threads > 0) return request.threads;
     const state = request.state;
-    const cost: SearchCost = .of(state, @min(queries_at_once, request.counts.len));
+    const query_count = @min(queries_at_once, request.counts.len);
+    const cost: SearchCost = .of(state, query_count, wanted_rows);
     const row_bytes = if (usesCodes(request, cost))
         search_cost.codeBytes(state)
     else
         search_cost.vectorBytes(state);
-    const wanted = state.live_rows * row_bytes / thread_bytes_min;
+    const wanted = wanted_rows * row_bytes / thread_bytes_min;
     if (wanted < 2) return 1;
     return @min(wanted, threads_max, std.Thread.getCpuCount() catch 1);
 }

@@ -17,14 +17,19 @@ pub const SearchCost = struct {
     look: f64,
     /// Of the query, before the first code.
     preparation: f64,
+    /// The part of the rows that are wanted, and of the blocks of codes that have one of them.
+    wanted: f64,
+    wanted_blocks: f64,
 
-    /// `query_count` queries that look at the rows together.
-    pub fn of(state: *const CollectionState, query_count: usize) SearchCost {
+    /// `query_count` queries that look together at `wanted_rows` of the rows.
+    pub fn of(state: *const CollectionState, query_count: usize, wanted_rows: u64) SearchCost {
         const vector_bytes: f64 = @floatFromInt(vectorBytes(state));
         const code_bytes: f64 = @floatFromInt(codeBytes(state));
         const length: f64 = @floatFromInt(codes.dimensionFor(state.identity.dimension));
         const queries: f64 = @floatFromInt(query_count);
         const in_order = vector_bytes * read_ns_per_byte;
+        const live: f64 = @floatFromInt(@max(1, state.live_rows));
+        const wanted = @min(1, @as(f64, @floatFromInt(wanted_rows)) / live);
         return .{
             .vector = if (query_count >= ExactScan.tile_queries_min)
                 tile_row_ns + vector_bytes * tile_ns_per_byte + in_order / queries
@@ -33,21 +38,38 @@ pub const SearchCost = struct {
             .code = code_bytes * code_ns_per_byte,
             .look = look_ns + vector_bytes * look_ns_per_byte,
             .preparation = length * preparation_ns_per_dimension,
+            .wanted = wanted,
+            // As if they were strewn at random; more of them are in one block where they are not.
+            .wanted_blocks = 1 - std.math.pow(f64, 1 - wanted, format.code_block_rows),
         };
+    }
+
+    /// Of each row, for comparing the vectors of those that are wanted.
+    fn compared(cost: *const SearchCost) f64 {
+        return @min(cost.vector, cost.wanted * cost.look);
+    }
+
+    /// Whether of so many rows in order the wanted ones are looked at one by one.
+    pub fn isSparse(cost: *const SearchCost, wanted_rows: u32, rows: u32) bool {
+        const wanted: f64 = @floatFromInt(wanted_rows);
+        return wanted * cost.look < @as(f64, @floatFromInt(rows)) * cost.vector;
     }
 
     /// Whether the codes of `rows` rows are the faster way to the best `k` of them.
     pub fn favoursCodes(cost: *const SearchCost, rows: u64, k: u32) bool {
         const count: f64 = @floatFromInt(rows);
-        const looks = looks_per_hit * @as(f64, @floatFromInt(k));
-        const by_codes = cost.preparation + count * cost.code + looks * cost.look;
-        return by_codes < count * cost.vector;
+        const looks = @min(looks_per_hit * @as(f64, @floatFromInt(k)), cost.wanted * count);
+        const by_codes = cost.preparation + count * cost.wanted_blocks * cost.code +
+            looks * cost.look;
+        return by_codes < count * cost.compared();
     }
 
-    /// Whether the codes of `rows` rows have saved more than looking at `looks` vectors took.
-    pub fn saves(cost: *const SearchCost, rows: u64, looks: u64) bool {
-        const count: f64 = @floatFromInt(rows);
-        return @as(f64, @floatFromInt(looks)) * cost.look < count * (cost.vector - cost.code);
+    /// Whether scanning the codes of `scanned` rows, in blocks with the wanted ones of `passed`,
+    /// has saved more than looking at `looks` vectors took.
+    pub fn saves(cost: *const SearchCost, passed: u64, scanned: u64, looks: u64) bool {
+        const others = @as(f64, @floatFromInt(passed)) * cost.compared();
+        const codes_ns = @as(f64, @floatFromInt(scanned)) * cost.code;
+        return @as(f64, @floatFromInt(looks)) * cost.look < others - codes_ns;
     }
 
     const read_ns_per_byte = 0.065;

@@ -18,7 +18,7 @@ pub const SearchJob = struct {
     /// That state, where the job has taken it itself; `collection` is its own too then.
     snapshot: ?*Snapshot,
     options: Collection.SearchOptions,
-    /// Holds the three slices.
+    /// Holds the slices, and the filter.
     arena: std.heap.ArenaAllocator,
     queries: []const f32 = &.{},
     /// k for each query.
@@ -78,6 +78,7 @@ pub const SearchJob = struct {
         // All of them are handed out, also where fewer are found.
         @memset(std.mem.sliceAsBytes(job.hits), 0);
         job.counts = try allocator.alloc(u32, count);
+        job.options.filter = try allocator.dupe(u8, job.options.filter);
     }
 
     pub fn close(job: *SearchJob) void {
@@ -104,6 +105,7 @@ pub const SearchJob = struct {
 
     fn request(job: *SearchJob) Error!search_module.Request {
         return job.collection.request(job.queries, job.options, .{
+            .filter_memory = job.arena.allocator(),
             .memory = &job.memory,
             .hits = job.hits,
             .counts = job.counts,

@@ -6,6 +6,7 @@ const metrics = @import("metrics.zig");
 const rows = @import("rows.zig");
 const top_k = @import("top_k.zig");
 const collection_state = @import("collection_state.zig");
+const Filter = @import("filter.zig").Filter;
 const Source = @import("key_index.zig").Source;
 
 const Error = errors.Error;
@@ -36,6 +37,11 @@ pub const Report = struct {
     cpu_tier: u64 = 0,
     /// That took part, the caller's among them.
     threads: u64 = 0,
+    /// Rows that match the filter, and rows that there are.
+    matched: u64 = 0,
+    live: u64 = 0,
+    /// Of rows of which the columns did not tell whether they match.
+    documents_read: u64 = 0,
 };
 
 pub const Plan = enum(u32) {
@@ -62,6 +68,8 @@ pub const Request = struct {
     /// At least this close, or null.
     threshold: ?f32,
     plan: Plan = .fastest,
+    /// Only rows that match it; its own, it is worked in.
+    filter: ?*const Filter = null,
     /// To share the work among; 0: as many as it is worth.
     threads: u32 = 0,
     report: *Report,

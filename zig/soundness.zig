@@ -31,6 +31,7 @@ pub fn isSegmentShape(disk: *const format.Segment, file_pages: u32) bool {
         disk.rows <= disk.capacity and disk.dead_rows <= disk.rows and
         disk.heap_count <= limits.heap_extents_max and
         disk.code_dimension % 64 == 0 and disk.code_dimension <= limits.dimension_max and
+        (disk.column_rows == 0 or isColumnRows(disk)) and
         isExtent(disk.extent_page, disk.extent_page_count, file_pages);
     if (!is_sound) return false;
     for (disk.heap[0..disk.heap_count]) |heap| {
@@ -38,6 +39,10 @@ pub fn isSegmentShape(disk: *const format.Segment, file_pages: u32) bool {
         if (heap.used_bytes > format.pageOffset(heap.page_count)) return false;
     }
     return true;
+}
+
+fn isColumnRows(disk: *const format.Segment) bool {
+    return disk.code_dimension != 0 and disk.column_rows == format.columnRows(disk.capacity);
 }
 
 fn isExtent(page: u32, count: u32, file_pages: u32) bool {

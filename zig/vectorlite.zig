@@ -3,9 +3,13 @@
 
 pub const os = @import("os/os.zig");
 pub const codes = @import("codes.zig");
+pub const document = @import("document.zig");
+pub const Filter = @import("filter.zig").Filter;
 pub const format = @import("format.zig");
 pub const limits = @import("limits.zig");
 pub const roots = @import("roots.zig");
+/// Documents and filters for tests.
+pub const metadata_writer = @import("metadata_writer.zig");
 pub const kernels = @import("kernels/kernels.zig");
 /// Sleeping and waking, for the boundary's locks.
 pub const parking = @import("os/parking.zig");
@@ -31,6 +35,7 @@ pub const CollectionStats = @import("collection.zig").CollectionStats;
 pub const Hit = @import("collection.zig").Hit;
 pub const Metric = @import("collection.zig").Metric;
 pub const SearchJob = @import("search_job.zig").SearchJob;
+pub const SearchPlan = @import("search.zig").Plan;
 pub const SearchReport = @import("search.zig").Report;
 pub const Scope = @import("collection.zig").Scope;
 pub const collectionNames = @import("collection.zig").collectionNames;
@@ -58,8 +63,10 @@ test {
     _ = @import("creation.zig");
     _ = @import("damage.zig");
     _ = @import("database.zig");
+    _ = @import("document.zig");
     _ = @import("entries.zig");
     _ = @import("errors.zig");
+    _ = @import("filter.zig");
     _ = @import("format.zig");
     _ = @import("free_space.zig");
     _ = @import("hash.zig");
@@ -76,6 +83,7 @@ test {
     _ = @import("key_index.zig");
     _ = @import("ledger.zig");
     _ = @import("limits.zig");
+    _ = @import("metadata_writer.zig");
     _ = @import("metrics.zig");
     _ = @import("older_root_audit.zig");
     _ = @import("os/conformance.zig");

@@ -128,6 +128,9 @@ export const searchReportFields = [
   "bytes_read",
   "cpu_tier",
   "threads",
+  "matched",
+  "live",
+  "documents_read",
 ] as const;
 
 /** The names of `cpu_tier`, by its number. */
@@ -198,6 +201,8 @@ export interface NativeLibrary {
     threshold: number,
     plan: number,
     threads: number,
+    filter: Uint8Array,
+    filter_len: number,
     handle_out: Uint32Array,
   ): number;
   vl_search_result(
@@ -291,10 +296,31 @@ export interface NativeLibrary {
     deleted_out: Uint32Array,
   ): number;
   vl_collection_clear(collection: number): number;
+  vl_collection_set_metadata(
+    collection: number,
+    key: Uint8Array,
+    key_len: number,
+    metadata: Uint8Array,
+    metadata_len: number,
+  ): number;
+  vl_collection_count(
+    collection: number,
+    filter: Uint8Array,
+    filter_len: number,
+    count_out: Float64Array,
+  ): number;
+  vl_collection_delete_where(
+    collection: number,
+    filter: Uint8Array,
+    filter_len: number,
+    deleted_out: Uint32Array,
+  ): number;
   vl_collection_scan(
     collection: number,
     cursor: Uint32Array,
     include: number,
+    filter: Uint8Array,
+    filter_len: number,
     out: Uint8Array,
     out_len: number,
     len_out: Uint32Array,
@@ -310,6 +336,8 @@ export interface NativeLibrary {
     threshold: number,
     plan: number,
     threads: number,
+    filter: Uint8Array,
+    filter_len: number,
     hits: Uint8Array,
     hits_len: number,
     counts: Uint32Array,
@@ -354,7 +382,7 @@ export const symbols = {
   vl_job_step: { args: ["u32", "u32", "buffer"], returns: "i32" },
   vl_job_result: { args: ["u32", "buffer", "u32", "buffer"], returns: "i32" },
   vl_search_open: {
-    args: ["u32", "buffer", "u32", "u32", "f64", "u32", "u32", "buffer"],
+    args: ["u32", "buffer", "u32", "u32", "f64", "u32", "u32", "buffer", "u32", "buffer"],
     returns: "i32",
   },
   vl_search_result: { args: ["u32", "buffer", "u32", "buffer", "u32", "buffer"], returns: "i32" },
@@ -387,12 +415,41 @@ export const symbols = {
     returns: "i32",
   },
   vl_collection_clear: { args: ["u32"], returns: "i32" },
+  vl_collection_set_metadata: { args: ["u32", "buffer", "u32", "buffer", "u32"], returns: "i32" },
+  vl_collection_count: { args: ["u32", "buffer", "u32", "buffer"], returns: "i32" },
+  vl_collection_delete_where: { args: ["u32", "buffer", "u32", "buffer"], returns: "i32" },
   vl_collection_scan: {
-    args: ["u32", "buffer", "u32", "buffer", "u32", "buffer", "buffer", "u32", "buffer"],
+    args: [
+      "u32",
+      "buffer",
+      "u32",
+      "buffer",
+      "u32",
+      "buffer",
+      "u32",
+      "buffer",
+      "buffer",
+      "u32",
+      "buffer",
+    ],
     returns: "i32",
   },
   vl_collection_search: {
-    args: ["u32", "buffer", "u32", "u32", "f64", "u32", "u32", "buffer", "u32", "buffer", "buffer"],
+    args: [
+      "u32",
+      "buffer",
+      "u32",
+      "u32",
+      "f64",
+      "u32",
+      "u32",
+      "buffer",
+      "u32",
+      "buffer",
+      "u32",
+      "buffer",
+      "buffer",
+    ],
     returns: "i32",
   },
   vl_collection_fetch: {

@@ -24,7 +24,8 @@ const zigLayers: readonly Layer[] = [
   layer(
     "pure",
     "zig",
-    "format limits checksum hash soundness top_k hot_cache metrics held_states kernels/*",
+    "format limits checksum hash soundness top_k hot_cache metrics held_states document filter " +
+      "metadata_writer kernels/*",
   ),
   layer("os", "zig", "os/*"),
   layer(

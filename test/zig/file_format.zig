@@ -12,6 +12,7 @@ const structures = .{
     "Header",         "Root",          "PageRef",    "PageHeader",     "InnerPage",
     "BucketPage",     "TombstonePage", "HeapExtent", "Segment",        "SegmentPage",
     "CollectionPage", "RowEntry",      "Record",     "CodeCentreTail", "CodeBlockTail",
+    "ColumnEntry",
 };
 
 /// A line of the document, made of what the declarations say.

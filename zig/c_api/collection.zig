@@ -103,6 +103,11 @@ pub fn put(
         return wrongVectors(vectors_len, count, collection.dimension);
     }
     if (count == 0) return boundary.done();
+    var start: usize = 0;
+    for (batch.metadata_lens) |len| {
+        if (!vectorlite.document.check(batch.metadata[start..][0..len])) return wrongMetadata();
+        start += len;
+    }
     collection.put(batch) catch |failure| return call.fail(failure);
     return boundary.done();
 }
@@ -233,6 +238,56 @@ pub fn clear(handle: u32) callconv(.c) i32 {
     return boundary.done();
 }
 
+/// Gives the row of a key other metadata, and leaves its vector as it is.
+pub fn setMetadata(
+    handle: u32,
+    key: [*]const u8,
+    key_len: u32,
+    metadata: [*]const u8,
+    metadata_len: u32,
+) callconv(.c) i32 {
+    const call = Call.begin(handle, .collection) orelse return boundary.stale();
+    defer call.end();
+    const content = metadata[0..metadata_len];
+    if (!vectorlite.document.check(content)) return wrongMetadata();
+    const found = call.collection().setMetadata(key[0..key_len], content) catch |failure|
+        return call.fail(failure);
+    return boundary.foundIf(found);
+}
+
+fn wrongMetadata() i32 {
+    return boundary.refuse(.invalid_argument, "the metadata is malformed", .{});
+}
+
+/// How many rows match the filter; an empty one: how many there are.
+pub fn countWhere(
+    handle: u32,
+    filter: [*]const u8,
+    filter_len: u32,
+    count_out: [*]align(1) f64,
+) callconv(.c) i32 {
+    const call = Call.begin(handle, .collection) orelse return boundary.stale();
+    defer call.end();
+    const found = call.collection().countWhere(filter[0..filter_len]) catch |failure|
+        return call.fail(failure);
+    count_out[0] = @floatFromInt(found);
+    return boundary.done();
+}
+
+/// Deletes the rows that match the filter, which is not empty.
+pub fn deleteWhere(
+    handle: u32,
+    filter: [*]const u8,
+    filter_len: u32,
+    deleted_out: [*]align(1) u32,
+) callconv(.c) i32 {
+    const call = Call.begin(handle, .collection) orelse return boundary.stale();
+    defer call.end();
+    deleted_out[0] = call.collection().deleteWhere(filter[0..filter_len]) catch |failure|
+        return call.fail(failure);
+    return boundary.done();
+}
+
 /// The one bit of `include` that has a meaning.
 pub const include_vectors: u32 = 1;
 
@@ -241,6 +296,8 @@ pub fn scan(
     handle: u32,
     cursor: [*]align(1) u32,
     include: u32,
+    filter: [*]const u8,
+    filter_len: u32,
     out: [*]u8,
     out_len: u32,
     len_out: [*]align(1) u32,
@@ -261,7 +318,7 @@ pub fn scan(
         .include_vectors = include == include_vectors,
     };
     var position: vectorlite.Cursor = @bitCast(cursor[0..4].*);
-    const more = collection.scan(&position, &writer) catch |failure| {
+    const more = collection.scanWhere(&position, filter[0..filter_len], &writer) catch |failure| {
         if (failure == error.BufferTooSmall) len_out[0] = std.math.lossyCast(u32, writer.needed);
         return call.fail(failure);
     };

@@ -47,12 +47,13 @@ pub const list = .{
     .{
         "vl_search_open",
         &search.open,
-        "collection queries[queries_len] queries_len k threshold plan threads handle_out[1]",
+        "collection queries[queries_len] queries_len k threshold plan threads " ++
+            "filter[filter_len] filter_len handle_out[1]",
     },
     .{
         "vl_search_result",
         &search.result,
-        "job hits[hits_len] hits_len counts[counts_len] counts_len report_out[6]",
+        "job hits[hits_len] hits_len counts[counts_len] counts_len report_out[9]",
     },
     .{
         "vl_search_fetch",
@@ -100,16 +101,33 @@ pub const list = .{
     },
     .{ "vl_collection_clear", &collection.clear, "collection" },
     .{
+        "vl_collection_set_metadata",
+        &collection.setMetadata,
+        "collection key[key_len] key_len metadata[metadata_len] metadata_len",
+    },
+    .{
+        "vl_collection_count",
+        &collection.countWhere,
+        "collection filter[filter_len] filter_len count_out[1]",
+    },
+    .{
+        "vl_collection_delete_where",
+        &collection.deleteWhere,
+        "collection filter[filter_len] filter_len deleted_out[1]",
+    },
+    .{
         "vl_collection_scan",
         &collection.scan,
-        "collection cursor[4] include out[out_len] out_len len_out[1] " ++
+        "collection cursor[4] include filter[filter_len] filter_len " ++
+            "out[out_len] out_len len_out[1] " ++
             "vectors[vectors_len] vectors_len count_out[1]",
     },
     .{
         "vl_collection_search",
         &search.search,
         "collection queries[queries_len] queries_len k threshold plan threads " ++
-            "hits[hits_len] hits_len counts[hits_len/16/k] report_out[6]",
+            "filter[filter_len] filter_len " ++
+            "hits[hits_len] hits_len counts[hits_len/16/k] report_out[9]",
     },
     .{
         "vl_collection_fetch",

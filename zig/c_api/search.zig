@@ -12,7 +12,7 @@ const slice = boundary.slice;
 
 /// `hits_len` is exactly k hits for every query; how many of them are filled goes to `counts`, and
 /// what the search took to `report_out`. `plan` is 0, or 1 to compare every vector. `threads` is 0
-/// for as many as the work is worth.
+/// for as many as the work is worth. `filter` is empty, or as docs/file-format.md has it.
 pub fn search(
     handle: u32,
     queries: [*]align(1) const f32,
@@ -21,6 +21,8 @@ pub fn search(
     threshold: f64,
     plan: u32,
     threads: u32,
+    filter: [*]const u8,
+    filter_len: u32,
     hits: [*]align(1) u8,
     hits_len: u32,
     counts: [*]align(1) u32,
@@ -28,10 +30,11 @@ pub fn search(
 ) callconv(.c) i32 {
     const call = Call.begin(handle, .collection) orelse return boundary.stale();
     defer call.end();
-    const asked = switch (Asked.check(call, queries, queries_len, k, threshold, plan, threads)) {
+    var asked = switch (Asked.check(call, queries, queries_len, k, threshold, plan, threads)) {
         .asked => |asked| asked,
         .refused => |status| return status,
     };
+    asked.options.filter = filter[0..filter_len];
     if (hits_len != asked.hitBytes()) return wrongHits(hits_len, asked.hitBytes());
     var report: vectorlite.SearchReport = .{};
     call.collection().searchWith(
@@ -45,7 +48,7 @@ pub fn search(
     return boundary.done();
 }
 
-/// A job that searches what is there now in steps. The queries are copied.
+/// A job that searches what is there now in steps. The queries and the filter are copied.
 pub fn open(
     handle: u32,
     queries: [*]align(1) const f32,
@@ -54,14 +57,17 @@ pub fn open(
     threshold: f64,
     plan: u32,
     threads: u32,
+    filter: [*]const u8,
+    filter_len: u32,
     handle_out: [*]align(1) u32,
 ) callconv(.c) i32 {
     const call = Call.begin(handle, .collection) orelse return boundary.stale();
     defer call.end();
-    const asked = switch (Asked.check(call, queries, queries_len, k, threshold, plan, threads)) {
+    var asked = switch (Asked.check(call, queries, queries_len, k, threshold, plan, threads)) {
         .asked => |asked| asked,
         .refused => |status| return status,
     };
+    asked.options.filter = filter[0..filter_len];
     const slot = boundary.table.reserve() orelse return database.tooManyHandles();
     const job = vectorlite.Job.openSearch(
         call.collection(),
@@ -192,7 +198,7 @@ fn wrongHits(found: u32, expected: u64) i32 {
 }
 
 fn writeReport(report: *const vectorlite.SearchReport, out: [*]align(1) f64) void {
-    comptime std.debug.assert(std.meta.fields(vectorlite.SearchReport).len == 6);
+    comptime std.debug.assert(std.meta.fields(vectorlite.SearchReport).len == 9);
     inline for (std.meta.fields(vectorlite.SearchReport), 0..) |field, i| {
         out[i] = @floatFromInt(@field(report, field.name));
     }

@@ -231,6 +231,7 @@ pub const Inspector = struct {
         const entry_bytes = @sizeOf(format.RowEntry);
         try inspector.need(extent + disk.capacity * stride, @as(u64, disk.rows) * entry_bytes);
         try inspector.codes(page, disk);
+        try inspector.columns(page, disk);
         for (disk.heap[0..disk.heap_count]) |heap| {
             try inspector.claim(heap.page, heap.page_count);
             try inspector.need(format.pageOffset(heap.page), heap.used_bytes);
@@ -274,6 +275,34 @@ pub const Inspector = struct {
         for (0..disk.rows / 32) |i| {
             const block_at = centre_at + centre_bytes + i * block_bytes;
             try inspector.sealed(page.id, disk, @intCast(i * 32), block_at, block_bytes);
+        }
+    }
+
+    /// Likewise.
+    fn columns(
+        inspector: *Inspector,
+        page: *const format.CollectionPage,
+        disk: *const format.Segment,
+    ) Error!void {
+        if (disk.column_rows == 0) return;
+        const stride = format.vectorStride(page.dimension);
+        const fixed = std.mem.alignForward(u64, disk.capacity * (stride + 32), 64);
+        const length = @as(u64, disk.code_dimension);
+        const codes_end = fixed + 4 * length + 64 + disk.capacity / 32 * (4 * length + 576);
+        for (0..disk.rows / disk.column_rows) |i| {
+            const first: u32 = @intCast(i * disk.column_rows);
+            const entry_at = format.pageOffset(disk.extent_page) + codes_end + i * 32;
+            try inspector.sealed(page.id, disk, first, entry_at, 32);
+            const entry = inspector.bytes[@intCast(entry_at)..][0..32];
+            const offset = std.mem.readInt(u64, entry[0..8], .little);
+            const len = std.mem.readInt(u32, entry[8..12], .little);
+            if (len == 0) continue;
+            try inspector.need(offset, len);
+            const seed = format.rowSeed(page.id, .of(disk, first));
+            const content = inspector.bytes[@intCast(offset)..][0..len];
+            const sum = std.mem.readInt(u64, entry[16..24], .little);
+            if (std.hash.XxHash3.hash(seed, content) == sum) continue;
+            return inspector.unsound("damaged columns", offset);
         }
     }
 

@@ -1,0 +1,120 @@
+//! The rows of one segment that somebody is looking for: those that are alive and, where there is a
+//! filter, match it.
+
+const std = @import("std");
+const errors = @import("errors.zig");
+const format = @import("format.zig");
+const limits = @import("limits.zig");
+const Error = errors.Error;
+const SegmentState = @import("collection_state.zig").SegmentState;
+const Source = @import("key_index.zig").Source;
+
+pub const Selection = struct {
+    /// Bit r mod 64 of word r / 64 is row r; as many as there are rows.
+    words: [limits.segment_rows_max / 64]u64 = undefined,
+    /// The rows of the segment.
+    rows: u32 = 0,
+
+    /// All rows that are alive.
+    pub fn load(selection: *Selection, source: Source, segment: *const SegmentState) Error!void {
+        const count = segment.disk.rows;
+        selection.rows = count;
+        @memset(selection.words[0..wordsFor(count)], std.math.maxInt(u64));
+        if (count % 64 != 0) {
+            selection.words[count / 64] = (@as(u64, 1) << @intCast(count % 64)) - 1;
+        }
+        for (segment.disk.tombstones, 0..) |ref, index| {
+            const first = index * format.tombstone_rows_per_page;
+            if (ref.isNone() or first >= count) continue;
+            const page: *const format.TombstonePage = @ptrCast(try source.load(ref));
+            if (page.header.type != .tombstones) return source.corrupt(
+                ref,
+                "is not a tombstone page",
+            );
+            const dead = std.mem.bytesAsSlice(u64, &page.bits);
+            const words = selection.words[first / 64 .. wordsFor(count)];
+            for (words[0..@min(words.len, dead.len)], 0..) |*word, i| {
+                word.* &= ~std.mem.littleToNative(u64, dead[i]);
+            }
+        }
+    }
+
+    comptime {
+        std.debug.assert(format.tombstone_rows_per_page % 64 == 0);
+    }
+
+    pub fn wordsFor(rows: u32) u32 {
+        return (rows + 63) / 64;
+    }
+
+    /// Only those stay that are in `words` as well.
+    pub fn keepOnly(selection: *Selection, words: []const u64) void {
+        for (selection.words[0..wordsFor(selection.rows)], words) |*word, other| word.* &= other;
+    }
+
+    pub fn has(selection: *const Selection, row: u32) bool {
+        return selection.words[row / 64] >> @intCast(row % 64) & 1 != 0;
+    }
+
+    /// Of the 32 rows from `first` on, a multiple of 32.
+    pub fn hasAny(selection: *const Selection, first: u32) bool {
+        const word = selection.words[first / 64];
+        return @as(u32, @truncate(word >> @intCast(first % 64))) != 0;
+    }
+
+    /// From `first` up to `end`.
+    pub fn countIn(selection: *const Selection, first: u32, end: u32) u32 {
+        var total: u32 = 0;
+        var row = first;
+        while (row < end) {
+            const part = @min(64 - row % 64, end - row);
+            total += @popCount(selection.bitsOf(row, part));
+            row += part;
+        }
+        return total;
+    }
+
+    /// The lowest row that is at least `from`; null where there is none before `end`.
+    pub fn next(selection: *const Selection, from: u32, end: u32) ?u32 {
+        var row = from;
+        while (row < end) {
+            const bits = selection.words[row / 64] >> @intCast(row % 64);
+            if (bits != 0) {
+                const found = row + @ctz(bits);
+                return if (found < end) found else null;
+            }
+            row = (row / 64 + 1) * 64;
+        }
+        return null;
+    }
+
+    /// The bits of `count` rows, which lie in one word.
+    pub fn bitsOf(selection: *const Selection, row: u32, count: u32) u64 {
+        return selection.words[row / 64] >> @intCast(row % 64) & maskOf(count);
+    }
+
+    pub fn setBits(selection: *Selection, row: u32, count: u32, bits: u64) void {
+        const mask = maskOf(count) << @intCast(row % 64);
+        const word = &selection.words[row / 64];
+        word.* = word.* & ~mask | bits << @intCast(row % 64) & mask;
+    }
+
+    fn maskOf(count: u32) u64 {
+        return @as(u64, std.math.maxInt(u64)) >> @intCast(64 - count);
+    }
+};
+
+test "rows are counted, found and replaced within words and across them" {
+    var selection: Selection = .{ .rows = 130 };
+    @memset(selection.words[0..3], 0);
+    for ([_]u32{ 0, 31, 32, 63, 64, 129 }) |row| selection.setBits(row, 1, 1);
+    try std.testing.expectEqual(6, selection.countIn(0, 130));
+    try std.testing.expectEqual(3, selection.countIn(32, 96));
+    try std.testing.expectEqual(64, selection.next(64, 130).?);
+    try std.testing.expectEqual(129, selection.next(65, 130).?);
+    try std.testing.expectEqual(null, selection.next(65, 129));
+    try std.testing.expect(selection.hasAny(32) and !selection.hasAny(96));
+    selection.setBits(32, 32, 0b101);
+    try std.testing.expect(selection.has(32) and !selection.has(33) and selection.has(34));
+    try std.testing.expect(selection.has(31) and !selection.has(63));
+}
