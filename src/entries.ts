@@ -1,22 +1,24 @@
 /**
  * Reads the records that the engine writes to a buffer: for each one the length of its key and of
- * its metadata as little-endian u32, then both texts.
+ * its metadata as little-endian u32, then both.
  *
  * @module
  */
 
+import { MetadataReader } from "./metadata-reader.ts";
 import { decoder } from "./utf8.ts";
 
 /** One decoded record without its vector. */
 export interface Entry {
   readonly key: string;
-  /** JSON; empty where the record has no metadata. */
-  readonly json: string;
+  /** `undefined` where it was not asked for. */
+  readonly metadata: unknown;
 }
 
 /** Decodes `length` bytes of records, in order. */
-export function decodeEntries(bytes: Uint8Array, length: number): Entry[] {
+export function decodeEntries(bytes: Uint8Array, length: number, withMetadata: boolean): Entry[] {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const reader = new MetadataReader(bytes);
   const entries: Entry[] = [];
   let offset = 0;
   while (offset < length) {
@@ -25,7 +27,7 @@ export function decodeEntries(bytes: Uint8Array, length: number): Entry[] {
     const end = keyEnd + view.getUint32(offset + 4, true);
     entries.push({
       key: decoder.decode(bytes.subarray(keyStart, keyEnd)),
-      json: end === keyEnd ? "" : decoder.decode(bytes.subarray(keyEnd, end)),
+      metadata: withMetadata ? reader.document(keyEnd, end) : undefined,
     });
     offset = end;
   }

@@ -105,6 +105,11 @@ export function describe(value: unknown): string {
   }
 }
 
+/** A name for a message: the beginning of one that is long. */
+export function shorten(name: string): string {
+  return name.length <= 60 ? name : `${name.slice(0, 60)}…`;
+}
+
 function describeObject(value: object): string {
   if (Array.isArray(value)) return `an array of length ${value.length}`;
   const name = kindOf(value);

@@ -8,8 +8,8 @@
  */
 
 import { invalidArgument, VectorLiteError } from "./errors.ts";
-import { checkArray, hasLoneSurrogate } from "./options.ts";
-import { encoder, type PackedTexts, packTexts } from "./utf8.ts";
+import { checkArray } from "./options.ts";
+import { encoder, hasLoneSurrogate, type PackedTexts, packTexts } from "./utf8.ts";
 
 /** Bytes of UTF-8 that a key may have; frozen with the file format. */
 export const keyBytesMax = 65_536;

@@ -8,6 +8,7 @@
  */
 
 import { invalidArgument, VectorLiteError } from "./errors.ts";
+import { hasLoneSurrogate } from "./utf8.ts";
 
 /** The names an options object may have: `true`, or why a known name is refused. */
 export type Known = Readonly<Record<string, true | string>>;
@@ -205,11 +206,6 @@ export function checkText(value: unknown, name: string): string {
     throw invalidArgument(name, "a string without NUL and lone surrogates", value);
   }
   return value;
-}
-
-/** Half a character: what `"😀".slice(0, 1)` leaves, and what UTF-8 cannot hold. */
-export function hasLoneSurrogate(text: string): boolean {
-  return /\p{Surrogate}/u.test(text);
 }
 
 /** A function. */

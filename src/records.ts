@@ -7,15 +7,17 @@
  * @module
  */
 
+import { releaseWriter, takeWriter } from "./byte-writer.ts";
 import type { Connection, Scope } from "./connection.ts";
 import type { VectorLiteError } from "./errors.ts";
 import { encodeKey, keyBuffer, packKeys } from "./keys.ts";
-import { metadataFromJson, metadataToJson } from "./metadata.ts";
+import { writeDocument } from "./metadata.ts";
+import { MetadataReader } from "./metadata-reader.ts";
 import { collectionStatsFields, type NativeLibrary, Status } from "./native/native.ts";
 import { check, failure, readonlyError } from "./status.ts";
 import type { CollectionStats, Metric, StoredRecord, VectorBatch } from "./types.ts";
 import { newArray } from "./typed-arrays.ts";
-import { decoder, encoder, releaseTexts } from "./utf8.ts";
+import { releaseTexts } from "./utf8.ts";
 import { checkTarget, writeVector } from "./vectors.ts";
 
 /** What the engine says about a collection that it opened. */
@@ -34,6 +36,7 @@ const lengthOut = new Uint32Array(1);
 const metadataLength = new Uint32Array(1);
 const statistics = new Float64Array(collectionStatsFields.length);
 let metadataBuffer = new Uint8Array(4096);
+let metadataReader = new MetadataReader(metadataBuffer);
 
 /** The records of one collection, as they are now or as a snapshot saw them. */
 export class Records {
@@ -128,8 +131,7 @@ export class Records {
     this.#spare = undefined;
     const status = this.#readRecord(length, vector);
     if (status === Status.OK) {
-      const json = decoder.decode(metadataBuffer.subarray(0, metadataLength[0]));
-      return { key, vector, metadata: metadataFromJson(json) };
+      return { key, vector, metadata: metadataReader.document(0, metadataLength[0] ?? 0) };
     }
     this.#spare = vector;
     if (status === Status.NOT_FOUND) return undefined;
@@ -150,6 +152,7 @@ export class Records {
       );
       if (status !== Status.BUFFER_TOO_SMALL) return status;
       metadataBuffer = new Uint8Array((metadataLength[0] ?? 0) * 2);
+      metadataReader = new MetadataReader(metadataBuffer);
     }
   }
 
@@ -184,15 +187,10 @@ export class Records {
   put(key: string, vector: unknown, metadata: unknown): void {
     this.checkWritable();
     // Reading the caller's objects may run the caller's code, so the shared key comes last.
-    const json = metadataToJson(metadata);
+    const document = takeWriter();
+    writeDocument(document, metadata);
     const copy = this.lendCopy(vector, "The vector");
-    let metadataBytes = metadataBuffer;
-    let metadataLengths: Uint32Array | null = null;
-    if (json !== "") {
-      if (json.length * 3 > metadataBytes.length) metadataBytes = new Uint8Array(json.length * 3);
-      metadataLength[0] = encoder.encodeInto(json, metadataBytes).written;
-      metadataLengths = metadataLength;
-    }
+    metadataLength[0] = document.length;
     one[0] = encodeKey(key);
     this.connection.beforeWrite();
     const status = this.native.vl_collection_put(
@@ -203,11 +201,12 @@ export class Records {
       1,
       copy,
       this.dimension,
-      metadataBytes,
-      metadataLengths === null ? 0 : (metadataLength[0] ?? 0),
-      metadataLengths,
+      document.bytes,
+      document.length,
+      document.length === 0 ? null : metadataLength,
     );
     this.giveBack(copy);
+    releaseWriter(document);
     if (status !== Status.OK) throw this.failure(status);
     this.connection.wrote();
   }

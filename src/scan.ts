@@ -9,7 +9,6 @@
  */
 
 import { decodeEntries, type Entry } from "./entries.ts";
-import { metadataFromJson } from "./metadata.ts";
 import { Status } from "./native/native.ts";
 import { openRecords } from "./open.ts";
 import { noFilter } from "./search.ts";
@@ -47,9 +46,9 @@ export function* iterateEntries(
   }
   const { dimension } = records;
   for (const page of pagesOfSnapshot(records, true)) {
-    for (const [index, { key, json }] of page.entries.entries()) {
+    for (const [index, { key, metadata }] of page.entries.entries()) {
       const vector = page.vectors.slice(index * dimension, (index + 1) * dimension);
-      yield { key, vector, metadata: metadataFromJson(json) };
+      yield { key, vector, metadata };
     }
   }
 }
@@ -119,6 +118,6 @@ function* pages(records: Records, withVectors: boolean): Generator<Page, void, u
     }
     if (status === Status.NOT_FOUND) return;
     if (status !== Status.OK) throw records.failure(status);
-    yield { entries: decodeEntries(bytes, lengthOut[0] ?? 0), vectors };
+    yield { entries: decodeEntries(bytes, lengthOut[0] ?? 0, withVectors), vectors };
   }
 }

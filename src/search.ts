@@ -6,7 +6,6 @@
 
 import { decodeEntries } from "./entries.ts";
 import { invalidArgument } from "./errors.ts";
-import { metadataFromJson } from "./metadata.ts";
 import {
   cpuTiers,
   Hit as HitLayout,
@@ -265,14 +264,14 @@ function* fetchHits(
     const entries = fetchPart(
       records,
       hits,
-      { start, count: part, withVectors: plan.vectors },
+      { start, count: part, withVectors: plan.vectors, withMetadata: plan.metadata },
       vectors,
       fetch,
     );
-    for (const [index, { key, json }] of entries.entries()) {
+    for (const [index, { key, metadata }] of entries.entries()) {
       const at = (start + index) * HitLayout.size + HitLayout.score;
       const hit: FoundHit = { key, score: scores.getFloat32(at, true) };
-      if (plan.metadata) hit.metadata = metadataFromJson(json);
+      if (plan.metadata) hit.metadata = metadata;
       if (plan.vectors) hit.vector = vectors.slice(index * dimension, (index + 1) * dimension);
       found.push(hit);
     }
@@ -285,6 +284,7 @@ interface Part {
   readonly start: number;
   readonly count: number;
   readonly withVectors: boolean;
+  readonly withMetadata: boolean;
 }
 
 let buffer = new Uint8Array(1 << 14);
@@ -308,7 +308,9 @@ function fetchPart(
       vectors,
       part.withVectors ? part.count * records.dimension : 0,
     );
-    if (status === Status.OK) return decodeEntries(buffer, lengthOut[0] ?? 0);
+    if (status === Status.OK) {
+      return decodeEntries(buffer, lengthOut[0] ?? 0, part.withMetadata);
+    }
     if (status !== Status.BUFFER_TOO_SMALL) throw records.failure(status);
     buffer = new Uint8Array((lengthOut[0] ?? 0) * 2);
   }

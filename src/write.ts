@@ -8,11 +8,9 @@
  * @module
  */
 
-import { invalidArgument } from "./errors.ts";
 import { checkKeys } from "./keys.ts";
-import { metadataToJson } from "./metadata.ts";
+import { type Documents, releaseDocuments, writeDocuments } from "./metadata.ts";
 import { Status } from "./native/native.ts";
-import { checkArray } from "./options.ts";
 import type { Records } from "./records.ts";
 import { isFloat32Array } from "./typed-arrays.ts";
 import { packTexts, releaseTexts } from "./utf8.ts";
@@ -36,21 +34,35 @@ export function writeMany(
   // Reading what the caller gave may run the caller's code, so only copies are used from here on.
   const keys = checkKeys(givenKeys);
   const count = keys.length;
-  const texts = metadataTexts(metadatas, count);
+  const documents = writeDocuments(metadatas, count);
+  writeVectors(records, keys, vectors, documents);
+  if (documents !== undefined) releaseDocuments(documents);
+}
+
+function writeVectors(
+  records: Records,
+  keys: readonly string[],
+  vectors: unknown,
+  documents: Documents | undefined,
+): void {
   const { dimension, connection } = records;
+  const count = keys.length;
   if (isFloat32Array(vectors)) {
-    writePart(records, keys, packVectors(vectors, count, dimension, "The vectors"), texts);
+    const packed = packVectors(vectors, count, dimension, "The vectors");
+    writePart(records, keys, packed, partOf(documents, 0, count, 0));
     return;
   }
   checkList(vectors, count, "The vectors");
   const partRows = Math.max(1, Math.floor(partFloats / dimension));
   // Within a caller's transaction a failed part could not be taken back by itself.
   if (count <= partRows || connection.inTransaction) {
-    writePart(records, keys, packVectors(vectors, count, dimension, "The vectors"), texts);
+    const packed = packVectors(vectors, count, dimension, "The vectors");
+    writePart(records, keys, packed, partOf(documents, 0, count, 0));
     return;
   }
   const packed = new Float32Array(partRows * dimension);
   connection.transaction(() => {
+    let documentsAt = 0;
     for (let start = 0; start < count; start += partRows) {
       const end = Math.min(start + partRows, count);
       for (let index = start; index < end; index++) {
@@ -58,35 +70,48 @@ export function writeMany(
         writeVector(packed, (index - start) * dimension, vectors[index], dimension, name);
       }
       const part = packed.subarray(0, (end - start) * dimension);
-      writePart(records, keys.slice(start, end), part, texts?.slice(start, end));
+      const metadata = partOf(documents, start, end, documentsAt);
+      writePart(records, keys.slice(start, end), part, metadata);
+      documentsAt += metadata?.bytesLength ?? 0;
     }
   });
 }
 
-/** The JSON of each record's metadata; `undefined` where no record has any. */
-function metadataTexts(metadatas: unknown, count: number): string[] | undefined {
-  if (metadatas === undefined) return undefined;
-  const list = checkArray(metadatas, "The metadatas");
-  if (list.length !== count) {
-    throw invalidArgument("The metadatas", `an array of ${count}, one for each key`, metadatas);
-  }
-  const texts = Array.from({ length: count }, (_, index) => metadataToJson(list[index]));
-  return texts.some((text) => text !== "") ? texts : undefined;
+/** The documents of some rows, as the engine takes them. */
+interface DocumentsPart {
+  readonly bytes: Uint8Array;
+  readonly bytesLength: number;
+  readonly lengths: Uint32Array;
 }
 
-const noTexts = new Uint8Array(1);
+/** Those of the rows in `[start, end)`, the first of which begins at `bytesAt`. */
+function partOf(
+  documents: Documents | undefined,
+  start: number,
+  end: number,
+  bytesAt: number,
+): DocumentsPart | undefined {
+  if (documents === undefined) return undefined;
+  const lengths = documents.lengths.subarray(start, end);
+  let bytesLength = 0;
+  for (const length of lengths) bytesLength += length;
+  if (bytesLength === 0) return undefined;
+  const bytes = documents.writer.bytes.subarray(bytesAt, bytesAt + bytesLength);
+  return { bytes, bytesLength, lengths };
+}
+
+const noBytes = new Uint8Array(1);
 const noVectors = new Float32Array(1);
 
 function writePart(
   records: Records,
   keys: readonly string[],
   vectors: Float32Array,
-  texts: readonly string[] | undefined,
+  metadata: DocumentsPart | undefined,
 ): void {
   const { native, id, connection } = records;
   const floats = keys.length * records.dimension;
   const packed = packTexts(keys);
-  const metadata = texts === undefined ? undefined : packTexts(texts);
   connection.beforeWrite();
   const status = native.vl_collection_put(
     id,
@@ -96,12 +121,11 @@ function writePart(
     packed.count,
     floats === 0 ? noVectors : vectors,
     floats,
-    metadata?.bytes ?? noTexts,
+    metadata?.bytes ?? noBytes,
     metadata?.bytesLength ?? 0,
     metadata?.lengths ?? null,
   );
   releaseTexts(packed);
-  if (metadata !== undefined) releaseTexts(metadata);
   if (status !== Status.OK) throw records.failure(status);
   connection.wrote();
 }

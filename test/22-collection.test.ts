@@ -1,5 +1,5 @@
 /**
- * Records of a collection: writing, reading, metadata, iteration.
+ * Records of a collection: writing, reading, iteration.
  */
 
 import { type Collection, Database, type MetadataOf } from "vectorlite";
@@ -193,103 +193,6 @@ describe("records", () => {
     expect(new Set(docs.keys()).has(longest)).toBe(true);
     expectCode(() => docs.upsert(`${longest}e`, [1, 2]), "ERR_KEY");
     expectCode(() => docs.upsertMany([`${longest}e`], [[1, 2]]), "ERR_KEY");
-  });
-});
-
-describe("metadata", () => {
-  const values = {
-    text: 'quotes " and \\ and \n and \u2028',
-    unicode: "日本語 👩‍👩‍👧‍👦",
-    lone: "\ud800",
-    empty: "",
-    integer: 42,
-    fraction: -0.1,
-    tiny: 5e-324,
-    large: 1.7976931348623157e308,
-    zero: 0,
-    yes: true,
-    no: false,
-    nothing: null,
-    texts: ["a", "", "ü"],
-    numbers: [1, -0.5, 1e21],
-    none: [],
-    "a field with spaces": 1,
-    toString: "own",
-  };
-
-  test("comes back as it was given, whatever it holds", () => {
-    const docs = newCollection<typeof values>();
-    docs.upsert("a", [1, 2], values);
-    expect(docs.get("a")?.metadata).toEqual(values);
-    expect(Object.keys(docs.get("a")?.metadata ?? {})).toEqual(Object.keys(values));
-    expect([...docs.entries()][0]?.metadata).toEqual(values);
-    expect(docs.search([1, 2])[0]?.metadata).toEqual(values);
-  });
-
-  test("keeps negative zero and a field called __proto__", () => {
-    const docs = newCollection<Record<string, number>>();
-    const metadata = JSON.parse('{"__proto__": 1}') as Record<string, number>;
-    metadata["zero"] = -0;
-    docs.upsert("a", [1, 2], metadata);
-    const found = docs.get("a")?.metadata;
-    expect(Object.is(found?.["zero"], -0)).toBe(true);
-    expect(Object.keys(found ?? {})).toEqual(["__proto__", "zero"]);
-  });
-
-  test("may be large", () => {
-    const docs = newCollection<{ text: string }>();
-    const text = "ü".repeat(300_000);
-    docs.upsert("a", [1, 2], { text });
-    docs.upsert("b", [1, 2], { text: "short" });
-    docs.upsertMany([{ key: "c", vector: [3, 4], metadata: { text } }]);
-    expect(docs.get("a")?.metadata.text).toBe(text);
-    expect(docs.get("b")?.metadata.text).toBe("short");
-    expect(docs.search([3, 4], { k: 1 })[0]?.metadata.text).toBe(text);
-    expect([...docs.entries()].map(({ metadata }) => metadata.text.length).sort()).toEqual([
-      300_000, 300_000, 5,
-    ]);
-  });
-
-  test.each([
-    ["undefined", { field: undefined }, "metadata.field"],
-    ["NaN", { field: Number.NaN }, "metadata.field"],
-    ["infinity", { field: Number.POSITIVE_INFINITY }, "metadata.field"],
-    ["a bigint", { field: 1n }, "metadata.field"],
-    ["a function", { field: () => 1 }, "metadata.field"],
-    ["a symbol", { field: Symbol("x") }, "metadata.field"],
-    ["a nested object", { field: { a: 1 } }, "metadata.field"],
-    ["a date", { field: new Date() }, "metadata.field"],
-    ["a typed array", { field: new Float32Array(1) }, "metadata.field"],
-    ["a mixed array", { field: ["a", 1] }, "metadata.field[1]"],
-    ["an array of booleans", { field: [true] }, "metadata.field[0]"],
-    ["a nested array", { field: [[1]] }, "metadata.field[0]"],
-    ["NaN in an array", { field: [1, Number.NaN] }, "metadata.field[1]"],
-    ["a hole in an array", { field: Array(1) }, "metadata.field[0]"],
-    ["null", null, "metadata"],
-    ["an array", ["a"], "metadata"],
-    ["a string", "a", "metadata"],
-    ["a date itself", new Date(), "metadata"],
-    ["a map", new Map(), "metadata"],
-    ["a field named by a symbol", { [Symbol("x")]: 1 }, "metadata"],
-  ])("refuses %s and names the field", (_, metadata, name) => {
-    const docs = newCollection();
-    const error = expectCode(
-      () => docs.upsert("a", [1, 2], metadata as never),
-      "ERR_INVALID_ARGUMENT",
-    );
-    expect(error.message).toContain(name);
-    expectCode(
-      () => docs.upsertMany([{ key: "a", vector: [1, 2], metadata: metadata as never }]),
-      "ERR_INVALID_ARGUMENT",
-    );
-    expectCode(() => docs.upsertMany(["a"], [[1, 2]], [metadata as never]), "ERR_INVALID_ARGUMENT");
-    expect(docs.size).toBe(0);
-  });
-
-  test("of another count than the keys is refused", () => {
-    const docs = newCollection();
-    expectCode(() => docs.upsertMany(["a"], [[1, 2]], []), "ERR_INVALID_ARGUMENT");
-    expectCode(() => docs.upsertMany(["a"], [[1, 2]], {} as never), "ERR_INVALID_ARGUMENT");
   });
 });
 

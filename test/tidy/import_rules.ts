@@ -51,12 +51,13 @@ const zigLayers: readonly Layer[] = [
 ];
 
 const tsLayers: readonly Layer[] = [
-  layer("vocabulary", "src", "errors types typed-arrays utf8"),
+  layer("vocabulary", "src", "errors types typed-arrays utf8 byte-writer"),
   layer("native", "src", "native/*"),
   layer(
     "pieces",
     "src",
-    "status options vectors keys metadata records entries lifetime connection new-file",
+    "status options vectors keys metadata metadata-reader records entries lifetime connection " +
+      "new-file",
   ),
   layer(
     "operations",
