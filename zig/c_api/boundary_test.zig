@@ -207,7 +207,7 @@ test "lengths that disagree are refused before the engine sees them" {
 
     var hits: [64]u8 align(4) = undefined;
     var counts: [2]u32 = undefined;
-    var report: [6]f64 = undefined;
+    var report: [9]f64 = undefined;
     const none = std.math.nan(f64);
     const Case = struct { Status, u32, u32, f64, u32, u32, u32 };
     for ([_]Case{
@@ -230,6 +230,8 @@ test "lengths that disagree are refused before the engine sees them" {
             threshold,
             plan,
             threads,
+            "",
+            0,
             &hits,
             room,
             &counts,
@@ -247,13 +249,13 @@ test "a job searches a snapshot in steps, and gives what a search gives" {
     const none = std.math.nan(f64);
     const query = [_]f32{ 4, 3 };
     var job: [1]u32 = .{0};
-    try expectStatus(.dimension, search_functions.open(past, &query, 1, 2, none, 1, 0, &job));
-    try expectStatus(.ok, search_functions.open(past, &query, 2, 2, none, 1, 0, &job));
+    try expectStatus(.dimension, search_functions.open(past, &query, 1, 2, none, 1, 0, "", 0, &job));
+    try expectStatus(.ok, search_functions.open(past, &query, 2, 2, none, 1, 0, "", 0, &job));
     defer _ = database.close(job[0]);
 
     var hits: [32]u8 align(4) = undefined;
     var counts: [1]u32 = .{9};
-    var report: [6]f64 = undefined;
+    var report: [9]f64 = undefined;
     const result = search_functions.result;
     try expectStatus(.invalid_argument, result(job[0], &hits, 32, &counts, 1, &report));
     var progress: [2]f64 = undefined;
@@ -269,7 +271,7 @@ test "a job searches a snapshot in steps, and gives what a search gives" {
     const search = search_functions.search;
     try expectStatus(
         .ok,
-        search(past, &query, 2, 2, none, 1, 0, &expected, 32, &counts, &report),
+        search(past, &query, 2, 2, none, 1, 0, "", 0, &expected, 32, &counts, &report),
     );
     try testing.expectEqualSlices(u8, expected[0..16], hits[0..16]);
     var entry: [64]u8 = undefined;

@@ -21,6 +21,19 @@ pub const Value = struct {
     pub fn metadata(value: Value, buffer: []u8) []const u8 {
         const out = buffer[0..value.metadata_bytes];
         for (out, 0..) |*byte, i| byte.* = @truncate(value.seed +% i *% 7);
+        // A document of one field: a name and null, or the name m and a string. Of a single byte
+        // there is none.
+        if (out.len >= 130) {
+            const text_bytes = out.len - 6;
+            out[0..3].* = .{ 1, 'm', 4 };
+            for (out[3..6], 0..) |*byte, i| {
+                byte.* = @as(u8, @truncate(text_bytes >> @intCast(7 * i))) | 0x80;
+            }
+            out[5] &= 0x7F;
+        } else if (out.len >= 2) {
+            out[0] = @intCast(out.len - 2);
+            out[out.len - 1] = 0;
+        }
         return out;
     }
 };

@@ -150,7 +150,7 @@ const Program = struct {
             const number: u32 = @intCast(choices.below(keys_max));
             const value: Value = .{
                 .seed = program.value_next,
-                .metadata_bytes = @intCast(choices.below(40)),
+                .metadata_bytes = @intCast(2 * choices.below(20)),
             };
             program.value_next += 1;
             const key: Key = .init(number);
@@ -217,6 +217,7 @@ const Program = struct {
     }
 
     fn scan(program: *Program, handle: u32, rows: *const Rows) !void {
+        const filter = program.chooseFilter();
         var cursor: [4]u32 = @splat(0);
         var count: u32 = 0;
         while (true) {
@@ -224,6 +225,8 @@ const Program = struct {
                 handle,
                 &cursor,
                 1,
+                filter.ptr,
+                @intCast(filter.len),
                 &program.bytes,
                 program.bytes.len,
                 program.words[0..1],
@@ -235,10 +238,30 @@ const Program = struct {
             try expect(ok, status);
             count += program.words[1];
         }
-        if (count != countOf(rows)) return error.WrongScan;
+        if (count != countOf(rows, filter)) return error.WrongScan;
+        var counted: [1]f64 align(8) = undefined;
+        try expect(ok, function("vl_collection_count")(
+            handle,
+            filter.ptr,
+            @intCast(filter.len),
+            &counted,
+        ));
+        if (counted[0] != @as(f64, @floatFromInt(count))) return error.WrongCount;
     }
 
-    fn countOf(rows: *const Rows) u32 {
+    /// None, or one that no row matches, or all do.
+    fn chooseFilter(program: *Program) []const u8 {
+        return switch (program.choices.below(3)) {
+            0 => &.{},
+            1 => all_filter,
+            else => no_filter,
+        };
+    }
+    const all_filter: []const u8 = &.{ 1, 3, 16, 4, 'n', 'o', 'n', 'e' };
+    const no_filter: []const u8 = all_filter[0..1] ++ all_filter[2..];
+
+    fn countOf(rows: *const Rows, filter: []const u8) u32 {
+        if (filter.ptr == no_filter.ptr) return 0;
         var count: u32 = 0;
         for (rows) |row| count += @intFromBool(row != null);
         return count;
@@ -246,9 +269,10 @@ const Program = struct {
 
     fn search(program: *Program) !void {
         const k = 1 + program.choices.below(keys_max);
+        const filter = program.chooseFilter();
         const hit_bytes = 16;
         var hits: [keys_max * hit_bytes]u8 align(8) = undefined;
-        var report: [6]f64 = undefined;
+        var report: [9]f64 = undefined;
         @memset(program.numbers[0..dimension], 0.5);
         try expect(ok, function("vl_collection_search")(
             program.collection,
@@ -258,13 +282,15 @@ const Program = struct {
             std.math.nan(f64),
             @intCast(program.choices.below(2)),
             @intCast(program.choices.below(3)),
+            filter.ptr,
+            @intCast(filter.len),
             &hits,
             @intCast(k * hit_bytes),
             program.words[0..1],
             &report,
         ));
         const count = program.words[0];
-        if (count != @min(k, countOf(&program.rows))) return error.WrongHits;
+        if (count != @min(k, countOf(&program.rows, filter))) return error.WrongHits;
         try expect(ok, function("vl_collection_fetch")(
             program.collection,
             &hits,
@@ -283,12 +309,13 @@ const Program = struct {
         const k: u32 = @intCast(1 + program.choices.below(keys_max));
         const hit_bytes = 16;
         var hits: [keys_max * hit_bytes]u8 align(8) = undefined;
-        var report: [6]f64 = undefined;
+        var report: [9]f64 = undefined;
         var progress: [2]f64 align(8) = undefined;
         const is_frozen = program.frozen != 0 and program.choices.oneIn(2);
         if (!is_frozen and program.before != null) return;
         const seen = if (is_frozen) &program.frozen_rows else &program.rows;
-        const expected = @min(k, countOf(seen));
+        const filter = program.chooseFilter();
+        const expected = @min(k, countOf(seen, filter));
         @memset(program.numbers[0..dimension], 0.5);
         try expect(ok, function("vl_search_open")(
             if (is_frozen) program.frozen else program.collection,
@@ -298,6 +325,8 @@ const Program = struct {
             std.math.nan(f64),
             @intCast(program.choices.below(2)),
             @intCast(program.choices.below(3)),
+            filter.ptr,
+            @intCast(filter.len),
             program.words[0..1],
         ));
         const job = program.words[0];
