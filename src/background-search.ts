@@ -11,7 +11,14 @@ import { runJob } from "./jobs.ts";
 import { Handle } from "./lifetime.ts";
 import { type NodeApiLibrary, nodeApi, Status, searchReportFields } from "./native/native.ts";
 import type { Records } from "./records.ts";
-import { type FoundHit, makeRoom, noFilter, type Room, readHits, type SearchPlan } from "./search.ts";
+import {
+  type FoundHit,
+  makeRoom,
+  noFilter,
+  type Room,
+  readHits,
+  type SearchPlan,
+} from "./search.ts";
 
 /** What a thread of the pool does before it asks whether to go on: Node waits for it to end. */
 const turnMs = 50;

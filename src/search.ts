@@ -39,7 +39,7 @@ const hitsUnasked = 1024;
 const reportOut = new Float64Array(searchReportFields.length);
 
 /** What the library takes where there is no filter. */
-export const noFilter = new Uint8Array(1);
+export const noFilter: Uint8Array = new Uint8Array(1);
 
 /** Numbers of the vectors that one fetch reads: 1 MiB. */
 const fetchFloats = 1 << 18;

@@ -129,8 +129,10 @@ fn rewriteSegment(
         const written = if (is_old) base.?.disk.heap[i].used_bytes else 0;
         try rewriteRange(context, start + written, start + extent.used_bytes);
     }
-    try rewriteCodes(context, reader, state, segment, if (same) base.?.disk.codedRows() else 0);
-    try rewriteColumns(context, reader, state, segment, if (same) base.?.disk.columnedRows() else 0);
+    const coded = if (same) base.?.disk.codedRows() else 0;
+    try rewriteCodes(context, reader, state, segment, coded);
+    const columned = if (same) base.?.disk.columnedRows() else 0;
+    try rewriteColumns(context, reader, state, segment, columned);
 }
 
 /// The entries of the blocks of columns from the row `first` on. The blocks lie in the heap.

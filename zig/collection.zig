@@ -712,7 +712,8 @@ pub const Collection = struct {
         while (try matches.step(std.math.maxInt(u64))) {}
         var deleted: u32 = 0;
         if (matches.count > 0) {
-            var appender = collection.appenderFor(transaction, try collection.editable(transaction));
+            const state = try collection.editable(transaction);
+            var appender = collection.appenderFor(transaction, state);
             defer appender.deinit();
             var mover = collection.moverFor(&appender);
             defer mover.deinit();

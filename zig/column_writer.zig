@@ -1,6 +1,6 @@
 //! Makes the columns of a block of rows from their documents: those that are kept in memory, and
-//! the others as the file has them. What cannot be read is no reason to fail a write: the block then
-//! has no columns, and a filter asks the documents.
+//! the others as the file has them. What cannot be read is no reason to fail a write: the block has
+//! no columns then, and a filter asks the documents.
 
 const std = @import("std");
 const checksum = @import("checksum.zig");

@@ -1,10 +1,10 @@
-//! The documents of the block of columns that is being filled. They stay in memory from one write to
-//! the next, so that whoever writes the last row of a block need not read the others back.
+//! The documents of the block of columns that is being filled. They stay in memory from one write
+//! to the next, so that whoever writes the last row of a block need not read the others back.
 //!
 //! A row's place does not tell what was written there: a rollback, or another connection, may have
 //! put another row into it. So what is kept counts only along an unbroken chain of commits of this
-//! connection: it is forgotten with every rollback, and where a transaction starts from a state that
-//! is not the last one of this connection.
+//! connection: it is forgotten with every rollback, and where a transaction starts from a state
+//! that is not the last one of this connection.
 
 const std = @import("std");
 
@@ -49,7 +49,13 @@ pub const OpenColumns = struct {
 
     /// Keeps the document of the next row of a block of `block_rows`. What does not fit is not
     /// kept, and that is no failure.
-    pub fn push(open: *OpenColumns, place: Place, row: u32, block_rows: u32, document: []const u8) void {
+    pub fn push(
+        open: *OpenColumns,
+        place: Place,
+        row: u32,
+        block_rows: u32,
+        document: []const u8,
+    ) void {
         const next = open.first + @as(u32, @intCast(open.ends.items.len));
         const goes_on = std.meta.eql(open.place, place) and row == next;
         if (!goes_on or row % block_rows == 0) {
@@ -90,7 +96,8 @@ test "documents are kept along a chain of own commits" {
     try std.testing.expectEqualStrings("x", open.get(place, 30).?);
     try std.testing.expectEqualStrings("yz", open.get(place, 31).?);
     try std.testing.expectEqual(null, open.get(place, 29));
-    try std.testing.expectEqual(null, open.get(.{ .collection = 2, .segment = 0, .generation = 0 }, 30));
+    const elsewhere: OpenColumns.Place = .{ .collection = 2, .segment = 0, .generation = 0 };
+    try std.testing.expectEqual(null, open.get(elsewhere, 30));
     open.push(place, 32, 32, "new block");
     try std.testing.expectEqual(null, open.get(place, 31));
     try std.testing.expectEqualStrings("new block", open.get(place, 32).?);

@@ -1,5 +1,6 @@
-//! A search: first which rows match its filter, if it has one; then by the plan that takes the least time, and in the end the best k scored again in
-//! double precision, so that the returned scores do not depend on the CPU.
+//! A search: first which rows match its filter, if it has one; then by the plan that takes the least
+//! time; and in the end the best k scored again in double precision, so that the returned scores do
+//! not depend on the CPU.
 //!
 //! It goes on in steps, so that a caller on another thread can let others in between two of them.
 
@@ -217,9 +218,11 @@ const Part = struct {
         while (try state.nextSegment(request.gpa, request.source, part.next_segment)) |segment| {
             part.next_segment = segment.disk.id + 1;
             if (segment.disk.rows == segment.disk.dead_rows) continue;
-            const words = if (part.matches) |matches| matches.of(segment.disk.id) orelse continue else null;
-            try part.selection.load(request.source, segment);
-            if (words) |found| part.selection.keepOnly(found);
+            if (part.matches) |matches| {
+                const words = matches.of(segment.disk.id) orelse continue;
+                try part.selection.load(request.source, segment);
+                part.selection.keepOnly(words);
+            } else try part.selection.load(request.source, segment);
             part.row = 0;
             return segment;
         }

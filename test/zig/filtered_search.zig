@@ -42,16 +42,19 @@ const Question = struct {
 };
 
 fn questions(arena: std.mem.Allocator) ![]const Question {
-    var list: std.ArrayList(Question) = .empty;
-    try list.append(arena, .{ .model = isGerman, .bytes = try leaf(arena, 17, "lang", .{ .text = "de" }) });
-    try list.append(arena, .{ .model = isLate, .bytes = try leaf(arena, 19, "year", .{ .number = 2098 }) });
-    try list.append(arena, .{ .model = isLong, .bytes = try leaf(arena, 17, "note", .{ .text = long_note }) });
-    try list.append(arena, .{ .model = isNever, .bytes = try leaf(arena, 16, "none", .nothing) });
-    var not: std.ArrayList(u8) = .empty;
-    try not.appendSlice(arena, &.{ 1, 3 });
-    try not.appendSlice(arena, (try leaf(arena, 21, "year", .{ .number = 2000 }))[1..]);
-    try list.append(arena, .{ .model = isNotEarly, .bytes = not.items });
-    return list.items;
+    const not_early = try leaf(arena, 21, "year", .{ .number = 2000 });
+    const not: []const u8 = &.{ 1, 3 };
+    const list = [_]Question{
+        .{ .model = isGerman, .bytes = try leaf(arena, 17, "lang", .{ .text = "de" }) },
+        .{ .model = isLate, .bytes = try leaf(arena, 19, "year", .{ .number = 2098 }) },
+        .{ .model = isLong, .bytes = try leaf(arena, 17, "note", .{ .text = long_note }) },
+        .{ .model = isNever, .bytes = try leaf(arena, 16, "none", .nothing) },
+        .{
+            .model = isNotEarly,
+            .bytes = try std.mem.concat(arena, u8, &.{ not, not_early[1..] }),
+        },
+    };
+    return arena.dupe(Question, &list);
 }
 
 fn isGerman(doc: Doc) bool {

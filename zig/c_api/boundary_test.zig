@@ -249,8 +249,9 @@ test "a job searches a snapshot in steps, and gives what a search gives" {
     const none = std.math.nan(f64);
     const query = [_]f32{ 4, 3 };
     var job: [1]u32 = .{0};
-    try expectStatus(.dimension, search_functions.open(past, &query, 1, 2, none, 1, 0, "", 0, &job));
-    try expectStatus(.ok, search_functions.open(past, &query, 2, 2, none, 1, 0, "", 0, &job));
+    const begin = search_functions.open;
+    try expectStatus(.dimension, begin(past, &query, 1, 2, none, 1, 0, "", 0, &job));
+    try expectStatus(.ok, begin(past, &query, 2, 2, none, 1, 0, "", 0, &job));
     defer _ = database.close(job[0]);
 
     var hits: [32]u8 align(4) = undefined;
