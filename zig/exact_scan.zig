@@ -1,7 +1,7 @@
 //! Every selected row of a run is scored, in blocks that stay in the second-level cache while each
 //! query of the call looks at them; where few rows of a block are selected, one by one. Rows that
-//! this process has not seen yet are checked against their checksums on the way: a damaged vector is
-//! an error, never a wrong neighbour.
+//! this process has not seen yet are checked against their checksums on the way: a damaged vector
+//! is an error, never a wrong neighbour.
 
 const std = @import("std");
 const errors = @import("errors.zig");

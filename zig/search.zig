@@ -1,6 +1,6 @@
-//! A search: first which rows match its filter, if it has one; then by the plan that takes the least
-//! time; and in the end the best k scored again in double precision, so that the returned scores do
-//! not depend on the CPU.
+//! A search: first which rows match its filter, if it has one; then by the plan that takes the
+//! least time; and in the end the best k scored again in double precision, so that the returned
+//! scores do not depend on the CPU.
 //!
 //! It goes on in steps, so that a caller on another thread can let others in between two of them.
 

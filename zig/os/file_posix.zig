@@ -15,7 +15,8 @@ const std = @import("std");
 const builtin = @import("builtin");
 const os = @import("os.zig");
 const lock_holder = @import("lock_holder_linux.zig");
-const Guard = @import("map_guard.zig").Guard;
+const map_guard = @import("map_guard.zig");
+const Guard = map_guard.Guard;
 
 const sys = if (builtin.is_test) @import("syscalls_faulty.zig") else switch (builtin.os.tag) {
     .linux => @import("syscalls_linux.zig"),
@@ -56,11 +57,9 @@ const Connection = struct {
     /// so what a child gives back would be gone for the parent.
     process_id: u64,
     maps_are_safe: ?bool = null,
-    windows: std.ArrayList(Window) = .empty,
+    windows: std.ArrayList(*Guard) = .empty,
     /// Absolute where it could be found out, so that a later chdir changes nothing.
     path: [:0]const u8,
-
-    const Window = struct { range: sys.Window, guard: *Guard };
 
     const file_vtable: os.File.VTable = .{
         .read = read,
@@ -247,28 +246,37 @@ const Connection = struct {
         const safe = connection.maps_are_safe orelse sys.mapsAreSafe(connection.main);
         connection.maps_are_safe = safe;
         if (!safe) return null;
+        const facts = factsOf(connection.main) catch return null;
         const lead: usize = @intCast(offset % std.heap.pageSize());
         connection.windows.ensureUnusedCapacity(connection.gpa, 1) catch return null;
-        const range = sys.map(connection.main, offset - lead, lead + len) orelse return null;
-        const guard = Guard.take(range) orelse {
+        const guard = connection.guardOf(.{
+            .device = facts.device,
+            .inode = facts.inode,
+            .offset = offset - lead,
+            .len = lead + len,
+        }) orelse return null;
+        connection.windows.appendAssumeCapacity(guard);
+        return .{ .bytes = guard.mapped()[lead..], .broken = &guard.broken };
+    }
+
+    fn guardOf(connection: *Connection, content: map_guard.Content) ?*Guard {
+        if (Guard.share(content)) |guard| return guard;
+        const range = sys.map(connection.main, content.offset, content.len) orelse return null;
+        return Guard.take(range, content) orelse {
             sys.unmap(range);
             return null;
         };
-        connection.windows.appendAssumeCapacity(.{ .range = range, .guard = guard });
-        return .{ .bytes = range[lead..], .broken = &guard.broken };
     }
 
+    /// What others use at the moment they bring in again.
     fn releaseMaps(context: *anyopaque) void {
-        for (of(context).windows.items) |window| sys.discard(window.range);
+        for (of(context).windows.items) |guard| sys.discard(guard.mapped());
     }
 
     fn close(context: *anyopaque) void {
         const connection = of(context);
         const gpa = connection.gpa;
-        for (connection.windows.items) |window| {
-            window.guard.give();
-            sys.unmap(window.range);
-        }
+        for (connection.windows.items) |guard| if (guard.give()) |range| sys.unmap(range);
         connection.windows.deinit(gpa);
         sys.close(connection.snapshots);
         sys.close(connection.main);
@@ -605,6 +613,23 @@ test "offsets beyond 4 GiB are their own" {
     try testing.expectEqualStrings("near", &buffer);
     const window = opened.map(5 << 30, 1 << 30).?;
     try testing.expectEqualStrings("far!", window.bytes[3..7]);
+}
+
+test "connections of one process share the maps of a file until the last of them closes" {
+    var place: Place = .init();
+    defer place.directory.cleanup();
+    const first = try place.open("db", .{ .create = true });
+    try first.write(0, &.{"abc"});
+    const second = try place.open("db", .{ .readonly = true });
+    defer second.close();
+    const other = try place.open("other", .{ .create = true });
+    defer other.close();
+    const map = first.map(0, 1 << 30).?;
+    try testing.expectEqual(map.bytes.ptr, second.map(0, 1 << 30).?.bytes.ptr);
+    try testing.expect(map.bytes.ptr != second.map(1 << 30, 1 << 30).?.bytes.ptr);
+    try testing.expect(map.bytes.ptr != other.map(0, 1 << 30).?.bytes.ptr);
+    first.close();
+    try testing.expectEqualStrings("abc", map.bytes[0..3]);
 }
 
 test "bytes that somebody cut off read as zeros, the map says so, and reads end before them" {

@@ -4,6 +4,9 @@
 //! are gone, marks the map as broken and lets the touch go on: the reader looks at the mark before
 //! it believes what it read, and reads with calls from then on, which answer with an error.
 //!
+//! A map is there once for all connections of the process that want the same bytes of the same file:
+//! the workers of a server that read one database share its memory and its page tables.
+//!
 //! Other faults go to whoever handled them before: crash reporters and WebAssembly engines of the
 //! host keep working. The handler stays for the life of the process, so the library must stay too
 //! (a Node worker that ends closes the libraries which it opened).
@@ -17,8 +20,19 @@ const posix = std.posix;
 /// there is no map, and the engine reads with calls.
 const guards_max = 4096;
 
+/// What is mapped: bytes of a file, which cannot come to be another one while it is open.
+pub const Content = struct {
+    device: u64 = 0,
+    inode: u64 = 0,
+    offset: u64 = 0,
+    len: usize = 0,
+};
+
 pub const Guard = struct {
     state: std.atomic.Value(State) = .init(.free),
+    /// Who uses the map. Never raised from 0: then it is about to be unmapped.
+    users: std.atomic.Value(u32) = .init(0),
+    content: Content = .{},
     start: usize = 0,
     len: usize = 0,
     broken: std.atomic.Value(bool) = .init(false),
@@ -26,13 +40,15 @@ pub const Guard = struct {
     const State = enum(u8) { free, claimed, live };
 
     /// `range` is mapped. Null where there is no guard left.
-    pub fn take(range: []const u8) ?*Guard {
+    pub fn take(range: []const u8, content: Content) ?*Guard {
         install();
         for (&guards, 1..) |*guard, count| {
             if (guard.state.cmpxchgStrong(.free, .claimed, .acquire, .monotonic) != null) continue;
+            guard.content = content;
             guard.start = @intFromPtr(range.ptr);
             guard.len = range.len;
             guard.broken.store(false, .monotonic);
+            guard.users.store(1, .monotonic);
             _ = guards_used.fetchMax(count, .monotonic);
             guard.state.store(.live, .release);
             return guard;
@@ -40,11 +56,54 @@ pub const Guard = struct {
         return null;
     }
 
-    /// Before the range is unmapped.
-    pub fn give(guard: *Guard) void {
+    /// The guard of a whole map of that content which somebody else has taken, with one more user;
+    /// null where there is none.
+    pub fn share(content: Content) ?*Guard {
+        for (guards[0..guards_used.load(.monotonic)]) |*guard| {
+            if (!guard.isOf(content) or !guard.join()) continue;
+            // It may have been given and taken again since the first look.
+            if (guard.isOf(content)) return guard;
+            if (guard.give()) |range| unmap(range);
+        }
+        return null;
+    }
+
+    fn isOf(guard: *const Guard, content: Content) bool {
+        return guard.state.load(.acquire) == .live and !guard.broken.load(.monotonic) and
+            std.meta.eql(guard.content, content);
+    }
+
+    fn join(guard: *Guard) bool {
+        var users = guard.users.load(.acquire);
+        while (users > 0) {
+            users = guard.users.cmpxchgWeak(users, users + 1, .acq_rel, .acquire) orelse
+                return true;
+        }
+        return false;
+    }
+
+    pub fn mapped(guard: *const Guard) Range {
+        const first: [*]align(std.heap.page_size_min) u8 = @ptrFromInt(guard.start);
+        return first[0..guard.len];
+    }
+
+    /// The range, where nobody uses it any more and the caller unmaps it.
+    pub fn give(guard: *Guard) ?Range {
+        const range = guard.mapped();
+        if (guard.users.fetchSub(1, .acq_rel) > 1) return null;
         guard.state.store(.free, .release);
+        return range;
     }
 };
+
+pub const Range = []align(std.heap.page_size_min) u8;
+
+fn unmap(range: Range) void {
+    switch (builtin.os.tag) {
+        .linux => _ = std.os.linux.munmap(range.ptr, range.len),
+        else => _ = std.c.munmap(range.ptr, range.len),
+    }
+}
 
 /// Read by the handler, so it holds no pointers and takes no lock.
 var guards: [guards_max]Guard = @splat(.{});
@@ -178,7 +237,7 @@ test "a touch of somebody else's lost bytes ends the process as it always did" {
             installation.store(.none, .monotonic);
             const mapped = linux.mmap(null, length, .{ .READ = true }, .{ .TYPE = .SHARED }, fd, 0);
             const foreign: [*]const volatile u8 = @ptrFromInt(mapped);
-            _ = Guard.take(&.{}) orelse linux.exit_group(1);
+            _ = Guard.take(&.{}, .{}) orelse linux.exit_group(1);
             if (is_touch) _ = foreign[length / 2] else _ = linux.kill(linux.getpid(), .BUS);
             linux.exit_group(2);
         }
@@ -215,10 +274,10 @@ test "a fault that another handler was there for goes to it, and that of a guard
         const mapped = linux.mmap(null, 2 * length, .{ .READ = true }, flags, fd, 0);
         const bytes: [*]const volatile u8 = @ptrFromInt(mapped);
         const own: [*]const u8 = @ptrFromInt(mapped);
-        const guard = Guard.take(own[0..length]) orelse linux.exit_group(1);
+        const guard = Guard.take(own[0..length], .{}) orelse linux.exit_group(1);
         if (bytes[5] != 0 or bytes[length - 1] != 0) linux.exit_group(2);
         if (!guard.broken.load(.monotonic)) linux.exit_group(3);
-        guard.give();
+        _ = guard.give();
         _ = bytes[length];
         linux.exit_group(4);
     }
