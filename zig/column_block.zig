@@ -1,15 +1,260 @@
-//! stub
+//! The columns of a block of rows, as they lie in the file: for each field and each kind of value in
+//! it the rows that have one, the distinct values, and which row has which (docs/file-format.md).
+//!
+//! Bytes may come from a file that somebody forged. Each part is held against the block's length
+//! when it is asked for; parts that nobody asks for are not looked at. Values may still lie: codes
+//! that name no value, a dictionary that is not sorted. Those give wrong rows, and nothing worse.
+//!
+//! Pure; allocates nothing. Nothing has to be aligned.
+
 const std = @import("std");
-pub fn build(gpa: std.mem.Allocator, documents: []const []const u8, out: *std.ArrayList(u8)) error{ OutOfMemory, Malformed }!void {
-    _ = gpa;
-    _ = documents;
-    _ = out;
-    return error.Malformed;
-}
+const document = @import("document.zig");
+const format = @import("format.zig");
+const row_set = @import("row_set.zig");
+
+const Kind = document.Kind;
+const Rows = row_set.Rows;
+const Error = error{Malformed};
+
 pub const Block = struct {
-    pub fn open(bytes: []const u8, rows: u32) error{Malformed}!Block {
-        _ = bytes;
-        _ = rows;
-        return error.Malformed;
+    bytes: []const u8,
+    row_count: u16,
+    /// `format.Column`s.
+    directory: []const u8,
+    /// Whether a field without a column may be in some row all the same.
+    has_left_out: bool,
+
+    /// No bytes are the columns of rows without fields.
+    pub fn open(bytes: []const u8, row_count: u32) Error!Block {
+        if (row_count > format.column_block_rows) return error.Malformed;
+        var block: Block = .{
+            .bytes = bytes,
+            .row_count = @intCast(row_count),
+            .directory = "",
+            .has_left_out = false,
+        };
+        if (bytes.len == 0) return block;
+        const header = std.mem.bytesToValue(
+            format.ColumnBlock,
+            try slice(bytes, 0, @sizeOf(format.ColumnBlock)),
+        );
+        block.bytes = try slice(bytes, 0, header.byte_count);
+        const directory_bytes = @as(usize, header.column_count) * @sizeOf(format.Column);
+        block.directory = try slice(block.bytes, header.directory_offset, directory_bytes);
+        block.has_left_out = header.has_left_out != 0;
+        return if (header.row_count == row_count) block else error.Malformed;
+    }
+
+    /// Every row.
+    pub fn rows(block: *const Block) Rows {
+        return row_set.first(block.row_count);
+    }
+
+    /// The columns of one field.
+    pub fn find(block: *const Block, name: []const u8) Error!Columns {
+        var low: usize = 0;
+        var high = block.directory.len / @sizeOf(format.Column);
+        while (low < high) {
+            const middle = low + (high - low) / 2;
+            const is_before = document.nameOrder(try block.nameOf(block.entry(middle)), name) == .lt;
+            if (is_before) low = middle + 1 else high = middle;
+        }
+        return .{ .block = block, .name = name, .index = low };
+    }
+
+    fn entry(block: *const Block, index: usize) *align(1) const format.Column {
+        const bytes = block.directory[index * @sizeOf(format.Column) ..];
+        return std.mem.bytesAsValue(format.Column, bytes[0..@sizeOf(format.Column)]);
+    }
+
+    fn nameOf(block: *const Block, of: *align(1) const format.Column) Error![]const u8 {
+        return slice(block.bytes, of.name_offset, of.name_bytes);
     }
 };
+
+/// One for each kind that the field has in some row.
+pub const Columns = struct {
+    block: *const Block,
+    name: []const u8,
+    index: usize,
+
+    pub fn next(columns: *Columns) Error!?Column {
+        const block = columns.block;
+        if (columns.index * @sizeOf(format.Column) == block.directory.len) return null;
+        const entry = block.entry(columns.index);
+        if (!std.mem.eql(u8, try block.nameOf(entry), columns.name)) return null;
+        columns.index += 1;
+        return .{
+            .block = block,
+            .entry = entry.*,
+            .kind = std.enums.fromInt(Kind, entry.kind) orelse return error.Malformed,
+        };
+    }
+};
+
+pub const Column = struct {
+    block: *const Block,
+    entry: format.Column,
+    kind: Kind,
+
+    /// Those with a value of the column's kind.
+    pub fn rows(column: *const Column) Error!Rows {
+        const all = column.block.rows();
+        if (column.entry.rows_offset == 0) return all;
+        return @as(row_set.Words, try column.bitmap(column.entry.rows_offset)) & all;
+    }
+
+    /// Rows with arrays of which the column has not every element.
+    pub fn unknown(column: *const Column) Error!Rows {
+        if (column.entry.unknown_offset == 0) return row_set.none;
+        return column.bitmap(column.entry.unknown_offset);
+    }
+
+    /// The values, or elements, of a column of numbers or strings, or of arrays of these.
+    pub fn dictionary(column: *const Column) Error!Dictionary {
+        const bytes = try column.from(column.entry.dictionary_offset);
+        const count: u32 = column.entry.value_count;
+        const is_text = column.kind == .string or column.kind == .strings;
+        return if (is_text) .{
+            .count = count,
+            .fixed = try slice(bytes, 0, (count + 1) * @sizeOf(u16)),
+            .text = bytes[(count + 1) * @sizeOf(u16) ..],
+        } else .{
+            .count = count,
+            .fixed = try slice(bytes, 0, count * @sizeOf(f64)),
+            .text = null,
+        };
+    }
+
+    /// Of a column of numbers or strings with more than one value: for each row of the block the
+    /// index of its value, or, where the column is sparse, for each row that has one.
+    pub fn codes(column: *const Column) Error![]const u8 {
+        const bytes = try column.from(column.entry.codes_offset);
+        const count = if (column.isSparse()) column.entry.row_count else column.block.row_count;
+        return slice(bytes, 0, count);
+    }
+
+    pub fn isSparse(column: *const Column) bool {
+        return format.isSparse(column.entry.row_count, column.block.row_count);
+    }
+
+    /// The rows of arrays that have an element.
+    pub fn rowsOf(column: *const Column, element: u32) Error!Rows {
+        std.debug.assert(element < column.entry.value_count);
+        const bytes = try column.from(column.entry.codes_offset);
+        const offsets_bytes = (@as(usize, column.entry.value_count) + 1) * @sizeOf(u16);
+        const offsets = try slice(bytes, 0, offsets_bytes);
+        const list = try between(offsets, element, bytes[offsets_bytes..]);
+        if (list.len == format.column_bitmap_bytes) return std.mem.bytesToValue(Rows, list);
+        var found = row_set.none;
+        for (list) |row| row_set.insert(&found, row);
+        return found;
+    }
+
+    fn bitmap(column: *const Column, offset: u32) Error!Rows {
+        return std.mem.bytesToValue(Rows, try slice(column.block.bytes, offset, @sizeOf(Rows)));
+    }
+
+    fn from(column: *const Column, offset: u32) Error![]const u8 {
+        return slice(column.block.bytes, offset, column.block.bytes.len -| offset);
+    }
+};
+
+/// Distinct values, sorted.
+pub const Dictionary = struct {
+    count: u32,
+    /// Numbers, or where each text begins, and where the last one ends.
+    fixed: []const u8,
+    text: ?[]const u8,
+
+    /// Where a value is, or would be.
+    pub const Place = struct {
+        index: u32,
+        found: enum {
+            no,
+            yes,
+            /// A long string: what is there is how it begins, and other strings may begin so too.
+            perhaps,
+        },
+    };
+
+    /// `value` is a number or a string, as the values are.
+    pub fn find(dictionary: *const Dictionary, value: document.Value) Error!Place {
+        switch (value) {
+            .number => |number| {
+                const index = dictionary.numberBound(number);
+                const is_found = index < dictionary.count and dictionary.numberAt(index) == number;
+                return .{ .index = index, .found = if (is_found) .yes else .no };
+            },
+            .string => |whole| {
+                const cut = whole[0..@min(whole.len, format.column_text_bytes_max + 1)];
+                const index = try dictionary.textBound(cut);
+                const is_found = index < dictionary.count and
+                    std.mem.eql(u8, try dictionary.textAt(index), cut);
+                if (!is_found) return .{ .index = index, .found = .no };
+                return .{ .index = index, .found = if (isCut(cut)) .perhaps else .yes };
+            },
+            else => return error.Malformed,
+        }
+    }
+
+    /// Behind the last text that begins with `prefix`, which is no longer than texts are; `start` is
+    /// where it would be itself.
+    pub fn prefixEnd(dictionary: *const Dictionary, start: u32, prefix: []const u8) Error!u32 {
+        var low = start;
+        var high = dictionary.count;
+        while (low < high) {
+            const middle = low + (high - low) / 2;
+            const is_inside = std.mem.startsWith(u8, try dictionary.textAt(middle), prefix);
+            if (is_inside) low = middle + 1 else high = middle;
+        }
+        return low;
+    }
+
+    pub fn numberAt(dictionary: *const Dictionary, index: u32) f64 {
+        const bytes = dictionary.fixed[index * @sizeOf(f64) ..];
+        return std.mem.bytesToValue(f64, bytes[0..@sizeOf(f64)]);
+    }
+
+    pub fn textAt(dictionary: *const Dictionary, index: u32) Error![]const u8 {
+        return between(dictionary.fixed, index, dictionary.text orelse return error.Malformed);
+    }
+
+    /// Whether a text stands for every string that begins with it.
+    pub fn isCut(text: []const u8) bool {
+        return text.len > format.column_text_bytes_max;
+    }
+
+    fn numberBound(dictionary: *const Dictionary, value: f64) u32 {
+        var low: u32 = 0;
+        var high = dictionary.count;
+        while (low < high) {
+            const middle = low + (high - low) / 2;
+            if (dictionary.numberAt(middle) < value) low = middle + 1 else high = middle;
+        }
+        return low;
+    }
+
+    fn textBound(dictionary: *const Dictionary, value: []const u8) Error!u32 {
+        var low: u32 = 0;
+        var high = dictionary.count;
+        while (low < high) {
+            const middle = low + (high - low) / 2;
+            const is_before = document.textOrder(try dictionary.textAt(middle), value) == .lt;
+            if (is_before) low = middle + 1 else high = middle;
+        }
+        return low;
+    }
+};
+
+fn slice(bytes: []const u8, offset: usize, length: usize) Error![]const u8 {
+    if (offset > bytes.len or length > bytes.len - offset) return error.Malformed;
+    return bytes[offset..][0..length];
+}
+
+/// The part of `bytes` from one offset to the next.
+fn between(offsets: []const u8, index: usize, bytes: []const u8) Error![]const u8 {
+    const pair = std.mem.bytesToValue([2]u16, offsets[index * @sizeOf(u16) ..][0 .. 2 * @sizeOf(u16)]);
+    if (pair[0] > pair[1]) return error.Malformed;
+    return slice(bytes, pair[0], pair[1] - pair[0]);
+}

@@ -4,7 +4,7 @@
 
 const std = @import("std");
 const checksum = @import("checksum.zig");
-const column_block = @import("column_block.zig");
+const column_builder = @import("column_builder.zig");
 const format = @import("format.zig");
 const rows = @import("rows.zig");
 const soundness = @import("soundness.zig");
@@ -77,7 +77,7 @@ pub fn make(
 ) error{OutOfMemory}!Made {
     const arena = memory.arena.allocator();
     const place = placeOf(state, segment);
-    var documents: [format.column_rows_max][]const u8 = undefined;
+    var documents: [format.column_block_rows][]const u8 = undefined;
     const block = documents[0..segment.disk.column_rows];
     var total: usize = 0;
     for (block, first..) |*document, row| {
@@ -89,7 +89,7 @@ pub fn make(
     }
     if (total == 0) return .{ .kind = .none };
     var out: std.ArrayList(u8) = .empty;
-    column_block.build(arena, block, &out) catch |err| switch (err) {
+    column_builder.build(arena, block, &out) catch |err| switch (err) {
         error.OutOfMemory => return error.OutOfMemory,
         error.Malformed => return .{ .kind = .left_out },
     };

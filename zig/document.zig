@@ -193,10 +193,30 @@ pub fn find(bytes: []const u8, name: []const u8) error{Malformed}!?Value {
     return null;
 }
 
+/// Strings in the order of their bytes, which is that of their code points.
+pub fn textOrder(a: []const u8, b: []const u8) std.math.Order {
+    const length = @min(a.len, b.len);
+    var at: usize = 0;
+    while (at + 8 <= length) : (at += 8) {
+        const order = wordOrder(a[at..], b[at..]);
+        if (order != .eq) return order;
+    }
+    if (length < 8) return std.mem.order(u8, a, b);
+    // The last eight bytes; those that come again are equal.
+    const order = wordOrder(a[length - 8 ..], b[length - 8 ..]);
+    return if (order == .eq) std.math.order(a.len, b.len) else order;
+}
+
+fn wordOrder(a: []const u8, b: []const u8) std.math.Order {
+    const left = std.mem.readInt(u64, a[0..8], .big);
+    const right = std.mem.readInt(u64, b[0..8], .big);
+    return std.math.order(left, right);
+}
+
 /// Names in the order in which they are looked up: shorter ones first, which decides almost always.
 pub fn nameOrder(a: []const u8, b: []const u8) std.math.Order {
     if (a.len != b.len) return std.math.order(a.len, b.len);
-    return std.mem.order(u8, a, b);
+    return textOrder(a, b);
 }
 
 const testing = std.testing;
@@ -239,6 +259,20 @@ test "fields come in their order, with the values that were given" {
     try testing.expectEqual(2, numbers.count());
     try testing.expectEqual(1.5, numbers.get(1));
     try testing.expectEqual(null, try find(example, "nobody"));
+}
+
+test "strings are in the order of their bytes" {
+    var bytes: [40]u8 = @splat('a');
+    for (0..20) |length| {
+        for (0..20) |other| {
+            const order = textOrder(bytes[0..length], bytes[20..][0..other]);
+            try testing.expectEqual(std.math.order(length, other), order);
+        }
+        bytes[length] = 0xFF;
+        try testing.expectEqual(.gt, textOrder(bytes[0..20], bytes[20..]));
+        try testing.expectEqual(.lt, textOrder(bytes[20..], bytes[0..20]));
+        bytes[length] = 'a';
+    }
 }
 
 test "no bytes are a document without fields" {

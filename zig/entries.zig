@@ -71,7 +71,7 @@ pub const Entries = struct {
         filter: ?*RowFilter,
         out: *EntryWriter,
     ) Error!bool {
-        const rows_at_once = format.column_rows_max;
+        const rows_at_once = format.column_block_rows;
         while (cursor.b < segment.disk.rows) {
             const first = cursor.b / rows_at_once * rows_at_once;
             const end = @min(first + rows_at_once, segment.disk.rows);

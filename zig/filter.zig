@@ -75,11 +75,28 @@ pub const Set = struct {
                 return at < set.numbers.len and set.numbers[at] == number;
             },
             .string => |text| {
-                const at = std.sort.lowerBound([]const u8, set.strings, text, textOrder);
+                const at = set.stringBound(0, text);
                 return at < set.strings.len and std.mem.eql(u8, set.strings[at], text);
             },
             .strings, .numbers => return false,
         }
+    }
+
+    /// The first of its strings from `start` on that is not before `text`. Cheap where it is near.
+    pub fn stringBound(set: *const Set, start: usize, text: []const u8) usize {
+        var low = start;
+        var step: usize = 1;
+        while (step <= set.strings.len - low) : (step *= 2) {
+            if (document.textOrder(set.strings[low + step - 1], text) != .lt) break;
+            low += step;
+        }
+        var high = @min(low + step - 1, set.strings.len);
+        while (low < high) {
+            const middle = low + (high - low) / 2;
+            const is_before = document.textOrder(set.strings[middle], text) == .lt;
+            if (is_before) low = middle + 1 else high = middle;
+        }
+        return low;
     }
 };
 
@@ -166,7 +183,7 @@ fn leafHolds(node: *const Node, value: Value) bool {
     if (std.meta.activeTag(value) != operand) return false;
     const order = switch (operand) {
         .number => |number| std.math.order(value.number, number),
-        .string => |text| textOrder(value.string, text),
+        .string => |text| document.textOrder(value.string, text),
         else => unreachable,
     };
     return switch (node.operator) {
@@ -197,11 +214,6 @@ fn contains(array: Value, element: Value) bool {
 
 fn numberOrder(a: f64, b: f64) std.math.Order {
     return std.math.order(a, b);
-}
-
-/// Of strings: by their bytes.
-fn textOrder(a: []const u8, b: []const u8) std.math.Order {
-    return std.mem.order(u8, a, b);
 }
 
 const Parser = struct {
@@ -266,7 +278,7 @@ const Parser = struct {
     }
 
     fn isTextBefore(_: void, a: []const u8, b: []const u8) bool {
-        return textOrder(a, b) == .lt;
+        return document.textOrder(a, b) == .lt;
     }
 
     fn isNameBefore(_: void, a: Leaf, b: Leaf) bool {

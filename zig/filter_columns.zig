@@ -1,17 +1,280 @@
-//! stub
+//! What a filter says of all rows of a block at once, by their columns. It agrees with
+//! `Filter.matches` on each row that it is sure of, and says of which it is not.
+
 const std = @import("std");
 const column_block = @import("column_block.zig");
-const Filter = @import("filter.zig").Filter;
-pub const Rows = [4]u64;
+const filter_module = @import("filter.zig");
+const format = @import("format.zig");
+const row_set = @import("row_set.zig");
+
+const Block = column_block.Block;
+const Column = column_block.Column;
+const Dictionary = column_block.Dictionary;
+const Filter = filter_module.Filter;
+const Node = filter_module.Node;
+const Set = filter_module.Set;
+const Rows = row_set.Rows;
+const Words = row_set.Words;
+const Error = error{Malformed};
+
+const none: Words = row_set.none;
+
+/// No row is in both, and rows that the block does not have are in neither.
 pub const Verdict = struct {
+    /// The filter is true of them.
     yes: Rows,
+    /// It may be: their documents have to be asked. Of all others it is false.
     maybe: Rows,
-    pub const unknown: Verdict = .{ .yes = @splat(0), .maybe = @splat(std.math.maxInt(u64)) };
-    pub const nothing: Verdict = .{ .yes = @splat(0), .maybe = @splat(0) };
-    pub const everything: Verdict = .{ .yes = @splat(std.math.maxInt(u64)), .maybe = @splat(0) };
+
+    const nobody: Verdict = .{ .yes = row_set.none, .maybe = row_set.none };
 };
-pub fn evaluate(filter: *const Filter, block: *const column_block.Block) Verdict {
-    _ = filter;
-    _ = block;
-    return .unknown;
+
+/// Columns that are damaged make rows "maybe", so there is always an answer. Allocates nothing; any
+/// number of threads may use one filter.
+pub fn evaluate(filter: *const Filter, block: *const Block) Verdict {
+    const all = block.rows();
+    return evaluateNode(filter, block, all, 0);
+}
+
+fn evaluateNode(filter: *const Filter, block: *const Block, all: Words, index: u32) Verdict {
+    const node = &filter.nodes[index];
+    switch (node.operator) {
+        .@"and" => {
+            var yes = all;
+            var possible = all;
+            var child = index + 1;
+            while (child < node.end) : (child = filter.nodes[child].end) {
+                const verdict = evaluateNode(filter, block, all, child);
+                yes &= verdict.yes;
+                possible &= @as(Words, verdict.yes) | verdict.maybe;
+                if (row_set.isEmpty(possible)) break;
+            }
+            return .{ .yes = yes, .maybe = possible & ~yes };
+        },
+        .@"or" => {
+            var yes = none;
+            var possible = none;
+            var child = index + 1;
+            while (child < node.end) : (child = filter.nodes[child].end) {
+                const verdict = evaluateNode(filter, block, all, child);
+                yes |= verdict.yes;
+                possible |= verdict.maybe;
+                if (@reduce(.And, yes == all)) break;
+            }
+            return .{ .yes = yes, .maybe = possible & ~yes };
+        },
+        .not => {
+            const verdict = evaluateNode(filter, block, all, index + 1);
+            const possible = @as(Words, verdict.yes) | verdict.maybe;
+            return .{ .yes = all & ~possible, .maybe = verdict.maybe };
+        },
+        else => {
+            const name = filter.fields[node.field];
+            return leafRows(node, name, block) catch .{ .yes = row_set.none, .maybe = all };
+        },
+    }
+}
+
+fn leafRows(node: *const Node, name: []const u8, block: *const Block) Error!Verdict {
+    if (name.len > format.column_name_bytes_max) return error.Malformed;
+    var columns = try block.find(name);
+    var yes = none;
+    var maybe = none;
+    var is_there = false;
+    while (try columns.next()) |column| {
+        is_there = true;
+        const verdict = try columnRows(node, &column);
+        yes |= verdict.yes;
+        maybe |= verdict.maybe;
+    }
+    // The field may be one of those that had no room.
+    if (!is_there and block.has_left_out) return error.Malformed;
+    const all: Words = block.rows();
+    yes &= all;
+    return .{ .yes = yes, .maybe = maybe & all & ~yes };
+}
+
+fn columnRows(node: *const Node, column: *const Column) Error!Verdict {
+    const operand = node.operand;
+    const is_true = switch (node.operator) {
+        .exists => true,
+        .eq => operand.kind() == column.kind,
+        .gt, .gte, .lt, .lte, .starts_with => operand.kind() == column.kind,
+        .in => switch (column.kind) {
+            .null => node.set.?.has_null,
+            .false => node.set.?.has_false,
+            .true => node.set.?.has_true,
+            .number => node.set.?.numbers.len > 0,
+            .string => node.set.?.strings.len > 0,
+            .strings, .numbers => false,
+        },
+        .contains => switch (column.kind) {
+            .numbers => operand == .number,
+            .strings => operand == .string,
+            else => false,
+        },
+        .@"and", .@"or", .not => unreachable,
+    };
+    if (!is_true) return .nobody;
+    switch (column.kind) {
+        .number, .string => switch (node.operator) {
+            .exists => {},
+            .in => return setRows(node.set.?, column),
+            else => return rangeRows(node, column),
+        },
+        .strings, .numbers => if (node.operator == .contains) return arrayRows(node, column),
+        .null, .false, .true => {},
+    }
+    return .{ .yes = try column.rows(), .maybe = row_set.none };
+}
+
+/// Comparisons and `starts_with`: values in a dictionary's order make them a range of codes.
+fn rangeRows(node: *const Node, column: *const Column) Error!Verdict {
+    const values = try column.dictionary();
+    const place = try values.find(node.operand);
+    const at = place.index;
+    const behind = at + @intFromBool(place.found != .no);
+    const above = at + @intFromBool(place.found == .perhaps);
+    const range: [2]u32 = switch (node.operator) {
+        .eq => .{ above, behind },
+        .gt => .{ behind, values.count },
+        .gte => .{ above, values.count },
+        .lt => .{ 0, at },
+        .lte => .{ 0, if (place.found == .yes) behind else at },
+        // A prefix as long as what a cut string begins with is found only in these.
+        .starts_with => .{ above, try prefixBound(&values, place, node.operand.string) },
+        else => unreachable,
+    };
+    const maybe = if (place.found == .perhaps) try codeRows(column, at, behind) else row_set.none;
+    return .{ .yes = try codeRows(column, range[0], range[1]), .maybe = maybe };
+}
+
+fn prefixBound(values: *const Dictionary, place: Dictionary.Place, prefix: []const u8) Error!u32 {
+    if (Dictionary.isCut(prefix)) return place.index;
+    return values.prefixEnd(place.index, prefix);
+}
+
+/// Rows whose value has an index from `low` to below `high`.
+fn codeRows(column: *const Column, low: u32, high: u32) Error!Rows {
+    if (low >= high) return row_set.none;
+    const rows = try column.rows();
+    if (low == 0 and high >= column.entry.value_count) return rows;
+    const codes = try column.codes();
+    const found = codesWithin(codes, @truncate(low), @truncate(high - 1 - low));
+    if (column.isSparse()) return row_set.spread(&rows, found[0]);
+    return @as(Words, found) & rows;
+}
+
+/// A bit for each code from `low` to `low + width`.
+fn codesWithin(codes: []const u8, low: u8, width: u8) Rows {
+    var rows = row_set.none;
+    const whole = codes.len / 64;
+    for (rows[0..whole], 0..) |*word, i| word.* = chunkWithin(codes[i * 64 ..][0..64].*, low, width);
+    const rest = codes[whole * 64 ..];
+    if (rest.len > 0) {
+        var chunk: [64]u8 = @splat(0);
+        @memcpy(chunk[0..rest.len], rest);
+        rows[whole] = chunkWithin(chunk, low, width);
+    }
+    return rows;
+}
+
+fn chunkWithin(codes: @Vector(64, u8), low: u8, width: u8) u64 {
+    const distance = codes -% @as(@Vector(64, u8), @splat(low));
+    return @bitCast(distance <= @as(@Vector(64, u8), @splat(width)));
+}
+
+/// More runs of codes than these are looked up row by row.
+const runs_max = 8;
+
+fn setRows(set: *const Set, column: *const Column) Error!Verdict {
+    if (column.entry.value_count > format.column_block_rows) return error.Malformed;
+    const values = try column.dictionary();
+    // As rows have numbers, so do values: these are sets of them.
+    var yes = row_set.none;
+    var maybe = row_set.none;
+    if (column.kind == .number) {
+        try insertNumbers(set, &values, &yes);
+    } else if (set.strings.len <= values.count) {
+        for (set.strings) |text| {
+            const place = try values.find(.{ .string = text });
+            if (place.found == .no) continue;
+            const codes = if (place.found == .yes) &yes else &maybe;
+            row_set.insert(codes, @intCast(place.index));
+        }
+    } else {
+        try insertTexts(set, &values, &yes, &maybe);
+    }
+    return .{ .yes = try codeSetRows(column, &yes), .maybe = try codeSetRows(column, &maybe) };
+}
+
+fn insertNumbers(set: *const Set, values: *const Dictionary, yes: *Rows) Error!void {
+    if (set.numbers.len <= values.count) {
+        for (set.numbers) |number| {
+            const place = try values.find(.{ .number = number });
+            if (place.found == .yes) row_set.insert(yes, @intCast(place.index));
+        }
+    } else for (0..values.count) |index| {
+        const number = values.numberAt(@intCast(index));
+        if (set.has(.{ .number = number })) row_set.insert(yes, @intCast(index));
+    }
+}
+
+/// Both are sorted, so each text is looked for from where the one before it was.
+fn insertTexts(set: *const Set, values: *const Dictionary, yes: *Rows, maybe: *Rows) Error!void {
+    var at: usize = 0;
+    for (0..values.count) |index| {
+        const text = try values.textAt(@intCast(index));
+        at = set.stringBound(at, text);
+        if (at == set.strings.len) return;
+        if (!std.mem.startsWith(u8, set.strings[at], text)) continue;
+        if (Dictionary.isCut(text)) {
+            row_set.insert(maybe, @intCast(index));
+        } else if (set.strings[at].len == text.len) {
+            row_set.insert(yes, @intCast(index));
+        }
+    }
+}
+
+/// Rows whose value's index is in `set`.
+fn codeSetRows(column: *const Column, set: *const Rows) Error!Rows {
+    const value_count = column.entry.value_count;
+    const first = row_set.nextIn(set, 0);
+    if (first >= value_count) return row_set.none;
+    const first_end = row_set.nextOutside(set, first);
+    if (row_set.nextIn(set, first_end) >= value_count) return codeRows(column, first, first_end);
+
+    const rows = try column.rows();
+    const codes = try column.codes();
+    var found = none;
+    var low = first;
+    for (0..runs_max) |_| {
+        const high = row_set.nextOutside(set, low);
+        found |= codesWithin(codes, @truncate(low), @truncate(high - 1 - low));
+        low = row_set.nextIn(set, high);
+        if (low >= value_count) break;
+    } else found = codesIn(codes, set);
+    if (column.isSparse()) return row_set.spread(&rows, found[0]);
+    return found & rows;
+}
+
+/// A bit for each code that is in `set`.
+fn codesIn(codes: []const u8, set: *const Rows) Rows {
+    var bits = row_set.none;
+    for (codes, 0..) |code, i| {
+        bits[i / 64] |= @as(u64, @intFromBool(row_set.contains(set, code))) << @truncate(i);
+    }
+    return bits;
+}
+
+/// `contains`.
+fn arrayRows(node: *const Node, column: *const Column) Error!Verdict {
+    const values = try column.dictionary();
+    const place = try values.find(node.operand);
+    const rows: Words = try column.rows();
+    const unknown: Words = try column.unknown();
+    if (place.found == .no) return .{ .yes = row_set.none, .maybe = unknown & rows };
+    const found: Words = try column.rowsOf(place.index);
+    if (place.found == .perhaps) return .{ .yes = row_set.none, .maybe = (found | unknown) & rows };
+    return .{ .yes = found & rows, .maybe = unknown & rows & ~found };
 }

@@ -370,9 +370,6 @@ pub const CodeCentreTail = extern struct {
     checksum: u64 = 0,
 };
 
-/// Rows of one block of columns at most: a code of one byte then tells all its strings apart.
-pub const column_rows_max = 256;
-
 /// Where the columns of a block of rows lie.
 pub const ColumnEntry = extern struct {
     /// Byte offset of the block in the segment's heap; 0 where there is none.
@@ -395,6 +392,55 @@ pub const ColumnEntry = extern struct {
     };
 };
 
+/// Rows of one block of columns: a row's number and a value's code are bytes.
+pub const column_block_rows = 256;
+
+/// Columns are of fields with names of at most so many bytes.
+pub const column_name_bytes_max = 255;
+
+/// A longer string is in a dictionary with one byte more than these: a value of that length is
+/// where any string may come from that begins with it.
+pub const column_text_bytes_max = 128;
+
+/// A list of rows that takes as much is a bitmap.
+pub const column_bitmap_bytes = column_block_rows / 8;
+
+/// Begins the columns of a block. Places are offsets from here.
+pub const ColumnBlock = extern struct {
+    /// All of the block, a multiple of 8.
+    byte_count: u32,
+    /// Of the first `Column`. They are sorted by name (`document.nameOrder`), then by kind.
+    directory_offset: u32,
+    column_count: u16,
+    row_count: u16,
+    /// 1 where a field that has no column may be one that was left out.
+    has_left_out: u32 = 0,
+};
+
+/// The rows whose value in one field is of one kind. Places that are 0 hold nothing.
+pub const Column = extern struct {
+    name_offset: u32,
+    /// A bitmap; 0: every row of the block.
+    rows_offset: u32,
+    /// A bitmap of rows with arrays whose elements are not all there; 0: none.
+    unknown_offset: u32 = 0,
+    /// The distinct values, sorted; of arrays their elements.
+    dictionary_offset: u32 = 0,
+    /// Of each row its value, of each element its rows. 0: all rows have the one value.
+    codes_offset: u32 = 0,
+    row_count: u16,
+    value_count: u16 = 0,
+    name_bytes: u8,
+    /// A `document.Kind`.
+    kind: u8,
+    reserved: [6]u8 = @splat(0),
+};
+
+/// Whether a column has codes only of its own rows, and not one for each row of the block.
+pub fn isSparse(rows: u32, block_rows: u32) bool {
+    return rows * 4 < block_rows;
+}
+
 /// From the start of a segment's extent to the entries of its columns.
 pub fn columnsStart(capacity: u64, dimension: u32, code_dimension: u32) u64 {
     return codesStart(capacity, dimension) + codeCentreBytes(code_dimension) +
@@ -404,7 +450,7 @@ pub fn columnsStart(capacity: u64, dimension: u32, code_dimension: u32) u64 {
 /// Of a block of columns in a segment of that capacity; 0 where that is too small for columns.
 pub fn columnRows(capacity: u64) u32 {
     if (capacity < code_block_rows) return 0;
-    return @intCast(@min(std.math.floorPowerOfTwo(u64, capacity), column_rows_max));
+    return @intCast(@min(std.math.floorPowerOfTwo(u64, capacity), column_block_rows));
 }
 
 pub fn codeBlockBytes(code_dimension: u32) u64 {
@@ -466,6 +512,8 @@ comptime {
     assert(@sizeOf(CodeBlockTail) == 576);
     assert(@sizeOf(CodeCentreTail) == 64);
     assert(@sizeOf(ColumnEntry) == 32);
+    assert(@sizeOf(ColumnBlock) == 16);
+    assert(@sizeOf(Column) == 32);
     assert(@offsetOf(Header, "checksum") == 496);
     assert(@offsetOf(Root, "checksum") == 496);
     assert(@offsetOf(BucketPage, "hashes") == 32);

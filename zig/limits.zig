@@ -82,6 +82,16 @@ pub const relief_file_percent: u64 = 120;
 /// only after the commit.
 pub const moved_rows_part: u64 = 4;
 
+/// Of a block of columns. What is left out is looked up in the documents of the rows, so these only
+/// keep a block of odd documents from being larger than it is worth.
+pub const column_fields_max: u32 = 512;
+pub const column_block_bytes_max: u32 = 1024 * 1024;
+
+/// Elements of one array in a column, and bytes of the distinct ones of all arrays, whose places are
+/// two bytes.
+pub const column_elements_max: u32 = 64;
+pub const column_dictionary_bytes_max: u32 = 65_535;
+
 /// The bytes of one filter: room for an `in` of a hundred thousand keys.
 pub const filter_bytes_max: u32 = 1024 * 1024;
 

@@ -66,7 +66,7 @@ pub const Matches = struct {
         }
         return true;
     }
-    const rows_at_once = 4 * format.column_rows_max;
+    const rows_at_once = 4 * format.column_block_rows;
 
     fn nextSegment(matches: *Matches) Error!?*SegmentState {
         const state = matches.state;

@@ -10,6 +10,7 @@ const column_reader = @import("column_reader.zig");
 const errors = @import("errors.zig");
 const filter_columns = @import("filter_columns.zig");
 const format = @import("format.zig");
+const row_set = @import("row_set.zig");
 const rows = @import("rows.zig");
 const collection_state = @import("collection_state.zig");
 const Filter = @import("filter.zig").Filter;
@@ -19,6 +20,8 @@ const CollectionState = collection_state.CollectionState;
 const Error = errors.Error;
 const SegmentState = collection_state.SegmentState;
 const Verdict = filter_columns.Verdict;
+
+const unknown: Verdict = .{ .yes = row_set.none, .maybe = @splat(std.math.maxInt(u64)) };
 
 pub const RowFilter = struct {
     gpa: std.mem.Allocator,
@@ -54,13 +57,13 @@ pub const RowFilter = struct {
             const count = if (has_columns)
                 segment.disk.column_rows
             else
-                @min(format.column_rows_max, end - row);
+                @min(format.column_block_rows, end - row);
             defer row += count;
             if (selection.countIn(row, row + count) == 0) continue;
             const verdict = if (has_columns)
                 try row_filter.askColumns(segment, row)
             else
-                Verdict.unknown;
+                unknown;
             try row_filter.decide(segment, selection, row, count, &verdict);
         }
     }
@@ -114,12 +117,12 @@ pub const RowFilter = struct {
         const reader = row_filter.reader;
         const state = row_filter.state;
         const entry = try column_reader.entryAt(reader, state, segment, row) orelse
-            return .unknown;
+            return unknown;
         row_filter.bytes_read += @sizeOf(format.ColumnEntry) + entry.bytes;
         switch (entry.kind) {
             .none => return row_filter.askNothing(),
             .block => {},
-            else => return .unknown,
+            else => return unknown,
         }
         if (reader.image.hotOnly(entry.offset, entry.bytes)) |bytes| {
             const verdict = row_filter.judge(segment, row, &entry, bytes);
@@ -134,7 +137,10 @@ pub const RowFilter = struct {
     /// All rows of a block without metadata are alike.
     fn askNothing(row_filter: *RowFilter) Verdict {
         const matches = row_filter.filter.matches(&.{}) catch unreachable;
-        return if (matches) .everything else .nothing;
+        return .{
+            .yes = if (matches) @splat(std.math.maxInt(u64)) else row_set.none,
+            .maybe = row_set.none,
+        };
     }
 
     fn judge(
@@ -148,11 +154,11 @@ pub const RowFilter = struct {
         const index = row / segment.disk.column_rows;
         if (!verified.isSet(index)) {
             const seed = row_filter.state.seedOf(segment, row);
-            if (checksum.bytes(seed, bytes) != entry.block_checksum) return .unknown;
+            if (checksum.bytes(seed, bytes) != entry.block_checksum) return unknown;
             verified.set(index);
         }
         const block = column_block.Block.open(bytes, segment.disk.column_rows) catch
-            return .unknown;
+            return unknown;
         return filter_columns.evaluate(row_filter.filter, &block);
     }
 

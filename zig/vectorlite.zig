@@ -5,6 +5,11 @@ pub const os = @import("os/os.zig");
 pub const codes = @import("codes.zig");
 pub const document = @import("document.zig");
 pub const Filter = @import("filter.zig").Filter;
+pub const FilterOperator = @import("filter.zig").Operator;
+pub const evaluateFilter = @import("filter_columns.zig").evaluate;
+pub const ColumnBlock = @import("column_block.zig").Block;
+pub const buildColumns = @import("column_builder.zig").build;
+pub const row_set = @import("row_set.zig");
 pub const format = @import("format.zig");
 pub const limits = @import("limits.zig");
 pub const roots = @import("roots.zig");
@@ -58,6 +63,8 @@ test {
     _ = @import("collection.zig");
     _ = @import("collection_audit.zig");
     _ = @import("collection_state.zig");
+    _ = @import("column_block.zig");
+    _ = @import("column_builder.zig");
     _ = @import("compact.zig");
     _ = @import("compaction.zig");
     _ = @import("creation.zig");
@@ -67,6 +74,7 @@ test {
     _ = @import("entries.zig");
     _ = @import("errors.zig");
     _ = @import("filter.zig");
+    _ = @import("filter_columns.zig");
     _ = @import("format.zig");
     _ = @import("free_space.zig");
     _ = @import("hash.zig");
@@ -99,6 +107,7 @@ test {
     _ = @import("reach.zig");
     _ = @import("roots.zig");
     _ = @import("row_audit.zig");
+    _ = @import("row_set.zig");
     _ = @import("rows.zig");
     _ = @import("salvage.zig");
     _ = @import("salvage_finds.zig");

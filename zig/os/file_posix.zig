@@ -52,6 +52,8 @@ const Connection = struct {
     main: sys.Descriptor,
     /// Read-only; carries the locks of snapshots.
     snapshots: sys.Descriptor,
+    /// As they were when it was opened; what tells it from other files stays.
+    facts: sys.Facts,
     readonly: bool,
     /// Of the process that opened it. Its locks belong to descriptions that a forked child shares,
     /// so what a child gives back would be gone for the parent.
@@ -246,12 +248,11 @@ const Connection = struct {
         const safe = connection.maps_are_safe orelse sys.mapsAreSafe(connection.main);
         connection.maps_are_safe = safe;
         if (!safe) return null;
-        const facts = factsOf(connection.main) catch return null;
         const lead: usize = @intCast(offset % std.heap.pageSize());
         connection.windows.ensureUnusedCapacity(connection.gpa, 1) catch return null;
         const guard = connection.guardOf(.{
-            .device = facts.device,
-            .inode = facts.inode,
+            .device = connection.facts.device,
+            .inode = connection.facts.inode,
             .offset = offset - lead,
             .len = lead + len,
         }) orelse return null;
@@ -308,6 +309,7 @@ fn open(
         .gpa = gpa,
         .main = pair.main,
         .snapshots = pair.snapshots,
+        .facts = pair.facts,
         .readonly = options.readonly,
         .process_id = sys.processId(),
         .path = absolute,
@@ -322,7 +324,7 @@ fn absolutePath(gpa: std.mem.Allocator, path: []const u8) error{OutOfMemory}![:0
     return std.mem.joinZ(gpa, "/", &.{ directory, path });
 }
 
-const Pair = struct { main: sys.Descriptor, snapshots: sys.Descriptor };
+const Pair = struct { main: sys.Descriptor, snapshots: sys.Descriptor, facts: sys.Facts };
 
 /// Two open file descriptions of one file. The path may come to name another file between the two
 /// calls; then both are opened anew.
@@ -339,7 +341,9 @@ fn openPair(path: [:0]const u8, options: os.OpenOptions) os.Error!Pair {
         };
         errdefer sys.close(snapshots);
         const facts = try factsOf(snapshots);
-        if (facts.sameFile(main.facts)) return .{ .main = main.fd, .snapshots = snapshots };
+        if (facts.sameFile(main.facts)) {
+            return .{ .main = main.fd, .snapshots = snapshots, .facts = facts };
+        }
         sys.close(snapshots);
         sys.close(main.fd);
     }
