@@ -37,8 +37,24 @@ pub fn isPlace(disk: *const format.Segment, entry: *const format.ColumnEntry) bo
     if (entry.bytes == 0) return true;
     for (disk.heap[0..disk.heap_count]) |extent| {
         const start = format.pageOffset(extent.page);
-        if (entry.offset < start or entry.offset - start > extent.used_bytes) continue;
+        if (entry.offset < start or entry.offset - start >= extent.used_bytes) continue;
         return entry.bytes <= extent.used_bytes - (entry.offset - start);
     }
     return false;
+}
+
+test "a block may begin where the extent before it ends" {
+    var disk = std.mem.zeroes(format.Segment);
+    disk.heap_count = 2;
+    disk.heap[0] = .{ .page = 10, .page_count = 1, .used_bytes = format.page_bytes };
+    disk.heap[1] = .{ .page = 11, .page_count = 1, .used_bytes = 64 };
+    var entry = std.mem.zeroes(format.ColumnEntry);
+    entry.offset = format.pageOffset(11);
+    entry.bytes = 64;
+    try std.testing.expect(isPlace(&disk, &entry));
+    entry.bytes = 65;
+    try std.testing.expect(!isPlace(&disk, &entry));
+    entry.offset = format.pageOffset(12);
+    entry.bytes = 1;
+    try std.testing.expect(!isPlace(&disk, &entry));
 }

@@ -65,6 +65,8 @@ test {
     _ = @import("collection_state.zig");
     _ = @import("column_block.zig");
     _ = @import("column_builder.zig");
+    _ = @import("column_reader.zig");
+    _ = @import("column_writer.zig");
     _ = @import("compact.zig");
     _ = @import("compaction.zig");
     _ = @import("creation.zig");
@@ -83,17 +85,19 @@ test {
     _ = @import("hot_cache.zig");
     _ = @import("image.zig");
     _ = @import("job.zig");
-    _ = @import("kernels/int8_test.zig");
-    _ = @import("kernels/kernels.zig");
     _ = @import("kernels/binary_codes_test.zig");
     _ = @import("kernels/hadamard_test.zig");
+    _ = @import("kernels/int8_test.zig");
+    _ = @import("kernels/kernels.zig");
     _ = @import("kernels/tile_test.zig");
     _ = @import("key_index.zig");
     _ = @import("ledger.zig");
     _ = @import("limits.zig");
+    _ = @import("matches.zig");
     _ = @import("metadata_writer.zig");
     _ = @import("metrics.zig");
     _ = @import("older_root_audit.zig");
+    _ = @import("open_columns.zig");
     _ = @import("os/conformance.zig");
     _ = @import("os/crew.zig");
     _ = @import("os/file.zig");
@@ -107,6 +111,7 @@ test {
     _ = @import("reach.zig");
     _ = @import("roots.zig");
     _ = @import("row_audit.zig");
+    _ = @import("row_filter.zig");
     _ = @import("row_set.zig");
     _ = @import("rows.zig");
     _ = @import("salvage.zig");
@@ -117,6 +122,7 @@ test {
     _ = @import("salvage_walk.zig");
     _ = @import("search.zig");
     _ = @import("search_job.zig");
+    _ = @import("selection.zig");
     _ = @import("snapshot_locks.zig");
     _ = @import("soundness.zig");
     _ = @import("top_k.zig");

@@ -38,14 +38,16 @@ const zigLayers: readonly Layer[] = [
     "structures",
     "zig",
     "key_index page_array collection_state rows reach view adoption write_session transaction " +
-      "codes open_block code_writer appender tree_walk row_audit collection_audit " +
-      "older_root_audit wreck salvage_finds salvage_walk salvage_roots salvage_scan",
+      "codes open_block code_writer open_columns column_reader column_writer appender " +
+      "tree_walk row_audit collection_audit older_root_audit wreck salvage_finds salvage_walk " +
+      "salvage_roots salvage_scan",
   ),
   layer(
     "product",
     "zig",
-    "compaction dead_rows search_query exact_scan search_cost code_scan search search_job " +
-      "entries collection database backup verify salvage_rows salvage job compact vectorlite",
+    "compaction selection row_filter matches search_query look exact_scan search_cost " +
+      "code_scan search search_job entries collection database backup verify salvage_rows salvage " +
+      "job compact vectorlite",
   ),
   layer("boundary", "zig", "c_api c_api/* abi_gen"),
 ];
