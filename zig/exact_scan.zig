@@ -58,8 +58,6 @@ pub const ExactScan = struct {
     const unit_bytes_max = 256 * 1024;
     const units_per_lane = 4;
     const tile_queries_max = 16;
-    /// A tile reads each row once for several queries, but has to add up their lanes one by one.
-    pub const tile_queries_min = 3;
 
     pub fn init(
         request: *const Request,
@@ -192,7 +190,7 @@ pub const ExactScan = struct {
             const scan = share.scan;
             const first = unit * scan.unit_rows;
             const count = @min(scan.unit_rows, share.block.count - first);
-            if (share.which == .all and scan.queries.len >= tile_queries_min) {
+            if (share.which == .all and scan.queries.len >= search_query.tile_queries_min) {
                 share.scoreTiles(first, count);
             } else for (scan.queries, 0..) |*query, i| {
                 if (share.which.has(query)) share.scoreOne(query, i, first, count);

@@ -6,7 +6,7 @@ const std = @import("std");
 const codes = @import("codes.zig");
 const format = @import("format.zig");
 const CollectionState = @import("collection_state.zig").CollectionState;
-const ExactScan = @import("exact_scan.zig").ExactScan;
+const search_query = @import("search_query.zig");
 
 /// Of one query, in nanoseconds.
 pub const SearchCost = struct {
@@ -31,7 +31,7 @@ pub const SearchCost = struct {
         const live: f64 = @floatFromInt(@max(1, state.live_rows));
         const wanted = @min(1, @as(f64, @floatFromInt(wanted_rows)) / live);
         return .{
-            .vector = if (query_count >= ExactScan.tile_queries_min)
+            .vector = if (query_count >= search_query.tile_queries_min)
                 tile_row_ns + vector_bytes * tile_ns_per_byte + in_order / queries
             else
                 in_order,

@@ -44,6 +44,10 @@ pub const Report = struct {
     documents_read: u64 = 0,
 };
 
+/// So many queries are scored in tiles: these read each row once for several queries, but have to
+/// add up their lanes one by one.
+pub const tile_queries_min = 3;
+
 pub const Plan = enum(u32) {
     /// What the costs favour.
     fastest,

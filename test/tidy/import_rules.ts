@@ -45,9 +45,9 @@ const zigLayers: readonly Layer[] = [
   layer(
     "product",
     "zig",
-    "compaction selection row_filter matches search_query look exact_scan search_cost " +
-      "code_scan search search_job entries collection database backup verify salvage_rows salvage " +
-      "job compact vectorlite",
+    "compaction selection row_filter matches search_query search_cost look exact_scan " +
+      "code_scan search search_job entries collection database backup verify salvage_rows " +
+      "salvage job compact vectorlite",
   ),
   layer("boundary", "zig", "c_api c_api/* abi_gen"),
 ];

@@ -4,8 +4,8 @@
 //! are gone, marks the map as broken and lets the touch go on: the reader looks at the mark before
 //! it believes what it read, and reads with calls from then on, which answer with an error.
 //!
-//! A map is there once for all connections of the process that want the same bytes of the same file:
-//! the workers of a server that read one database share its memory and its page tables.
+//! A map is there once for all connections of the process that want the same bytes of one file: the
+//! workers of a server that read one database share its memory and its page tables.
 //!
 //! Other faults go to whoever handled them before: crash reporters and WebAssembly engines of the
 //! host keep working. The handler stays for the life of the process, so the library must stay too
