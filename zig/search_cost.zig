@@ -5,9 +5,8 @@
 const std = @import("std");
 const codes = @import("codes.zig");
 const format = @import("format.zig");
-const CollectionState = @import("collection_state.zig").CollectionState;
 const search_query = @import("search_query.zig");
-
+const CollectionState = @import("collection_state.zig").CollectionState;
 /// Of one query, in nanoseconds.
 pub const SearchCost = struct {
     /// One row in order: its vector, and its code.
