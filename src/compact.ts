@@ -22,10 +22,14 @@ export async function compact(
   const progress = new Float64Array(2);
   let isFirst = 1;
   for (;;) {
-    connection.checkOpen();
-    const status = native.vl_compact_step(connection.id, isFirst, sliceBytes, progress);
-    if (status !== Status.OK && status !== Status.NOT_FOUND) throw failure(status, subject);
-    connection.wrote();
+    // Not beside an asynchronous transaction: it writes.
+    const status = await connection.inTurn(() => {
+      connection.checkOpen();
+      const status = native.vl_compact_step(connection.id, isFirst, sliceBytes, progress);
+      if (status !== Status.OK && status !== Status.NOT_FOUND) throw failure(status, subject);
+      connection.wrote();
+      return status;
+    });
     await onProgress?.({ done: progress[0] ?? 0, total: progress[1] ?? 0 });
     if (status === Status.NOT_FOUND) return;
     isFirst = 0;

@@ -18,10 +18,14 @@ import {
   Status,
 } from "./native/native.ts";
 import { check, closed, failure, readonlyError } from "./status.ts";
+import { AsyncTransaction, isThenable, Turns } from "./turns.ts";
 import type { DatabaseStats } from "./types.ts";
 
 /** `normal` promises that a power loss costs at most this much. */
 const flushDelayMs = 1000;
+
+/** How long an asynchronous transaction sleeps at most before it asks for the lock again. */
+const lockPauseMs = 10;
 
 /** What collections are opened in: a database as it moves on, or one state of it. */
 export interface Scope {
@@ -37,24 +41,38 @@ export interface Scope {
 /** One open database. */
 export class Connection implements Scope {
   readonly native: NativeLibrary = native();
-  readonly id: number;
   readonly subject: string;
   readonly writable: boolean;
+  readonly #id: number;
   readonly #durability: number;
+  readonly #busyTimeoutMs: number;
   readonly #unregister: () => void;
   #open = true;
   #timer: NodeJS.Timeout | undefined;
   #flushFailure: unknown;
   /** Whether power loss could undo what this connection has committed. */
   #unflushed = false;
+  /** Calls of `transaction` that are running, one inside the other. */
   #depth = 0;
+  /** The asynchronous transaction that is running. */
+  #async: AsyncTransaction | undefined;
+  /** Whether the engine takes calls to be no part of it. */
+  #isAside = false;
   #innerFailure: { readonly error: unknown } | undefined;
+  readonly #turns = new Turns();
 
-  constructor(id: number, subject: string, writable: boolean, durability: number) {
-    this.id = id;
+  constructor(
+    id: number,
+    subject: string,
+    writable: boolean,
+    durability: number,
+    busyTimeoutMs: number,
+  ) {
+    this.#id = id;
     this.subject = subject;
     this.writable = writable;
     this.#durability = durability;
+    this.#busyTimeoutMs = busyTimeoutMs;
     this.#unregister = closeWithProcess(this, id);
   }
 
@@ -62,9 +80,37 @@ export class Connection implements Scope {
     return this;
   }
 
-  /** Whether a transaction of this connection is running. */
+  /** The native handle, for a call that comes at once. */
+  get id(): number {
+    this.chooseSide();
+    return this.#id;
+  }
+
+  /**
+   * Before every call of the engine: tells it whether the caller is inside of the asynchronous
+   * transaction that is running. Who is not sees what is committed, and cannot write.
+   */
+  chooseSide(): void {
+    if (this.#async !== undefined) this.#setAside(!this.#async.isInside);
+  }
+
+  #setAside(isAside: boolean): void {
+    if (isAside === this.#isAside) return;
+    this.#isAside = isAside;
+    this.native.vl_transaction_set_aside(this.#id, isAside ? 1 : 0);
+  }
+
+  /** Whether the caller is inside of a transaction of this connection. */
   get inTransaction(): boolean {
-    return this.#depth > 0;
+    return this.#depth > 0 || this.#async?.isInside === true;
+  }
+
+  /**
+   * Does work that needs the handle for itself when its turn comes. Inside of a transaction it is
+   * a part of that, and done at once.
+   */
+  async inTurn<Result>(work: () => Result): Promise<Result> {
+    return this.inTransaction ? work() : this.#turns.take(work);
   }
 
   /** @throws VectorLiteError ERR_CLOSED */
@@ -80,7 +126,7 @@ export class Connection implements Scope {
 
   /** After every write: sees to it that it becomes durable in time. */
   wrote(): void {
-    if (this.#durability === Durability.FULL || this.#depth > 0) return;
+    if (this.#durability === Durability.FULL || this.#isRunning) return;
     this.#unflushed = true;
     if (this.#durability === Durability.NORMAL && this.#timer === undefined) this.#flushSoon();
   }
@@ -97,7 +143,6 @@ export class Connection implements Scope {
   #flushSoon(): void {
     this.#timer = setTimeout(() => {
       this.#timer = undefined;
-      // A transaction is synchronous, so none can be running here.
       const status = this.#flushNow(0);
       if (status === Status.LOCKED) this.#flushSoon();
       else if (status !== Status.OK) this.#flushFailure = failure(status, this.subject);
@@ -107,7 +152,9 @@ export class Connection implements Scope {
 
   /** `waits` is 1 where the flush waits for another writer up to busyTimeout, else 0. */
   #flushNow(waits: 0 | 1): number {
-    const status = this.native.vl_database_flush(this.id, waits);
+    // Of an asynchronous transaction that is running nothing is flushed, but what was before it.
+    if (this.#async !== undefined) this.#setAside(true);
+    const status = this.native.vl_database_flush(this.#id, waits);
     if (status === Status.OK) this.#unflushed = false;
     return status;
   }
@@ -120,7 +167,7 @@ export class Connection implements Scope {
   /** Makes everything so far durable. */
   flush(): void {
     this.checkOpen();
-    if (this.#depth > 0) {
+    if (this.inTransaction) {
       throw new VectorLiteError(
         "ERR_INVALID_ARGUMENT",
         "flush() was called inside a transaction, which is not committed yet; call it afterwards.",
@@ -150,12 +197,16 @@ export class Connection implements Scope {
     };
   }
 
+  get #isRunning(): boolean {
+    return this.#depth > 0 || this.#async !== undefined;
+  }
+
   /** Runs `body` as one transaction, or as a part of the one that is running. */
   transaction<Result>(body: () => Result): Result {
     this.checkWritable();
-    if (this.#depth === 0) {
+    if (!this.inTransaction) {
       this.beforeWrite();
-      check(this.native.vl_transaction_begin(this.id), this.subject);
+      check(this.native.vl_transaction_begin(this.id, 1), this.subject);
     }
     this.#depth++;
     let result: Result;
@@ -173,31 +224,102 @@ export class Connection implements Scope {
   #leaveFailed(error: unknown): void {
     if (!this.#open) return;
     this.#depth--;
-    if (this.#depth > 0) {
-      this.#innerFailure ??= { error };
-      return;
-    }
-    this.#innerFailure = undefined;
-    this.native.vl_transaction_rollback(this.id);
+    if (this.#isRunning) this.#innerFailure ??= { error };
+    else this.#rollback();
   }
 
   #leave(): void {
     this.checkOpen();
     this.#depth--;
-    if (this.#depth > 0) return;
-    const inner = this.#innerFailure;
+    if (!this.#isRunning) this.#commit();
+  }
+
+  #rollback(): void {
     this.#innerFailure = undefined;
+    this.native.vl_transaction_rollback(this.#id);
+  }
+
+  #commit(): void {
+    const inner = this.#innerFailure;
     if (inner !== undefined) {
-      this.native.vl_transaction_rollback(this.id);
+      this.#rollback();
       throw caughtInside(inner.error);
     }
-    const status = this.native.vl_transaction_commit(this.id);
+    const status = this.native.vl_transaction_commit(this.#id);
     if (status !== Status.OK) {
       const error = failure(status, this.subject);
-      this.native.vl_transaction_rollback(this.id);
+      this.#rollback();
       throw error;
     }
     this.wrote();
+  }
+
+  /**
+   * Runs `body` as one transaction that lasts until its promise has settled, when those before it
+   * are over, or as a part of the one that the caller is inside of.
+   */
+  async transactionAsync<Result>(body: () => Result | PromiseLike<Result>): Promise<Result> {
+    this.checkWritable();
+    if (this.#depth > 0) throw insideSynchronous();
+    const running = this.#async;
+    if (running?.isInside) {
+      return running.join(body, (error) => {
+        if (this.#async === running) this.#innerFailure ??= { error };
+      });
+    }
+    return this.#turns.take(() => this.#runAsync(body));
+  }
+
+  async #runAsync<Result>(body: () => Result | PromiseLike<Result>): Promise<Result> {
+    const startMs = performance.now();
+    for (let pauseMs = 1; !this.#tryBegin(startMs); pauseMs = Math.min(pauseMs * 2, lockPauseMs)) {
+      await new Promise((resolve) => setTimeout(resolve, pauseMs));
+    }
+    // No other code runs between the begin and this.
+    const running = new AsyncTransaction();
+    this.#async = running;
+    this.#isAside = false;
+    let result: Result;
+    try {
+      const begun = running.run(body);
+      // What is not waited for is committed at once: nobody is kept out by it.
+      result = isThenable(begun) ? await running.waitFor(begun) : begun;
+      if (running.hasJoined) await running.waitForJoined();
+    } catch (error) {
+      // What joined would be outside if it were not waited for, and commit what it writes.
+      if (running.hasJoined) await running.waitForJoined().catch(() => undefined);
+      if (this.#endAsync(running)) this.#rollback();
+      throw error;
+    }
+    this.checkOpen();
+    this.#endAsync(running);
+    this.#commit();
+    return result;
+  }
+
+  /** False where another connection is writing: it is asked again, which stops nobody here. */
+  #tryBegin(startMs: number): boolean {
+    this.checkOpen();
+    this.beforeWrite();
+    const status = this.native.vl_transaction_begin(this.#id, 0);
+    if (status === Status.OK) return true;
+    if (status !== Status.LOCKED) throw failure(status, this.subject);
+    const waitedMs = Math.round(performance.now() - startMs);
+    if (waitedMs < this.#busyTimeoutMs) return false;
+    throw new VectorLiteError(
+      "ERR_LOCKED",
+      `${this.subject}: another connection has been writing for ${waitedMs} ms, longer than the ` +
+        `busy timeout of ${this.#busyTimeoutMs} ms; repeat the call, raise busyTimeout, or end ` +
+        "the other transaction.",
+    );
+  }
+
+  /** False where the connection was closed meanwhile. */
+  #endAsync(running: AsyncTransaction): boolean {
+    if (this.#async !== running) return false;
+    this.#async = undefined;
+    running.end();
+    return true;
   }
 
   /** Flushes its own commits and closes, with all collections and snapshots. */
@@ -206,23 +328,32 @@ export class Connection implements Scope {
     this.#open = false;
     this.#cancelFlush();
     this.#unregister();
-    if (this.#depth > 0) this.native.vl_transaction_rollback(this.id);
+    if (this.#isRunning) this.native.vl_transaction_rollback(this.#id);
+    this.#async?.stop(closed(this.subject));
+    this.#async = undefined;
     const status = this.#unflushed ? this.#flushNow(1) : Status.OK;
     const error = status === Status.OK ? this.#flushFailure : failure(status, this.subject);
-    this.native.vl_close(this.id);
+    this.native.vl_close(this.#id);
     if (error !== undefined) throw error;
   }
 }
 
 /** A promise goes on after the commit, so what it writes would not be part of the transaction. */
 function refusePromise(result: unknown): void {
-  if (typeof result !== "object" || result === null || !("then" in result)) return;
-  if (typeof result.then !== "function") return;
+  if (!isThenable(result)) return;
   Promise.resolve(result).catch(() => undefined);
   throw new VectorLiteError(
     "ERR_INVALID_ARGUMENT",
-    "The callback of transaction() returned a promise; a transaction is synchronous. Await " +
-      "first, then write everything in a plain function.",
+    "The callback of transaction() returned a promise; such a transaction is synchronous. Use " +
+      "transactionAsync(), or await first and write everything in a plain function.",
+  );
+}
+
+function insideSynchronous(): VectorLiteError {
+  return new VectorLiteError(
+    "ERR_INVALID_ARGUMENT",
+    "Asynchronous work that writes was begun inside of transaction(), which is over before it " +
+      "could be; use transactionAsync() for the outer one too.",
   );
 }
 

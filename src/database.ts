@@ -207,7 +207,8 @@ export class Database implements Disposable {
    * Runs `body`; all it writes, in any collection, becomes visible together or, if it throws, not
    * at all. A call inside another one joins it.
    *
-   * @param body - Synchronous: one that returns a promise is refused and rolled back.
+   * @param body - Synchronous: one that returns a promise is refused and rolled back; see
+   * {@link transactionAsync}.
    * @returns What `body` returned.
    * @throws {@link VectorLiteError} ERR_INVALID_ARGUMENT, ERR_READONLY, ERR_LOCKED, ERR_NO_SPACE,
    * ERR_POISONED, ERR_CLOSED, and whatever `body` throws
@@ -222,6 +223,45 @@ export class Database implements Disposable {
   transaction<Result>(body: () => Result extends PromiseLike<unknown> ? never : Result): Result {
     checkFunction(body, "The callback of transaction()");
     return this.#connection.transaction(body);
+  }
+
+  /**
+   * Runs `body`, which may await; all that it writes, in any collection, becomes visible together
+   * when its promise resolves or, if it throws or rejects, not at all. The write lock is held
+   * meanwhile, so do slow work before it where you can.
+   *
+   * Inside is what `body` calls and starts, through every `await`: it sees what the transaction has
+   * written, and a transaction of either kind in there joins it. All other code of this process
+   * that uses the same handle meanwhile is outside, and never a part of it:
+   *
+   * - it reads what is committed; snapshots, iterators, searches and backups do too;
+   * - `transactionAsync()`, `collection.import()` and `compact()` wait for their turn, in order;
+   * - a synchronous write or `transaction()` cannot wait and throws ERR_LOCKED. Where requests of a
+   *   server write beside each other, write in `transactionAsync(() => docs.upsert(…))`;
+   * - `flush()` makes durable what was committed before.
+   *
+   * Await all that `body` starts: what goes on after its promise has settled is outside, and what
+   * it then writes is committed by itself. Transactions that joined are waited for. Until another
+   * process has written, up to `busyTimeout`, the event loop goes on. `close()` rolls back.
+   *
+   * @param body - Called at the earliest when this call has returned. Where it returns no promise,
+   * the commit comes before any other code.
+   * @returns What `body` returned, when it is committed.
+   * @throws {@link VectorLiteError} (as a rejection) ERR_INVALID_ARGUMENT, also inside of a
+   * synchronous transaction; ERR_READONLY, ERR_LOCKED, ERR_NO_SPACE, ERR_POISONED, ERR_CLOSED also
+   * where the database is closed meanwhile; and whatever `body` throws
+   * @example
+   * ```ts
+   * await db.transactionAsync(async () => {
+   *   const draft = docs.get("draft");
+   *   docs.upsert("final", await embed(await rewrite(draft)));
+   *   docs.delete("draft");
+   * });
+   * ```
+   */
+  async transactionAsync<Result>(body: () => Result | PromiseLike<Result>): Promise<Result> {
+    checkFunction(body, "The callback of transactionAsync()");
+    return this.#connection.transactionAsync(body);
   }
 
   /**

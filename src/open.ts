@@ -58,7 +58,8 @@ export function openDatabase(options: OpenDatabase): Connection {
   const bytes = new Uint8Array(block.buffer);
   const status = native().vl_database_open(path, path.length, bytes, bytes.length, id);
   check(status, subject);
-  return new Connection(id[0] ?? 0, subject, !options.readonly, options.durability);
+  const { durability, busyTimeoutMs } = options;
+  return new Connection(id[0] ?? 0, subject, !options.readonly, durability, busyTimeoutMs);
 }
 
 /** Opens the `length` bytes of a file, read-only. They are copied. */
@@ -66,7 +67,7 @@ export function openDatabaseBytes(bytes: Uint8Array, length: number): Connection
   const id = new Uint32Array(1);
   const subject = `The image of ${length} bytes`;
   check(native().vl_database_open_bytes(bytes, length, id), subject);
-  return new Connection(id[0] ?? 0, subject, false, 0);
+  return new Connection(id[0] ?? 0, subject, false, 0, 0);
 }
 
 /** Checked options of a collection. */

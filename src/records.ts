@@ -43,9 +43,9 @@ export class Records {
   readonly scope: Scope;
   readonly connection: Connection;
   readonly native: NativeLibrary;
-  readonly id: number;
   readonly info: RecordsInfo;
   readonly dimension: number;
+  readonly #id: number;
   /** Where a vector on its way in is copied, unless it is lent. */
   #scratch: Float32Array | undefined;
   /** The array of a read that missed, for the next one. */
@@ -55,9 +55,15 @@ export class Records {
     this.scope = scope;
     this.connection = scope.connection;
     this.native = scope.connection.native;
-    this.id = info.id;
+    this.#id = info.id;
     this.info = info;
     this.dimension = info.dimension;
+  }
+
+  /** The native handle, for a call that comes at once: see {@link Connection.chooseSide}. */
+  get id(): number {
+    this.connection.chooseSide();
+    return this.#id;
   }
 
   /** The error of a failed call about this collection. */

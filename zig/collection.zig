@@ -329,7 +329,7 @@ pub const Collection = struct {
         try collection.checkOut(out.len, 1);
         const key_hash = collection.keyHash(key);
         const stamp = database.current.root.transaction_id;
-        const hot = if (database.transaction == null) &collection.hot else &no_cache;
+        const hot = if (database.joined() == null) &collection.hot else &no_cache;
         if (hot.*) |*cache| {
             if (collection.forgotten_count != database.forgotten_count) {
                 cache.clear();

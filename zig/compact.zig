@@ -42,6 +42,7 @@ pub fn step(
     done: *f64,
     total: *f64,
 ) Error!bool {
+    try database.checkJoined();
     if (database.transaction != null) return database.diagnostics.fail(
         error.InvalidArgument,
         "compact inside a transaction; commit it first, or compact after it",

@@ -101,6 +101,8 @@ pub const Database = struct {
     pinned: ?u64 = null,
     session: ?*WriteSession = null,
     transaction: ?*Transaction = null,
+    /// Calls are no part of the running transaction: they see what is committed, and cannot write.
+    is_aside: bool = false,
     snapshot_count: u32 = 0,
     /// How often everything known was forgotten, because states that it came from were lost.
     forgotten_count: u32 = 0,
@@ -247,6 +249,7 @@ pub const Database = struct {
     pub fn flush(database: *Database) Error!void {
         try database.checkOwner();
         if (database.options.readonly) return;
+        if (database.is_aside) return database.session.?.checkpointBefore();
         if (database.transaction != null) return database.diagnostics.fail(
             error.InvalidArgument,
             "flush inside a " ++
@@ -280,6 +283,7 @@ pub const Database = struct {
     /// Starts the explicit transaction. The write lock is held until `commit` or `rollback`.
     pub fn begin(database: *Database) Error!void {
         try database.checkOwner();
+        try database.checkJoined();
         if (database.options.readonly) return database.diagnostics.fail(
             error.ReadOnly,
             "the database was opened readonly; " ++
@@ -313,6 +317,36 @@ pub const Database = struct {
         };
         database.transaction = transaction;
         database.column_memory.open.begin(root.transaction_id);
+    }
+
+    /// The same, but `Locked` where somebody else is writing, instead of waiting for them.
+    pub fn beginAtOnce(database: *Database) Error!void {
+        const session = try database.openSession();
+        session.is_patient = false;
+        defer session.is_patient = true;
+        return database.begin();
+    }
+
+    /// Whether the calls that follow are no part of the running transaction. Its owner decides it
+    /// call by call, for as long as it runs.
+    pub fn setAside(database: *Database, is_aside: bool) void {
+        database.is_aside = is_aside and database.transaction != null;
+    }
+
+    /// The running transaction, where calls are a part of it.
+    pub fn joined(database: *const Database) ?*Transaction {
+        return if (database.is_aside) null else database.transaction;
+    }
+
+    /// Whoever may not join the running transaction cannot wait for it either: it goes on only
+    /// when this call has returned.
+    pub fn checkJoined(database: *Database) Error!void {
+        if (database.is_aside) return database.diagnostics.fail(
+            error.Locked,
+            "an asynchronous transaction of this handle is running, and a synchronous call " ++
+                "cannot wait for it; write inside of transactionAsync(), which waits its turn",
+            .{},
+        );
     }
 
     /// All of the transaction becomes the file's state, or none of it and an error.
@@ -352,12 +386,15 @@ pub const Database = struct {
         transaction.deinit();
         database.gpa.destroy(transaction);
         database.transaction = null;
+        database.is_aside = false;
+        // Of who read beside the transaction: it may be an older state now.
+        database.unpin();
     }
 
     /// The newest committed state, kept until the snapshot is closed.
     pub fn openSnapshot(database: *Database) Error!*Snapshot {
         try database.checkOwner();
-        if (database.transaction) |transaction| {
+        if (database.joined()) |transaction| {
             try database.checkDoomed(transaction);
         } else try database.refresh();
         const snapshot = database.gpa.create(Snapshot) catch return database.outOfMemory();
@@ -417,6 +454,7 @@ pub const Database = struct {
 
     /// Makes sure that a transaction runs; true where this call began it and its caller ends it.
     pub fn beginImplicit(database: *Database) Error!bool {
+        try database.checkJoined();
         if (database.transaction) |transaction| {
             try database.checkDoomed(transaction);
             return false;
@@ -460,7 +498,7 @@ pub const Database = struct {
 
     /// Called at the start of every read: afterwards `readView` is the newest state, pinned.
     pub fn enterRead(database: *Database) Error!void {
-        if (database.transaction) |transaction| return database.checkDoomed(transaction);
+        if (database.joined()) |transaction| return database.checkDoomed(transaction);
         if (database.isFixed()) return;
         const now = database.watch.words();
         const is_same = now != null and database.words != null and
@@ -475,11 +513,11 @@ pub const Database = struct {
 
     /// The state that reads see: the running transaction's, or the newest committed one.
     pub fn readView(database: *Database) *View {
-        return if (database.transaction) |transaction| &transaction.working else &database.current;
+        return if (database.joined()) |transaction| &transaction.working else &database.current;
     }
 
     pub fn source(database: *Database) Source {
-        if (database.transaction) |transaction| return transaction.source();
+        if (database.joined()) |transaction| return transaction.source();
         return .{ .cache = &database.cache, .file_pages = database.current.root.file_pages };
     }
 

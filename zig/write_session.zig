@@ -155,6 +155,22 @@ pub const WriteSession = struct {
         return root;
     }
 
+    /// Makes what was committed before the running transaction durable, and nothing of that.
+    pub fn checkpointBefore(session: *WriteSession) Error!void {
+        try session.checkPoisoned();
+        var root = (session.slots.newest(session.boot_id) orelse return session.noRoot()).root;
+        if (root.kind == .durable and session.isSynced(&root)) return;
+        // States that were lost leave their ids in the volatile slots, which this would clear.
+        if (session.is_lost) return session.diagnostics.fail(
+            error.Locked,
+            "states of the file were lost, and a transaction that starts from an older one is " ++
+                "running; flush when it has ended",
+            .{},
+        );
+        try session.publishDurable(&root);
+        session.counted_for = root;
+    }
+
     fn isSynced(session: *const WriteSession, root: *const Root) bool {
         const synced = session.synced orelse return false;
         return std.mem.eql(u8, &synced, &root.checksum);

@@ -174,7 +174,8 @@ export interface NativeLibrary {
     len_out: Uint32Array,
   ): number;
   vl_database_drop_collection(database: number, name: Uint8Array, name_len: number): number;
-  vl_transaction_begin(database: number): number;
+  vl_transaction_begin(database: number, wait: number): number;
+  vl_transaction_set_aside(database: number, is_aside: number): number;
   vl_transaction_commit(database: number): number;
   vl_transaction_rollback(database: number): number;
   vl_snapshot_open(database: number, handle_out: Uint32Array): number;
@@ -373,7 +374,8 @@ export const symbols = {
   vl_database_stats: { args: ["u32", "buffer", "u32", "buffer"], returns: "i32" },
   vl_database_collections: { args: ["u32", "buffer", "u32", "buffer"], returns: "i32" },
   vl_database_drop_collection: { args: ["u32", "buffer", "u32"], returns: "i32" },
-  vl_transaction_begin: { args: ["u32"], returns: "i32" },
+  vl_transaction_begin: { args: ["u32", "u32"], returns: "i32" },
+  vl_transaction_set_aside: { args: ["u32", "u32"], returns: "i32" },
   vl_transaction_commit: { args: ["u32"], returns: "i32" },
   vl_transaction_rollback: { args: ["u32"], returns: "i32" },
   vl_snapshot_open: { args: ["u32", "buffer"], returns: "i32" },

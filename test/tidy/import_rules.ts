@@ -58,8 +58,8 @@ const tsLayers: readonly Layer[] = [
   layer(
     "pieces",
     "src",
-    "status options vectors keys metadata metadata-reader records entries lifetime connection " +
-      "new-file",
+    "status options vectors keys metadata metadata-reader records entries lifetime turns " +
+      "connection new-file",
   ),
   layer(
     "operations",

@@ -191,6 +191,50 @@ test "a batch is all or nothing, and a rolled back transaction leaves no trace" 
     try std.testing.expectEqualSlices(f32, &vectorOf(9), &out);
 }
 
+test "who is beside a transaction sees, and makes durable, what was before it" {
+    var tmp = std.testing.tmpDir(.{});
+    defer tmp.cleanup();
+    var buffer: [128]u8 = undefined;
+    const path = try tmpPath(&tmp, &buffer);
+    var fixture: Fixture = .{};
+    try fixture.open(path, .{ .durability = .none });
+    defer fixture.close();
+    const database = fixture.database;
+    const collection = fixture.collection;
+    try putOne(collection, "a", &vectorOf(1));
+    try database.beginAtOnce();
+    try putOne(collection, "a", &vectorOf(2));
+    var out: [dimension]f32 = undefined;
+    for ([_]u64{ 2, 1, 2, 1 }, 0..) |seed, i| {
+        database.setAside(i % 2 == 1);
+        try std.testing.expect(try collection.get("a", &out));
+        try std.testing.expectEqualSlices(f32, &vectorOf(seed), &out);
+    }
+    try std.testing.expectError(error.Locked, putOne(collection, "a", &vectorOf(3)));
+    try std.testing.expectError(error.Locked, deleteOne(collection, "a"));
+    try std.testing.expectError(error.Locked, database.begin());
+    try std.testing.expectError(error.Locked, database.dropCollection("docs"));
+    try database.flush();
+    const before = try database.stats();
+    try std.testing.expectEqual(before.transaction_id, before.durable_transaction_id);
+    database.setAside(false);
+    try std.testing.expectError(error.InvalidArgument, database.flush());
+    try std.testing.expect(try collection.get("a", &out));
+    try std.testing.expectEqualSlices(f32, &vectorOf(2), &out);
+    database.setAside(true);
+    try database.commit();
+    // What was read beside it is let go, and the new state is kept.
+    try std.testing.expectEqual(null, database.pinned);
+    try std.testing.expect(try collection.get("a", &out));
+    try std.testing.expectEqualSlices(f32, &vectorOf(2), &out);
+    try std.testing.expectEqual(database.current.root.transaction_id, database.pinned.?);
+    const after = try database.stats();
+    try std.testing.expect(after.durable_transaction_id < after.transaction_id);
+    // Without a transaction it means nothing.
+    database.setAside(true);
+    try putOne(collection, "a", &vectorOf(3));
+}
+
 test "a snapshot and another connection see whole states" {
     var tmp = std.testing.tmpDir(.{});
     defer tmp.cleanup();

@@ -176,10 +176,22 @@ pub fn dropCollection(handle: u32, name: [*]const u8, name_len: u32) callconv(.c
     return boundary.foundIf(existed);
 }
 
-pub fn begin(handle: u32) callconv(.c) i32 {
+/// `wait` is 1, or 0 where it fails at once while somebody else is writing.
+pub fn begin(handle: u32, wait: u32) callconv(.c) i32 {
     const call = Call.begin(handle, .database) orelse return boundary.stale();
     defer call.end();
-    call.database().begin() catch |failure| return call.fail(failure);
+    const database = call.database();
+    const begun = if (wait == 0) database.beginAtOnce() else database.begin();
+    begun catch |failure| return call.fail(failure);
+    return boundary.done();
+}
+
+/// `is_aside` is 1 where the calls that follow are no part of the running transaction, 0 where they
+/// are. Without one it means nothing.
+pub fn setAside(handle: u32, is_aside: u32) callconv(.c) i32 {
+    const call = Call.begin(handle, .database) orelse return boundary.stale();
+    defer call.end();
+    call.database().setAside(is_aside != 0);
     return boundary.done();
 }
 

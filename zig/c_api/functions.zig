@@ -30,7 +30,8 @@ pub const list = .{
         "database name[name_len] name_len",
     },
 
-    .{ "vl_transaction_begin", &database.begin, "database" },
+    .{ "vl_transaction_begin", &database.begin, "database wait" },
+    .{ "vl_transaction_set_aside", &database.setAside, "database is_aside" },
     .{ "vl_transaction_commit", &database.commit, "database" },
     .{ "vl_transaction_rollback", &database.rollback, "database" },
 

@@ -146,15 +146,15 @@ pub const Story = struct {
     const Act = *const fn (story: *Story) anyerror!void;
 
     const acts = [_]Act{
-        putSeventy,    readTwice,   openSnapshot, overwrite,   delete,      readOld,
-        putBySecond,   readTwice,   flush,        putMany,     putLong,     putBySecond,
-        delete,        putBySecond, transact,     rollBack,    backUp,      closeOld,
-        addAnother,    readByOther, beOvertaken,  verifyAll,   dropAnother, putTwice,
-        overwriteMany, verifyAll,   readOlder,    killAndRead, putNew,      readTwice,
-        flush,         killAndPut,  putLong,      clear,       putNew,      readByOther,
-        reopen,        readTwice,   deleteMany,   flush,       putNew,      loseUnsynced,
-        readTwice,     putNew,      compactAll,   readTwice,   names,       putHuge,
-        closeFirst,
+        putSeventy,   readTwice,     openSnapshot, overwrite,   delete,      readOld,
+        putBySecond,  readTwice,     flush,        putMany,     putLong,     putBySecond,
+        delete,       putBySecond,   transact,     rollBack,    readBeside,  backUp,
+        closeOld,     addAnother,    readByOther,  beOvertaken, verifyAll,   dropAnother,
+        putTwice,     overwriteMany, verifyAll,    readOlder,   killAndRead, putNew,
+        readTwice,    flush,         killAndPut,   putLong,     clear,       putNew,
+        readByOther,  reopen,        readTwice,    deleteMany,  flush,       putNew,
+        loseUnsynced, readTwice,     putNew,       compactAll,  readTwice,   names,
+        putHuge,      closeFirst,
     };
 
     pub fn run(story: *Story) !void {
@@ -333,6 +333,29 @@ pub const Story = struct {
         // As if it had become large.
         try database.transaction.?.spill();
         try story.first.put(4, other);
+        const found = try story.first.readAll();
+        if (!found.eql(next.digest())) return error.WrongContents;
+        is_used = true;
+        try story.write(&next, database.commit());
+    }
+
+    /// A transaction beside which is read, and made durable, what was before it.
+    fn readBeside(story: *Story) !void {
+        try story.putNew();
+        const database = story.first.database.?;
+        try database.beginAtOnce();
+        errdefer database.rollback();
+        var next = try story.now().clone();
+        var is_used = false;
+        defer if (!is_used) next.deinit();
+        const value: Value = .{ .seed = story.value_next };
+        story.value_next += 1;
+        try next.put(6, value);
+        try story.first.put(6, value);
+        database.setAside(true);
+        try database.flush();
+        try story.readTwice();
+        database.setAside(false);
         const found = try story.first.readAll();
         if (!found.eql(next.digest())) return error.WrongContents;
         is_used = true;

@@ -367,7 +367,7 @@ const Program = struct {
             }
             return expect(ok, function("vl_transaction_commit")(program.database));
         }
-        try expect(ok, function("vl_transaction_begin")(program.database));
+        try expect(ok, function("vl_transaction_begin")(program.database, program.value_next & 1));
         program.before = program.rows;
     }
 
