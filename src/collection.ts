@@ -58,9 +58,9 @@ export class Collection<Doc extends MetadataOf<Doc> = Metadata> {
     this.#records = records;
   }
 
-  /** The name of the collection. */
+  /** The name of the collection now; see `database.renameCollection()`. */
   get name(): string {
-    return this.#records.info.name;
+    return this.#records.name;
   }
 
   /** Numbers in a vector. */

@@ -37,7 +37,7 @@ import {
   textOption,
   wordOption,
 } from "./options.ts";
-import type { Records } from "./records.ts";
+import { type Records, subjectOf } from "./records.ts";
 import { Snapshot } from "./snapshot.ts";
 import { SnapshotScope } from "./snapshot-scope.ts";
 import { failure } from "./status.ts";
@@ -152,7 +152,8 @@ export class Database implements Disposable {
     if (records === undefined) throw this.#noCollection(checked.subject, checked.create);
     // One native collection per name: a second open has checked the options that are stored.
     const known = this.#open.get(name);
-    if (known?.records.isOpen === true) {
+    // Whoever renames a collection may be somebody else, who knows no name of here.
+    if (known?.records.isOpen === true && known.records.name === name) {
       native().vl_close(records.id);
       if (options?.cacheSize !== undefined) checkCacheSize(known, checked.cacheSize);
       return new Collection<Doc>(known.records);
@@ -201,6 +202,54 @@ export class Database implements Disposable {
     this.#open.delete(name);
     connection.wrote();
     return true;
+  }
+
+  /**
+   * Gives a collection another name. Its records stay where they are, and every open `Collection`
+   * of it goes on under the new name, also in other processes; a snapshot keeps the old one. It is
+   * a write like others: a part of a transaction where one runs, and rolled back with it.
+   *
+   * @param from - Its name. The same name as `to` changes nothing.
+   * @param to - At most 255 bytes of UTF-8, the name of no other collection.
+   * @throws {@link VectorLiteError} ERR_INVALID_ARGUMENT where there is no collection `from`, where
+   * there is one called `to` already, and where a name is none; ERR_READONLY, ERR_LOCKED,
+   * ERR_NO_SPACE, ERR_POISONED, ERR_CLOSED
+   * @example
+   * ```ts
+   * // A new index takes the place of the old one, for everybody at once.
+   * db.transaction(() => {
+   *   db.dropCollection("docs");
+   *   db.renameCollection("docs next", "docs");
+   * });
+   * ```
+   */
+  renameCollection(from: string, to: string): void {
+    const connection = this.#connection;
+    connection.checkWritable();
+    const subject = subjectOf(checkText(from, "The name"));
+    const before = encoder.encode(from);
+    const after = encoder.encode(checkText(to, "The new name"));
+    connection.beforeWrite();
+    const status = connection.native.vl_database_rename_collection(
+      connection.id,
+      before,
+      before.length,
+      after,
+      after.length,
+    );
+    if (status === Status.NOT_FOUND) {
+      throw new VectorLiteError("ERR_INVALID_ARGUMENT", `${subject} does not exist.`);
+    }
+    if (status !== Status.OK) {
+      throw failure(status, `${subject} as ${JSON.stringify(to)}`);
+    }
+    const known = this.#open.get(from);
+    if (known !== undefined && from !== to) {
+      this.#open.delete(from);
+      this.#open.set(to, known);
+      known.records.callNow(to);
+    }
+    connection.wrote();
   }
 
   /**
@@ -476,6 +525,6 @@ function checkCollection(
       max: cacheSizeMax,
       fallback: cacheSizeDefault,
     }),
-    subject: `The collection ${JSON.stringify(name)}`,
+    subject: subjectOf(name),
   };
 }

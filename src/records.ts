@@ -31,6 +31,12 @@ export interface RecordsInfo {
   readonly subject: string;
 }
 
+/** What messages call a collection. */
+export function subjectOf(name: string): string {
+  return `The collection ${JSON.stringify(name)}`;
+}
+
+const nameBuffer = new Uint8Array(256);
 const one = new Uint32Array(1);
 const lengthOut = new Uint32Array(1);
 const metadataLength = new Uint32Array(1);
@@ -43,8 +49,8 @@ export class Records {
   readonly scope: Scope;
   readonly connection: Connection;
   readonly native: NativeLibrary;
-  readonly info: RecordsInfo;
   readonly dimension: number;
+  #info: RecordsInfo;
   readonly #id: number;
   /** Where a vector on its way in is copied, unless it is lent. */
   #scratch: Float32Array | undefined;
@@ -56,7 +62,7 @@ export class Records {
     this.connection = scope.connection;
     this.native = scope.connection.native;
     this.#id = info.id;
-    this.info = info;
+    this.#info = info;
     this.dimension = info.dimension;
   }
 
@@ -64,6 +70,30 @@ export class Records {
   get id(): number {
     this.connection.chooseSide();
     return this.#id;
+  }
+
+  /** What is known of it; its name as it was asked for last. */
+  get info(): RecordsInfo {
+    return this.#info;
+  }
+
+  /** Its name now, which anybody may change; the last one where it is closed. */
+  get name(): string {
+    const status = this.native.vl_collection_name(
+      this.id,
+      nameBuffer,
+      nameBuffer.length,
+      lengthOut,
+    );
+    if (status !== Status.OK) return this.#info.name;
+    const name = decoder.decode(nameBuffer.subarray(0, lengthOut[0]));
+    this.callNow(name);
+    return name;
+  }
+
+  /** Messages call it so from now on. */
+  callNow(name: string): void {
+    if (name !== this.#info.name) this.#info = { ...this.#info, name, subject: subjectOf(name) };
   }
 
   /** The error of a failed call about this collection. */

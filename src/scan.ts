@@ -10,10 +10,9 @@
 
 import { decodeEntries, type Entry } from "./entries.ts";
 import { Status } from "./native/native.ts";
-import { openRecords } from "./open.ts";
-import { noFilter } from "./search.ts";
 import type { Records } from "./records.ts";
-import { SnapshotScope } from "./snapshot-scope.ts";
+import { noFilter } from "./search.ts";
+import { holdRecords } from "./snapshot-scope.ts";
 import type { StoredRecord } from "./types.ts";
 
 /** Bytes of keys and metadata that one step reads. */
@@ -68,25 +67,16 @@ interface Page {
 }
 
 function* pagesOfSnapshot(records: Records, vectors: boolean): Generator<Page, void, undefined> {
-  const { scope, connection, info } = records;
-  if (scope.id !== connection.id) {
+  const { scope, connection } = records;
+  if (scope !== connection) {
     yield* pages(records, vectors);
     return;
   }
-  const snapshot = new SnapshotScope(connection);
+  const held = holdRecords(records);
   try {
-    const past = openRecords(snapshot, {
-      name: info.name,
-      subject: info.subject,
-      dimension: 0,
-      metric: -1,
-      model: "",
-      create: false,
-      cacheSize: 0,
-    });
-    if (past !== undefined) yield* pages(past, vectors);
+    yield* pages(held.past, vectors);
   } finally {
-    snapshot.close();
+    held.scope.close();
   }
 }
 

@@ -14,7 +14,7 @@ import { Collection } from "./collection.ts";
 import { invalidArgument, VectorLiteError } from "./errors.ts";
 import { checkText } from "./options.ts";
 import { openRecords } from "./open.ts";
-import type { Records } from "./records.ts";
+import { type Records, subjectOf } from "./records.ts";
 import { SnapshotScope } from "./snapshot-scope.ts";
 import { collectionNames } from "./names.ts";
 import type { Metadata, MetadataOf } from "./types.ts";
@@ -41,7 +41,7 @@ export class Snapshot implements Disposable {
    * @throws {@link VectorLiteError} ERR_INVALID_ARGUMENT where there was none, ERR_CLOSED
    */
   collection<Doc extends MetadataOf<Doc> = Metadata>(name: string): Collection<Doc> {
-    const subject = `The collection ${JSON.stringify(checkText(name, "The name"))}`;
+    const subject = subjectOf(checkText(name, "The name"));
     const known = this.#open.get(name);
     if (known !== undefined) return new Collection<Doc>(known);
     const records = openRecords(this.#scope, {

@@ -104,6 +104,74 @@ test("writers who take turns beside one who does nothing leave a bounded rest be
   expect(snapshot.collection("docs").getVector("key 7")).toEqual(before);
 });
 
+describe("a collection that is dropped", () => {
+  const count = 1000;
+
+  function drop(db: Database): void {
+    expect(db.dropCollection("docs")).toBe(true);
+  }
+
+  test("leaves its space to others: the file does not grow for the next one", () => {
+    const path = temporaryPath();
+    const db = open(path);
+    fill(db, count);
+    const before = statSync(path).size;
+    for (let round = 1; round <= 5; round += 1) {
+      drop(db);
+      fill(db, count, round);
+      // The last states stay until newer ones have taken their slots.
+      expect(statSync(path).size / before).toBeLessThan(2.2);
+    }
+    expectRecords(db, 0, count, 5);
+  });
+
+  test("gives it back to the file system when compacted", async () => {
+    const path = temporaryPath();
+    const db = open(path);
+    fill(db, count);
+    const kept = db.collection("kept", { dimension: 2 });
+    kept.upsert("a", [1, 2]);
+    const before = statSync(path).size;
+    drop(db);
+    await db.compact();
+    expect(statSync(path).size).toBeLessThan(before / 10);
+    expect(kept.getVector("a")).toEqual(Float32Array.of(1, 2));
+    expect((await db.verify()).ok).toBe(true);
+  });
+
+  test("keeps it for a snapshot, and gives it back after that", async () => {
+    const path = temporaryPath();
+    const db = open(path);
+    fill(db, count);
+    const before = statSync(path).size;
+    {
+      using snapshot = db.snapshot();
+      drop(db);
+      await db.compact();
+      const past = snapshot.collection("docs");
+      expect(past.size).toBe(count);
+      expect(past.getVector("key 17")).toEqual(vectorOf(17));
+      expect(statSync(path).size).toBeGreaterThan(before / 2);
+    }
+    await db.compact();
+    expect(statSync(path).size).toBeLessThan(before / 10);
+  });
+
+  test("takes it along where its transaction is rolled back", () => {
+    const path = temporaryPath();
+    const db = open(path);
+    fill(db, count);
+    expect(() =>
+      db.transaction(() => {
+        drop(db);
+        fill(db, count / 2, 1);
+        throw new Error("no");
+      }),
+    ).toThrow("no");
+    expectRecords(db, 0, count);
+  });
+});
+
 describe("compact", () => {
   test("makes the file smaller after deletes, and loses nothing", async () => {
     const path = temporaryPath();

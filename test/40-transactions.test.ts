@@ -172,6 +172,7 @@ describe("a transaction", () => {
   });
 
   test.each([
+    ["that is the same in everything", "docs", { dimension: 2 }],
     ["of another dimension", "docs", { dimension: 3 }],
     ["of another metric", "docs", { dimension: 2, metric: "l2" }],
     ["of another model", "docs", { dimension: 2, model: "other" }],

@@ -105,6 +105,8 @@ pub const Collection = struct {
     hot: ?HotCache,
     /// The database's count as of which `hot` was filled.
     forgotten_count: u32,
+    /// And as of which `identity` was seen in a state of the file.
+    identity_count: u32,
     hits: u64 = 0,
     misses: u64 = 0,
     sets: u64 = 0,
@@ -127,6 +129,7 @@ pub const Collection = struct {
             .dimension = identity.dimension,
             .metric = @enumFromInt(identity.metric),
             .forgotten_count = database.forgotten_count,
+            .identity_count = database.forgotten_count,
             .hot = if (options.hot_vectors == 0 or scope == .snapshot)
                 null
             else
@@ -149,6 +152,7 @@ pub const Collection = struct {
             .dimension = collection.dimension,
             .metric = collection.metric,
             .forgotten_count = database.forgotten_count,
+            .identity_count = database.forgotten_count,
             .hot = null,
         };
         return past;
@@ -162,6 +166,12 @@ pub const Collection = struct {
 
     pub fn model(collection: *const Collection) []const u8 {
         return collection.identity.model();
+    }
+
+    /// As the state that this handle reads calls it. Valid until the next call.
+    pub fn currentName(collection: *Collection) Error![]const u8 {
+        _ = try collection.readable();
+        return (try collection.currentState()).identity.name();
     }
 
     /// Inserts or replaces every row of the batch, or none of them.
@@ -854,12 +864,27 @@ pub const Collection = struct {
             collection.source(),
             collection.catalogue_index,
         );
-        if (state) |found| if (found.identity.eql(collection.identity)) return found;
+        if (state) |found| if (collection.isOf(found)) return found;
         return collection.fail(
             error.Closed,
             "the collection was dropped; open it again to make a new one",
             .{},
         );
+    }
+
+    /// Whether it is a state of this collection, whose name may have changed. Where states of the
+    /// file were lost, and ids with them, only the name tells it from one that was made since.
+    fn isOf(collection: *Collection, state: *CollectionState) bool {
+        const identity = state.identity;
+        if (identity == collection.identity) return true;
+        if (!identity.isSame(collection.identity)) return false;
+        const count = collection.scope.parent().forgotten_count;
+        const is_lost = collection.scope == .database and collection.identity_count != count;
+        if (is_lost and !identity.hasNameOf(collection.identity)) return false;
+        collection.identity.release(collection.gpa);
+        collection.identity = identity.retain();
+        collection.identity_count = count;
+        return true;
     }
 
     fn view(collection: *Collection) *View {
@@ -883,7 +908,7 @@ pub const Collection = struct {
 
     fn editable(collection: *Collection, transaction: *Transaction) Error!*CollectionState {
         const state = try transaction.editable(collection.catalogue_index);
-        if (state) |found| if (found.identity.eql(collection.identity)) return found;
+        if (state) |found| if (collection.isOf(found)) return found;
         return collection.fail(
             error.Closed,
             "the collection was dropped; open it again to make a new one",

@@ -145,9 +145,12 @@ pub const SegmentState = struct {
     }
 };
 
-/// The parts of a collection that never change, shared by all its states.
+/// What a collection is, shared by all its states up to the one in which it gets another name.
 pub const Identity = struct {
     references: u32 = 1,
+    standing: Standing = .committed,
+    /// Of those that the running transaction made.
+    next_made: ?*Identity = null,
     id: u32,
     dimension: u32,
     metric: u32,
@@ -156,6 +159,15 @@ pub const Identity = struct {
     name_buffer: [limits.collection_name_bytes_max + 1]u8 = @splat(0),
     model_buffer: [1024]u8 = @splat(0),
 
+    /// Of a collection, whatever its name.
+    pub const Standing = enum {
+        committed,
+        /// Made by the running transaction.
+        new,
+        /// Made by a transaction that was rolled back: it never was.
+        gone,
+    };
+
     pub fn name(identity: *const Identity) []const u8 {
         return identity.name_buffer[0..identity.name_len];
     }
@@ -163,14 +175,19 @@ pub const Identity = struct {
         return identity.model_buffer[0..identity.model_len];
     }
 
-    /// Whether both are one collection. The id alone does not tell: a rollback takes it back, and
-    /// the next collection gets it.
-    pub fn eql(identity: *const Identity, other: *const Identity) bool {
-        return identity == other or (identity.id == other.id and
+    /// Whether both are one collection, of which one state comes after the other. An id is given
+    /// again only after a rollback, to what is not the same although it has the same id.
+    pub fn isSame(identity: *const Identity, other: *const Identity) bool {
+        if (identity == other) return true;
+        return identity.standing != .gone and other.standing != .gone and
+            identity.id == other.id and
             identity.dimension == other.dimension and
             identity.metric == other.metric and
-            std.mem.eql(u8, identity.name(), other.name()) and
-            std.mem.eql(u8, identity.model(), other.model()));
+            std.mem.eql(u8, identity.model(), other.model());
+    }
+
+    pub fn hasNameOf(identity: *const Identity, other: *const Identity) bool {
+        return std.mem.eql(u8, identity.name(), other.name());
     }
 
     pub fn retain(identity: *Identity) *Identity {
@@ -319,9 +336,11 @@ pub const CollectionState = struct {
         source: Source,
         older: *CollectionState,
     ) Error!void {
-        if (!older.identity.eql(state.identity)) return;
-        state.identity.release(gpa);
-        state.identity = older.identity.retain();
+        if (!older.identity.isSame(state.identity)) return;
+        if (older.identity.hasNameOf(state.identity)) {
+            state.identity.release(gpa);
+            state.identity = older.identity.retain();
+        }
         state.record_bytes = older.record_bytes;
         state.victim = older.victim;
         for (older.loaded.keys(), older.loaded.values()) |id, segment| {

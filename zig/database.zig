@@ -14,6 +14,7 @@ const compaction = @import("compaction.zig");
 const creation = @import("creation.zig");
 const errors = @import("errors.zig");
 const format = @import("format.zig");
+const limits = @import("limits.zig");
 const memory = @import("os/memory.zig");
 const roots = @import("roots.zig");
 const rows = @import("rows.zig");
@@ -378,6 +379,7 @@ pub const Database = struct {
         const transaction = database.transaction orelse return;
         transaction.forgetRows(&database.current);
         database.column_memory.open.forget();
+        transaction.forgetMade();
         database.session.?.abandon();
         database.endTransaction(transaction);
     }
@@ -421,6 +423,37 @@ pub const Database = struct {
         try transaction.dropCollection(state);
         if (own) try database.commit();
         return true;
+    }
+
+    pub const Renamed = enum { done, missing, taken };
+
+    /// Where there is no collection `from`, or another one has the name `to`, nothing is changed.
+    pub fn renameCollection(
+        database: *Database,
+        from: []const u8,
+        to: []const u8,
+    ) Error!Renamed {
+        const is_sound = to.len > 0 and to.len <= limits.collection_name_bytes_max;
+        if (!is_sound) return database.diagnostics.fail(
+            error.InvalidArgument,
+            "the collection's new name has {d} bytes of UTF-8, expected 1 to {d}",
+            .{ to.len, limits.collection_name_bytes_max },
+        );
+        const own = try database.beginImplicit();
+        errdefer |err| database.failWrite(own, err);
+        const transaction = database.transaction.?;
+        const source_now = transaction.source();
+        const found = try transaction.working.find(source_now, from);
+        const other = try transaction.working.find(source_now, to);
+        if (found == null or other != null) {
+            if (own) database.rollback();
+            if (found == null) return .missing;
+            return if (std.mem.eql(u8, from, to)) .done else .taken;
+        }
+        const state = (try transaction.editable(found.?.catalogue_index)).?;
+        try transaction.renameCollection(state, to);
+        if (own) try database.commit();
+        return .done;
     }
 
     pub fn stats(database: *Database) Error!DatabaseStats {

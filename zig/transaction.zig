@@ -16,6 +16,7 @@ const View = @import("view.zig").View;
 
 const Error = errors.Error;
 const CollectionState = collection_state.CollectionState;
+const Identity = collection_state.Identity;
 const SegmentState = collection_state.SegmentState;
 const PageRef = format.PageRef;
 
@@ -31,11 +32,18 @@ pub const Transaction = struct {
     /// A write failed half-way: only rollback is possible.
     doomed: ?Error = null,
     has_changes: bool = false,
+    /// What it made that has to be known when it ends, each with the next one.
+    made: ?*Identity = null,
     /// Rows that were moved out of segments with dead ones.
     moved_rows: u64 = 0,
 
     pub fn deinit(transaction: *Transaction) void {
         transaction.working.deinit();
+        while (transaction.made) |identity| {
+            transaction.made = identity.next_made;
+            identity.next_made = null;
+            identity.release(transaction.gpa);
+        }
         transaction.changed.deinit(transaction.gpa);
         transaction.* = undefined;
     }
@@ -106,7 +114,7 @@ pub const Transaction = struct {
     /// Takes over the caller's reference to `identity`, also when it fails.
     pub fn createCollection(
         transaction: *Transaction,
-        identity: *collection_state.Identity,
+        identity: *Identity,
     ) Error!*CollectionState {
         const root = &transaction.working.root;
         const index = root.catalogue_len;
@@ -123,6 +131,8 @@ pub const Transaction = struct {
             identity.release(transaction.gpa);
             return transaction.outOfMemory();
         };
+        identity.standing = .new;
+        transaction.keepMade(identity);
         _ = try transaction.working.keep(transaction.source(), index, state);
         transaction.changed.put(transaction.gpa, index, {}) catch return transaction.outOfMemory();
         transaction.has_changes = true;
@@ -131,6 +141,28 @@ pub const Transaction = struct {
         // A place in the catalogue now; `seal` fills it in.
         try page_array.set(transaction.writer, &root.catalogue, &root.catalogue_len, index, .none);
         return state;
+    }
+
+    fn keepMade(transaction: *Transaction, identity: *Identity) void {
+        identity.next_made = transaction.made;
+        transaction.made = identity.retain();
+    }
+
+    /// Gives another name to a collection that `editable` gave out. States of before keep theirs.
+    pub fn renameCollection(
+        transaction: *Transaction,
+        state: *CollectionState,
+        name: []const u8,
+    ) Error!void {
+        const identity = transaction.gpa.create(Identity) catch return transaction.outOfMemory();
+        identity.* = state.identity.*;
+        identity.references = 1;
+        identity.name_buffer = @splat(0);
+        @memcpy(identity.name_buffer[0..name.len], name);
+        identity.name_len = @intCast(name.len);
+        state.identity.release(transaction.gpa);
+        state.identity = identity;
+        transaction.keepMade(identity);
     }
 
     /// Leaves everything that only this collection reaches.
@@ -282,9 +314,19 @@ pub const Transaction = struct {
 
     /// After the commit the states are shared, and no longer private to a transaction.
     pub fn settle(transaction: *Transaction) void {
+        var made = transaction.made;
+        while (made) |identity| : (made = identity.next_made) identity.standing = .committed;
         for (transaction.changed.keys()) |index| {
             const state = transaction.working.collections.get(index).?;
             for (state.loaded.values()) |segment| segment.changed = false;
+        }
+    }
+
+    /// Whoever holds a collection that now never existed must not take the next one for it.
+    pub fn forgetMade(transaction: *Transaction) void {
+        var made = transaction.made;
+        while (made) |identity| : (made = identity.next_made) {
+            if (identity.standing == .new) identity.standing = .gone;
         }
     }
 

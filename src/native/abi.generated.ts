@@ -174,6 +174,13 @@ export interface NativeLibrary {
     len_out: Uint32Array,
   ): number;
   vl_database_drop_collection(database: number, name: Uint8Array, name_len: number): number;
+  vl_database_rename_collection(
+    database: number,
+    from: Uint8Array,
+    from_len: number,
+    to: Uint8Array,
+    to_len: number,
+  ): number;
   vl_transaction_begin(database: number, wait: number): number;
   vl_transaction_set_aside(database: number, is_aside: number): number;
   vl_transaction_commit(database: number): number;
@@ -236,6 +243,13 @@ export interface NativeLibrary {
     handle_out: Uint32Array,
     info_out: Uint32Array,
   ): number;
+  vl_collection_name(
+    collection: number,
+    out: Uint8Array,
+    out_len: number,
+    len_out: Uint32Array,
+  ): number;
+  vl_collection_snapshot(collection: number, handles_out: Uint32Array): number;
   vl_collection_model(
     collection: number,
     out: Uint8Array,
@@ -374,6 +388,10 @@ export const symbols = {
   vl_database_stats: { args: ["u32", "buffer", "u32", "buffer"], returns: "i32" },
   vl_database_collections: { args: ["u32", "buffer", "u32", "buffer"], returns: "i32" },
   vl_database_drop_collection: { args: ["u32", "buffer", "u32"], returns: "i32" },
+  vl_database_rename_collection: {
+    args: ["u32", "buffer", "u32", "buffer", "u32"],
+    returns: "i32",
+  },
   vl_transaction_begin: { args: ["u32", "u32"], returns: "i32" },
   vl_transaction_set_aside: { args: ["u32", "u32"], returns: "i32" },
   vl_transaction_commit: { args: ["u32"], returns: "i32" },
@@ -396,6 +414,8 @@ export const symbols = {
     args: ["u32", "buffer", "u32", "buffer", "u32", "buffer", "u32", "buffer", "buffer"],
     returns: "i32",
   },
+  vl_collection_name: { args: ["u32", "buffer", "u32", "buffer"], returns: "i32" },
+  vl_collection_snapshot: { args: ["u32", "buffer"], returns: "i32" },
   vl_collection_model: { args: ["u32", "buffer", "u32", "buffer"], returns: "i32" },
   vl_collection_stats: { args: ["u32", "buffer", "u32", "buffer"], returns: "i32" },
   vl_collection_put: {

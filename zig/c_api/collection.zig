@@ -60,6 +60,48 @@ pub fn model(handle: u32, out: [*]u8, out_len: u32, len_out: [*]align(1) u32) ca
     return database.copyOut(call.collection().model(), out, out_len, len_out);
 }
 
+/// As the newest state calls it, or that of its snapshot.
+pub fn currentName(
+    handle: u32,
+    out: [*]u8,
+    out_len: u32,
+    len_out: [*]align(1) u32,
+) callconv(.c) i32 {
+    const call = Call.begin(handle, .collection) orelse return boundary.stale();
+    defer call.end();
+    const bytes = call.collection().currentName() catch |failure| return call.fail(failure);
+    return database.copyOut(bytes, out, out_len, len_out);
+}
+
+/// A snapshot of the newest state, and the collection in it, whatever that state calls it.
+pub fn openSnapshot(handle: u32, handles_out: [*]align(1) u32) callconv(.c) i32 {
+    const call = Call.begin(handle, .collection) orelse return boundary.stale();
+    defer call.end();
+    const slot = boundary.table.reserve() orelse return database.tooManyHandles();
+    const past_slot = boundary.table.reserve() orelse {
+        boundary.table.cancel(slot);
+        return database.tooManyHandles();
+    };
+    const snapshot = call.database().openSnapshot() catch |failure| {
+        cancelBoth(slot, past_slot);
+        return call.fail(failure);
+    };
+    const past = call.collection().ofSnapshot(snapshot) catch |failure| {
+        snapshot.close();
+        cancelBoth(slot, past_slot);
+        return call.fail(failure);
+    };
+    const table = &boundary.table;
+    handles_out[0] = table.publishChild(slot, .snapshot, snapshot, call.root);
+    handles_out[1] = table.publishChild(past_slot, .collection, past, slot);
+    return boundary.done();
+}
+
+fn cancelBoth(slot: u32, other: u32) void {
+    boundary.table.cancel(slot);
+    boundary.table.cancel(other);
+}
+
 pub fn stats(
     handle: u32,
     out: [*]align(1) f64,

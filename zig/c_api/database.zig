@@ -176,6 +176,27 @@ pub fn dropCollection(handle: u32, name: [*]const u8, name_len: u32) callconv(.c
     return boundary.foundIf(existed);
 }
 
+pub fn renameCollection(
+    handle: u32,
+    from: [*]const u8,
+    from_len: u32,
+    to: [*]const u8,
+    to_len: u32,
+) callconv(.c) i32 {
+    const call = Call.begin(handle, .database) orelse return boundary.stale();
+    defer call.end();
+    const renamed = call.database().renameCollection(from[0..from_len], to[0..to_len]);
+    return switch (renamed catch |failure| return call.fail(failure)) {
+        .done => boundary.done(),
+        .missing => boundary.foundIf(false),
+        .taken => boundary.refuse(
+            .invalid_argument,
+            "there is another collection of that name; drop it first, or choose another name",
+            .{},
+        ),
+    };
+}
+
 /// `wait` is 1, or 0 where it fails at once while somebody else is writing.
 pub fn begin(handle: u32, wait: u32) callconv(.c) i32 {
     const call = Call.begin(handle, .database) orelse return boundary.stale();

@@ -29,6 +29,11 @@ pub const list = .{
         &database.dropCollection,
         "database name[name_len] name_len",
     },
+    .{
+        "vl_database_rename_collection",
+        &database.renameCollection,
+        "database from[from_len] from_len to[to_len] to_len",
+    },
 
     .{ "vl_transaction_begin", &database.begin, "database wait" },
     .{ "vl_transaction_set_aside", &database.setAside, "database is_aside" },
@@ -69,6 +74,12 @@ pub const list = .{
         "scope name[name_len] name_len options[options_len] options_len " ++
             "model[model_len] model_len handle_out[1] info_out[4]",
     },
+    .{
+        "vl_collection_name",
+        &collection.currentName,
+        "collection out[out_len] out_len len_out[1]",
+    },
+    .{ "vl_collection_snapshot", &collection.openSnapshot, "collection handles_out[2]" },
     .{ "vl_collection_model", &collection.model, "collection out[out_len] out_len len_out[1]" },
     .{ "vl_collection_stats", &collection.stats, "collection out[out_len] out_len count_out[1]" },
     .{

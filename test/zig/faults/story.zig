@@ -146,15 +146,15 @@ pub const Story = struct {
     const Act = *const fn (story: *Story) anyerror!void;
 
     const acts = [_]Act{
-        putSeventy,   readTwice,     openSnapshot, overwrite,   delete,      readOld,
-        putBySecond,  readTwice,     flush,        putMany,     putLong,     putBySecond,
-        delete,       putBySecond,   transact,     rollBack,    readBeside,  backUp,
-        closeOld,     addAnother,    readByOther,  beOvertaken, verifyAll,   dropAnother,
-        putTwice,     overwriteMany, verifyAll,    readOlder,   killAndRead, putNew,
-        readTwice,    flush,         killAndPut,   putLong,     clear,       putNew,
-        readByOther,  reopen,        readTwice,    deleteMany,  flush,       putNew,
-        loseUnsynced, readTwice,     putNew,       compactAll,  readTwice,   names,
-        putHuge,      closeFirst,
+        putSeventy,  readTwice,    openSnapshot,  overwrite,   delete,        readOld,
+        putBySecond, readTwice,    flush,         putMany,     putLong,       putBySecond,
+        delete,      putBySecond,  transact,      rollBack,    readBeside,    backUp,
+        closeOld,    addAnother,   readByOther,   beOvertaken, renameAnother, verifyAll,
+        dropAnother, putTwice,     overwriteMany, verifyAll,   readOlder,     killAndRead,
+        putNew,      readTwice,    flush,         killAndPut,  putLong,       clear,
+        putNew,      readByOther,  reopen,        readTwice,   deleteMany,    flush,
+        putNew,      loseUnsynced, readTwice,     putNew,      compactAll,    readTwice,
+        names,       putHuge,      closeFirst,
     };
 
     pub fn run(story: *Story) !void {
@@ -465,8 +465,14 @@ pub const Story = struct {
         if (!try another.get("k", &out)) return error.WrongContents;
     }
 
+    fn renameAnother(story: *Story) !void {
+        const renamed = try story.first.database.?.renameCollection("another", "yet another");
+        // It is not there where a fault kept it from being made.
+        if (renamed != .done and story.refusals == 0) return error.WrongContents;
+    }
+
     fn dropAnother(story: *Story) !void {
-        _ = try story.first.database.?.dropCollection("another");
+        _ = try story.first.database.?.dropCollection("yet another");
         try story.readTwice();
     }
 
