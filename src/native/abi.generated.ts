@@ -1,7 +1,7 @@
 // Written by zig/abi_gen.zig from zig/c_api/. Do not edit: run `zig build abi`.
 
 /** What `vl_abi_version` must return. */
-export const ABI_VERSION = 4;
+export const ABI_VERSION = 5;
 
 /** What every function except `vl_abi_version` returns. */
 export const Status = {
