@@ -17,7 +17,7 @@ import { collectionStatsFields, type NativeLibrary, Status } from "./native/nati
 import { check, failure, readonlyError } from "./status.ts";
 import type { CollectionStats, Metric, StoredRecord, VectorBatch } from "./types.ts";
 import { newArray } from "./typed-arrays.ts";
-import { releaseTexts } from "./utf8.ts";
+import { decoder, releaseTexts } from "./utf8.ts";
 import { checkTarget, writeVector } from "./vectors.ts";
 
 /** What the engine says about a collection that it opened. */
