@@ -164,7 +164,7 @@ pub const Appender = struct {
         );
         const dimension = state.identity.dimension;
         const row_bytes = state.vectorStride() + @sizeOf(format.RowEntry);
-        const capacity = appender.nextCapacity();
+        const capacity = try appender.fittingCapacity(appender.nextCapacity());
         const code_dimension = codeDimension(capacity, dimension);
         const bytes = format.segmentBytes(capacity, dimension, code_dimension);
         const run = try appender.takeRun(
@@ -194,6 +194,28 @@ pub const Appender = struct {
         state.segments_made +%= 1;
         return segment;
     }
+
+    /// Rather a smaller segment than a larger file.
+    fn fittingCapacity(appender: *Appender, wanted: u32) Error!u32 {
+        const dimension = appender.state.identity.dimension;
+        const code_dimension = codeDimension(wanted, dimension);
+        const block = format.code_block_rows;
+        const least = format.pagesFor(format.segmentBytes(block, dimension, code_dimension));
+        const most = format.pagesFor(format.segmentBytes(wanted, dimension, code_dimension));
+        const pages = try appender.fittingPages(@intCast(least), @intCast(most));
+        if (pages == most) return wanted;
+        const bytes = format.pageOffset(pages);
+        var capacity = @max(block, @as(u64, wanted) * pages / most / block * block);
+        while (format.segmentBytes(capacity, dimension, code_dimension) > bytes) capacity -= block;
+        return @intCast(capacity);
+    }
+
+    /// As many as lie together and are free, if that is a good part of those that are wanted.
+    fn fittingPages(appender: *Appender, least: u32, most: u32) Error!u32 {
+        const longest = try appender.transaction.writer.longestRun(most);
+        return if (longest >= @max(least, most / fitting_part)) longest else most;
+    }
+    const fitting_part = 4;
 
     fn codeDimension(capacity: u64, dimension: u32) u32 {
         return if (capacity < format.code_block_rows) 0 else codes.dimensionFor(dimension);
@@ -237,10 +259,12 @@ pub const Appender = struct {
         try appender.flush();
         const rows_left: u64 = disk.capacity - disk.rows;
         const expected = rows_left * appender.recordBytesExpected(segment, record_bytes);
-        const wanted = @min(@max(expected, previous_bytes / 4), limits.heap_extent_bytes_max);
+        // Records may be larger from here on, but the last few need no large extent.
+        const reserve = @min(previous_bytes / 4, 4 * expected);
+        const wanted = @min(@max(expected, reserve), limits.heap_extent_bytes_max);
         const least: u32 = @intCast(format.pagesFor(record_bytes));
         const most: u32 = @intCast(format.pagesFor(@max(roundUp(wanted), record_bytes)));
-        const run = try appender.takeRun(least, most);
+        const run = try appender.takeRun(least, try appender.fittingPages(least, most));
         disk.heap[disk.heap_count] = .{
             .page = run.page,
             .page_count = run.count,
@@ -418,10 +442,10 @@ fn heapBytes(disk: *const format.Segment) u64 {
     return bytes;
 }
 
-/// To one of eight sizes between two powers of two: an extent that is left then fits another.
+/// To one of 32 sizes between two powers of two: an extent that is left then fits another.
 fn roundUp(bytes: u64) u64 {
-    if (bytes < 8 * format.page_bytes) return bytes;
-    return std.mem.alignForward(u64, bytes, std.math.floorPowerOfTwo(u64, bytes) / 8);
+    if (bytes < 32 * format.page_bytes) return bytes;
+    return std.mem.alignForward(u64, bytes, std.math.floorPowerOfTwo(u64, bytes) / 32);
 }
 
 fn recordBytes(row: Row) u32 {

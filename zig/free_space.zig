@@ -49,9 +49,11 @@ pub const FreeSpace = struct {
     pending_pages: u64 = 0,
     /// No page below is free.
     lowest_free: u32 = 0,
-    /// No word below has both free and used pages.
-    lowest_mixed: u32 = 0,
-    /// Single pages are taken from the low end, whatever lies around them.
+    /// No short run begins below.
+    lowest_short: u32 = 0,
+    /// Where single pages come from.
+    hole: Run = .{ .page = 0, .count = 0 },
+    /// Pages are taken from the low end, whatever lies around them.
     packs: bool = false,
 
     pub const Error = error{OutOfMemory};
@@ -132,80 +134,115 @@ pub const FreeSpace = struct {
         return space.words.items[page / 64] >> @intCast(page % 64) & 1 != 0;
     }
 
-    /// The lowest free run of `count` pages that crosses no window boundary, or null: then the
-    /// caller grows the file. Low pages first leaves long runs above them whole.
+    /// A free run of `count` pages that crosses no window boundary, or null: then the caller grows
+    /// the file.
     pub fn take(space: *FreeSpace, count: u32) ?u32 {
         if (count > space.free_count) return null;
-        return if (count == 1) space.takePage() else space.takeRun(count);
+        const page = if (count == 1) space.findPage() else space.findRun(count);
+        space.setUsed(page orelse return null, count);
+        return page;
     }
 
-    /// Where there are used pages nearby, so that long runs stay whole for rows.
-    fn takePage(space: *FreeSpace) ?u32 {
-        const words = space.words.items;
-        if (!space.packs) while (space.lowest_mixed < words.len) : (space.lowest_mixed += 1) {
-            const word = words[space.lowest_mixed];
-            if (word == 0 or word == std.math.maxInt(u64)) continue;
-            const page = space.lowest_mixed * 64 + @ctz(word);
-            space.setUsed(page, 1);
-            return page;
-        };
-        while (space.lowest_free < space.file_pages) : (space.lowest_free += 1) {
-            if (!space.isFree(space.lowest_free)) continue;
-            space.setUsed(space.lowest_free, 1);
-            return space.lowest_free;
+    /// Out of a short run, so that long ones stay whole for rows; where there is none, the shortest
+    /// is used up before the next is begun.
+    fn findPage(space: *FreeSpace) ?u32 {
+        if (space.packs) return if (space.shortestRun(1)) |run| run.page else null;
+        const is_open = space.isFree(space.hole.page);
+        if (!is_open or space.hole.count > short_pages_max) {
+            if (space.nextShort()) |run| space.hole = run else if (!is_open) {
+                space.hole = space.shortestRun(1) orelse return null;
+            }
         }
+        defer space.hole.page += 1;
+        return space.hole.page;
+    }
+    const short_pages_max = 8;
+
+    fn nextShort(space: *FreeSpace) ?Run {
+        while (space.nextRun(space.lowest_short)) |run| {
+            if (run.count <= short_pages_max) return run;
+            space.lowest_short = run.page + run.count;
+        }
+        space.lowest_short = space.file_pages;
         return null;
     }
 
-    fn takeRun(space: *FreeSpace, count: u32) ?u32 {
-        var start: u32 = 0;
-        var len: u32 = 0;
-        var page: u32 = space.lowest_free / 64 * 64;
-        while (page < space.file_pages) {
-            const word = space.words.items[page / 64];
-            if (page % 64 == 0 and word == 0) {
-                len = 0;
-                page += 64;
-                continue;
-            }
-            if (word >> @intCast(page % 64) & 1 == 0) {
-                len = 0;
-            } else {
-                if (len == 0 or page % format.window_pages == 0) {
-                    start = page;
-                    len = 0;
-                }
-                len += 1;
-                if (len == count) {
-                    space.setUsed(start, count);
-                    return start;
-                }
-            }
-            page += 1;
-        }
-        return null;
+    /// The start of the shortest run that is long enough: one that a segment has left fits the next
+    /// one.
+    fn findRun(space: *FreeSpace, count: u32) ?u32 {
+        const run = space.shortestRun(count) orelse return null;
+        space.lowest_short = @min(space.lowest_short, run.page + count);
+        return run.page;
     }
 
-    /// Where a run of `count` pages begins if it is put at the end: pages that are skipped so that
-    /// it crosses no window boundary become free. The new pages are used.
+    /// How long the longest free run is, if it has fewer than `most` pages.
+    pub fn longestRun(space: *const FreeSpace, most: u32) u32 {
+        var longest: u32 = 0;
+        var from = space.lowest_free;
+        while (space.nextRun(from)) |run| : (from = run.page + run.count) {
+            longest = @max(longest, run.count);
+            if (longest >= most) return most;
+        }
+        return longest;
+    }
+
+    /// Of at least `count` pages; the lowest of several.
+    fn shortestRun(space: *FreeSpace, count: u32) ?Run {
+        var best: ?Run = null;
+        var from = space.lowest_free;
+        while (space.nextRun(from)) |run| : (from = run.page + run.count) {
+            if (from == space.lowest_free) space.lowest_free = run.page;
+            if (run.count < count) continue;
+            if (best == null or run.count < best.?.count) best = run;
+            if (space.packs or run.count == count) break;
+        }
+        return best;
+    }
+
+    /// The free pages from `from` on, up to the next used one or the end of a window.
+    fn nextRun(space: *const FreeSpace, from: u32) ?Run {
+        const page = space.next(from, .free);
+        if (page >= space.file_pages) return null;
+        const window_end = (page / format.window_pages + 1) * format.window_pages;
+        return .{ .page = page, .count = @min(space.next(page, .used), window_end) - page };
+    }
+
+    /// The first such page from `from` on, or the end of the file.
+    fn next(space: *const FreeSpace, from: u32, kind: enum { free, used }) u32 {
+        const flip: u64 = if (kind == .free) 0 else std.math.maxInt(u64);
+        var mask = @as(u64, std.math.maxInt(u64)) << @intCast(from % 64);
+        for (space.words.items[@min(from / 64, space.words.items.len)..], from / 64..) |word, i| {
+            const found = (word ^ flip) & mask;
+            if (found != 0) return @intCast(@min(space.file_pages, i * 64 + @ctz(found)));
+            mask = std.math.maxInt(u64);
+        }
+        return space.file_pages;
+    }
+
+    /// Where a run of `count` pages begins if it is put at the end: free pages that the file ends
+    /// with are part of it. Pages that are skipped so that it crosses no window boundary become
+    /// free. The run is used.
     pub fn growBy(space: *FreeSpace, count: u32) Error!?u32 {
         std.debug.assert(count <= format.window_pages);
-        var start: u64 = space.file_pages;
+        const old_end = space.file_pages;
+        var start: u64 = space.usedEnd();
         if (start / format.window_pages != (start + count - 1) / format.window_pages) {
             start = std.mem.alignForward(u64, start, format.window_pages);
         }
         const end = start + count;
+        // Else there would have been such a run.
+        std.debug.assert(end > old_end);
         if (end > std.math.maxInt(u32)) return null;
         const word_count = std.math.divCeil(usize, @intCast(end), 64) catch 0;
         if (word_count > space.words.items.len) {
             try space.words.appendNTimes(space.gpa, 0, word_count - space.words.items.len);
         }
-        const skipped: Run = .{
-            .page = space.file_pages,
-            .count = @intCast(start - space.file_pages),
-        };
         space.file_pages = @intCast(end);
-        if (skipped.count > 0) space.release(skipped);
+        if (start < old_end) space.setUsed(@intCast(start), @intCast(old_end - start));
+        if (start > old_end) space.release(.{
+            .page = old_end,
+            .count = @intCast(start - old_end),
+        });
         return @intCast(start);
     }
 
@@ -218,7 +255,7 @@ pub const FreeSpace = struct {
         }
         space.free_count += run.count;
         space.lowest_free = @min(space.lowest_free, run.page);
-        space.lowest_mixed = @min(space.lowest_mixed, run.page / 64);
+        space.lowest_short = @min(space.lowest_short, run.page);
     }
 
     /// The first page that no used one follows.
@@ -304,7 +341,6 @@ pub const FreeSpace = struct {
             space.words.items[p / 64] &= ~bit;
         }
         space.free_count -= count;
-        space.lowest_mixed = @min(space.lowest_mixed, page / 64);
     }
 };
 
@@ -329,6 +365,34 @@ fn holding(ids: []const u64) HeldStates {
     var held: HeldStates = .{};
     for (ids) |id| _ = held.add(id);
     return held;
+}
+
+test "what is taken leaves long runs whole" {
+    const gpa = std.testing.allocator;
+    var space = try FreeSpace.init(gpa, 1000);
+    defer space.deinit();
+    space.release(.{ .page = 100, .count = 300 });
+    space.release(.{ .page = 500, .count = 90 });
+    space.release(.{ .page = 700, .count = 2 });
+    space.release(.{ .page = 990, .count = 10 });
+    try std.testing.expectEqual(@as(?u32, 500), space.take(80));
+    try std.testing.expectEqual(300, space.longestRun(301));
+    try std.testing.expectEqual(64, space.longestRun(64));
+    for ([_]u32{ 700, 701, 580, 581 }) |page| {
+        try std.testing.expectEqual(@as(?u32, page), space.take(1));
+    }
+    space.release(.{ .page = 600, .count = 1 });
+    for ([_]u32{ 600, 582 }) |page| {
+        try std.testing.expectEqual(@as(?u32, page), space.take(1));
+    }
+    // Where the file has to grow, what is free at its end is used first.
+    try std.testing.expectEqual(@as(?u32, null), space.take(400));
+    try std.testing.expectEqual(@as(?u32, 990), try space.growBy(400));
+    try std.testing.expectEqual(1390, space.file_pages);
+    try std.testing.expectEqual(300 + 7, space.free_count);
+    space.release(.{ .page = 990, .count = 400 });
+    space.shrink(1000);
+    try std.testing.expectEqual(300 + 7 + 10, space.free_count);
 }
 
 test "a page waits for the last root and the last reader that can reach it" {

@@ -76,7 +76,7 @@ pub const relief_part: u64 = 16;
 
 /// Below this size, in hundredths of what was in use when the transaction began, the file grows
 /// first: a larger file needs relief less often.
-pub const relief_file_percent: u64 = 120;
+pub const relief_file_percent: u64 = 130;
 
 /// One transaction moves at most one row for so many live ones: the room that moving makes is there
 /// only after the commit.

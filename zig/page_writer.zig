@@ -209,6 +209,15 @@ pub const PageWriter = struct {
         return page;
     }
 
+    /// How many pages an extent may have, at most `most`, for which the file need not grow.
+    pub fn longestRun(writer: *PageWriter, most: u32) Error!u32 {
+        const longest = writer.space.longestRun(most);
+        const relief = writer.relief orelse return longest;
+        if (longest == most) return longest;
+        try relief.run(relief.context);
+        return writer.space.longestRun(most);
+    }
+
     pub fn leave(writer: *PageWriter, run: Run, born: u64) Error!void {
         if (born == writer.transaction_id) return writer.giveBack(run);
         if (born > writer.transaction_id) return writer.diagnostics.fail(
@@ -339,7 +348,7 @@ pub const PageWriter = struct {
     fn ensurePhysical(writer: *PageWriter) Error!void {
         const needed = writer.space.file_pages;
         if (needed <= writer.physical_pages) return;
-        const step = std.math.clamp(writer.physical_pages / 32, step_pages_min, step_pages_max);
+        const step = std.math.clamp(writer.physical_pages / 64, step_pages_min, step_pages_max);
         const target: u32 = @max(needed, writer.physical_pages +| step);
         writer.file.extend(format.pageOffset(target)) catch |err| {
             if (err != error.NoSpace or target == needed) {

@@ -440,14 +440,13 @@ pub const WriteSession = struct {
         try session.checkPoisoned();
         try session.reclaim();
         const space = &session.space;
-        if (space.pending_pages < session.relief_pages_min) return;
+        const used = session.used_pages;
+        const least = @max(session.relief_pages_min, used / limits.relief_part);
+        const is_large = @as(u64, space.file_pages) * 100 >= used * limits.relief_file_percent;
+        if (space.pending_pages < least or !is_large) return;
         const held = snapshot_locks.heldBy(session.file) catch |err|
             return session.diagnostics.failOs(err, "probing the locks");
-        const waiting = space.pendingOnlyForRoots(&held);
-        const used = session.used_pages;
-        const is_needed = waiting >= session.relief_pages_min and
-            waiting >= used / limits.relief_part and
-            @as(u64, space.file_pages) * 100 >= used * limits.relief_file_percent;
+        const is_needed = space.pendingOnlyForRoots(&held) >= least;
         if (is_needed) _ = try session.retireOlderRoots();
     }
 

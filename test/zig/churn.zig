@@ -33,14 +33,8 @@ const patterns = [_]Pattern{
     .{ .name = "batches of 1 %, none", .durability = .none, .batch = 200, .is_random = true },
     .{ .name = "durable batches of 5 %", .durability = .full, .batch = 1000, .is_random = true },
     .{ .name = "batches of 5 %", .batch = 1000, .is_random = true },
-    .{
-        .name = "durable batches of 10 %",
-        .durability = .full,
-        .batch = 2000,
-        .is_random = true,
-        .bound = 2.2,
-    },
-    .{ .name = "batches of 10 %", .batch = 2000, .is_random = true, .bound = 2.2 },
+    .{ .name = "durable batches of 10 %", .durability = .full, .batch = 2000, .is_random = true },
+    .{ .name = "batches of 10 %", .batch = 2000, .is_random = true },
     .{ .name = "deletes and inserts", .batch = 200, .deletes = true, .is_random = true },
     .{
         .name = "large metadata",
