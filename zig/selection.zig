@@ -96,7 +96,7 @@ pub const Selection = struct {
     pub fn setBits(selection: *Selection, row: u32, count: u32, bits: u64) void {
         const mask = maskOf(count) << @intCast(row % 64);
         const word = &selection.words[row / 64];
-        word.* = word.* & ~mask | bits << @intCast(row % 64) & mask;
+        word.* = (word.* & ~mask) | (bits << @intCast(row % 64) & mask);
     }
 
     fn maskOf(count: u32) u64 {

@@ -308,6 +308,15 @@ test "the nearest rows that match are found on every plan, and counted, and scan
     }
 }
 
+test "segments of few rows have columns of few rows" {
+    var fixture: Fixture = .{ .prng = .init(9), .dimension = 1500 };
+    try fixture.open();
+    defer fixture.close();
+    for (0..8) |i| try fixture.put(i * 50, 50);
+    for (0..30) |i| try fixture.delete(i * 5);
+    try fixture.expectAll();
+}
+
 test "a transaction filters what it has written itself, and a rollback takes it back" {
     var fixture: Fixture = .{ .prng = .init(5), .dimension = 32 };
     try fixture.open();
