@@ -30,6 +30,9 @@ pub const CodeScan = struct {
     queries: []Query,
     prepared: []Prepared,
     cost: SearchCost,
+    /// Rows that are scanned before codes are judged: among them are as many wanted ones as there
+    /// are in a unit where all are. Before, nobody knows yet what a row has to reach.
+    judged_first: u64,
     code_dimension: u32,
     block_bytes: usize,
     rotation: codes.Rotation,
@@ -130,6 +133,7 @@ pub const CodeScan = struct {
             .queries = queries,
             .prepared = &.{},
             .cost = cost,
+            .judged_first = cost.rowsWith(unit_rows),
             .code_dimension = code_dimension,
             .block_bytes = @intCast(format.codeBlockBytes(code_dimension)),
             .rotation = undefined,
@@ -374,12 +378,13 @@ pub const CodeScan = struct {
             const rows_max = if (is_full) scan.units.len * unit_rows else unit_rows_first;
             const part: u32 = @intCast(@min(rows_max, count - at));
             const blocks = bytes[at / block_rows * scan.block_bytes ..];
-            const units = scan.divide(blocks, part, limit(query, &prepared.codes.kernel));
+            const least = limit(query, &prepared.codes.kernel);
+            const units = scan.divide(blocks, part, least, selection.blocksFrom(first + at));
             for (units) |*unit| unit.query = prepared.codes.forKernel();
             scan.crew.forEach(units.len, units.ptr, Unit.estimate);
             for (units, 0..) |*unit, i| {
                 const unit_first = first + at + @as(u32, @intCast(i)) * unit_rows;
-                try scan.admit(from, selection, unit_first, unit, query, prepared);
+                try scan.admit(from, unit_first, unit, query, prepared);
             }
             at += part;
             if (prepared.scanned + at >= prepared.sharpened_at) {
@@ -391,7 +396,13 @@ pub const CodeScan = struct {
         prepared.passed += count;
     }
 
-    fn divide(scan: *CodeScan, blocks: []const u8, count: u32, least: f32) []Unit {
+    fn divide(
+        scan: *CodeScan,
+        blocks: []const u8,
+        count: u32,
+        least: f32,
+        wanted: [*]const u32,
+    ) []Unit {
         const units = scan.units[0 .. (count + unit_rows - 1) / unit_rows];
         for (units, 0..) |*unit, i| {
             const start = i * unit_rows;
@@ -401,6 +412,7 @@ pub const CodeScan = struct {
                 @intCast(@min(unit_rows, count - start)),
                 scan.code_dimension,
             );
+            unit.rows.wanted = wanted + start / block_rows;
         }
         return units;
     }
@@ -409,7 +421,6 @@ pub const CodeScan = struct {
     fn admit(
         scan: *CodeScan,
         from: *SegmentState,
-        selection: *const Selection,
         first: u32,
         unit: *const Unit,
         query: *Query,
@@ -417,7 +428,6 @@ pub const CodeScan = struct {
     ) Error!void {
         for (unit.found[0..unit.count], unit.estimates[0..unit.count]) |index, estimated| {
             const row = first + index;
-            if (!selection.has(row)) continue;
             if (prepared.isFull()) try scan.settle(query, prepared, .all);
             const place = index / block_rows * unit.rows.factor_stride + index % block_rows;
             prepared.candidates[prepared.count] = .{
@@ -475,7 +485,7 @@ pub const CodeScan = struct {
     /// time that twice as many codes were scanned, the newer half has to have saved more than the
     /// vectors took that it left.
     fn isWorthwhile(scan: *const CodeScan, prepared: *Prepared) bool {
-        if (prepared.scanned < @max(unit_rows, 2 * prepared.judged_scanned)) return true;
+        if (prepared.scanned < @max(scan.judged_first, 2 * prepared.judged_scanned)) return true;
         const scanned = prepared.scanned - prepared.judged_scanned;
         const passed = prepared.passed - prepared.judged_passed;
         const looks = prepared.looked_at + prepared.count -| prepared.judged_looks;
@@ -505,7 +515,7 @@ fn lastBlock(selection: *const Selection, first: u32, stop: u32) u32 {
     }
     return end;
 }
-const gap_rows_max = block_rows;
+const gap_rows_max = 4 * block_rows;
 
 /// The score that a row has to reach, as the kernels count: larger is better. A little less, for
 /// their rounding.

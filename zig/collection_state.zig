@@ -7,6 +7,7 @@ const errors = @import("errors.zig");
 const format = @import("format.zig");
 const limits = @import("limits.zig");
 const page_array = @import("page_array.zig");
+const KnownColumns = @import("known_columns.zig").KnownColumns;
 const soundness = @import("soundness.zig");
 const Source = @import("key_index.zig").Source;
 
@@ -21,8 +22,7 @@ pub const Verified = struct {
     rows: std.DynamicBitSetUnmanaged,
     /// The blocks of codes, likewise.
     blocks: std.DynamicBitSetUnmanaged,
-    /// The blocks of columns, likewise.
-    columns: std.DynamicBitSetUnmanaged,
+    columns: KnownColumns = .{},
     column_rows: u32,
     /// Of the centre that was checked; 0 before.
     centre_id: u64 = 0,
@@ -38,14 +38,10 @@ pub const Verified = struct {
         verified.* = .{
             .rows = try .initEmpty(gpa, disk.capacity),
             .blocks = .{},
-            .columns = .{},
             .column_rows = disk.column_rows,
         };
         errdefer verified.rows.deinit(gpa);
         verified.blocks = try .initEmpty(gpa, disk.capacity / format.code_block_rows);
-        errdefer verified.blocks.deinit(gpa);
-        if (disk.column_rows == 0) return verified;
-        verified.columns = try .initEmpty(gpa, disk.capacity / disk.column_rows);
         return verified;
     }
 
@@ -54,7 +50,7 @@ pub const Verified = struct {
         const block = first / format.code_block_rows;
         forgetBits(&verified.rows, first);
         forgetBits(&verified.blocks, block);
-        if (verified.column_rows > 0) forgetBits(&verified.columns, first / verified.column_rows);
+        if (verified.column_rows > 0) verified.columns.forgetFrom(first / verified.column_rows);
         verified.forgetCopies(@intCast(block));
         if (block == 0) verified.centre_id = 0;
     }

@@ -5,7 +5,7 @@
 //! megabytes resident, while a read call costs a microsecond and leaves nothing behind. So each
 //! 2 MiB chunk is counted: it is read until it has proven hot, then taken from the map. What the
 //! maps hold is bounded: beyond the budget every chunk is given back and must prove itself again.
-//! The codes that searches read are beside the budget.
+//! The codes that searches read, and the columns that filters read, are beside the budget.
 //!
 //! Callers check places against the size of the file before they ask: nothing here touches a byte
 //! past the length that the current root promises. Where somebody has cut the file since, the map
@@ -29,6 +29,8 @@ pub const Image = struct {
     /// Of these, the ones that the last search read codes from. They are beside the budget, because
     /// the next search reads them again.
     code_chunks: u64 = 0,
+    /// The same of the columns that filters read.
+    column_chunks: u64 = 0,
 
     const chunk_bytes: u64 = 2 << 20;
     const hot_touches = 64;
@@ -79,12 +81,6 @@ pub const Image = struct {
         if (try image.file.read(offset, out) != out.len) return error.Truncated;
     }
 
-    /// The bytes through the map where they are hot; null where they are not, or not yet. What was
-    /// made of them may be believed if `isWhole(offset)` afterwards.
-    pub fn hotOnly(image: *Image, offset: u64, len: usize) ?[]const u8 {
-        return image.hotBytes(offset, len);
-    }
-
     /// The bytes through the map whatever their heat, for a scan that reads all of them; null where
     /// there is no map. `len` stays within one window. What was made of the bytes may be believed
     /// if `isWhole(offset)` afterwards.
@@ -113,7 +109,7 @@ pub const Image = struct {
     /// Gives mapped memory back when it is over the budget. Views of maps stay valid, their next
     /// touch is a fault.
     pub fn trim(image: *Image) void {
-        const kept = image.code_chunks * chunk_bytes;
+        const kept = (image.code_chunks + image.column_chunks) * chunk_bytes;
         if (image.hot_chunks * chunk_bytes -| kept > image.budget_bytes) image.release();
     }
 
@@ -124,6 +120,7 @@ pub const Image = struct {
         @memset(image.chunks.items, 0);
         image.hot_chunks = 0;
         image.code_chunks = 0;
+        image.column_chunks = 0;
     }
 
     pub fn mappedBytes(image: *const Image) u64 {

@@ -57,8 +57,12 @@ pub const Matches = struct {
     pub fn step(matches: *Matches, bytes_max: u64) Error!bool {
         const before = matches.filter.bytes_read;
         while (matches.filter.bytes_read - before < bytes_max) {
-            const segment = matches.segment orelse
-                try matches.nextSegment() orelse return false;
+            const segment = matches.segment orelse try matches.nextSegment() orelse {
+                const image = matches.filter.reader.image;
+                image.column_chunks = matches.filter.mapped_chunks;
+                image.trim();
+                return false;
+            };
             const end = @min(segment.disk.rows, matches.row + rows_at_once);
             try matches.filter.narrow(segment, &matches.selection, matches.row, end);
             matches.row = end;

@@ -14,6 +14,8 @@ const row_set = @import("row_set.zig");
 const rows = @import("rows.zig");
 const collection_state = @import("collection_state.zig");
 const Filter = @import("filter.zig").Filter;
+const Image = @import("image.zig").Image;
+const KnownColumns = @import("known_columns.zig").KnownColumns;
 const Selection = @import("selection.zig").Selection;
 
 const CollectionState = collection_state.CollectionState;
@@ -33,11 +35,11 @@ pub const RowFilter = struct {
     /// Of columns and documents.
     bytes_read: u64 = 0,
     document: std.ArrayList(u8) = .empty,
-    columns: std.array_list.Aligned(u8, .@"8") = .empty,
+    /// Chunks of the image that columns were read from.
+    mapped_chunks: u64 = 0,
 
     pub fn deinit(row_filter: *RowFilter) void {
         row_filter.document.deinit(row_filter.gpa);
-        row_filter.columns.deinit(row_filter.gpa);
         row_filter.* = undefined;
     }
 
@@ -51,6 +53,7 @@ pub const RowFilter = struct {
         end: u32,
     ) Error!void {
         const columned = @min(end, segment.disk.columnedRows());
+        if (first == 0 and isMapped(segment)) row_filter.countChunks(segment);
         var row = first;
         while (row < end) {
             const has_columns = row < columned;
@@ -65,6 +68,13 @@ pub const RowFilter = struct {
             else
                 unknown;
             try row_filter.decide(segment, selection, row, count, &verdict);
+        }
+    }
+
+    fn countChunks(row_filter: *RowFilter, segment: *const SegmentState) void {
+        for (segment.disk.heap[0..segment.disk.heap_count]) |extent| {
+            const start = format.pageOffset(extent.page);
+            row_filter.mapped_chunks += Image.chunksUnder(start, extent.used_bytes);
         }
     }
 
@@ -114,25 +124,49 @@ pub const RowFilter = struct {
 
     /// Of the block of columns that begins with the row.
     fn askColumns(row_filter: *RowFilter, segment: *SegmentState, row: u32) Error!Verdict {
-        const reader = row_filter.reader;
-        const state = row_filter.state;
-        const entry = try column_reader.entryAt(reader, state, segment, row) orelse
-            return unknown;
+        const known = segment.verified.columns.at(row_filter.gpa, &segment.disk, row) catch
+            return row_filter.outOfMemory();
+        const entry = try row_filter.entryOf(segment, row, known) orelse return unknown;
         row_filter.bytes_read += @sizeOf(format.ColumnEntry) + entry.bytes;
         switch (entry.kind) {
             .none => return row_filter.askNothing(),
             .block => {},
             else => return unknown,
         }
-        if (reader.image.hotOnly(entry.offset, entry.bytes)) |bytes| {
-            const verdict = row_filter.judge(segment, row, &entry, bytes);
-            if (reader.image.isWhole(entry.offset)) return verdict;
+        const image = row_filter.reader.image;
+        if (isMapped(segment) or image.always_mapped) {
+            if (image.scan(entry.offset, entry.bytes)) |bytes| {
+                const verdict = row_filter.judge(segment, row, &entry, known, bytes);
+                if (image.isWhole(entry.offset)) return verdict;
+            }
         }
-        row_filter.columns.resize(row_filter.gpa, entry.bytes) catch
-            return row_filter.outOfMemory();
-        try reader.bytes(entry.offset, row_filter.columns.items);
-        return row_filter.judge(segment, row, &entry, row_filter.columns.items);
+        if (!known.isWhole(&entry) or known.copy.len != entry.bytes) {
+            const room = known.room(row_filter.gpa, entry.bytes) catch
+                return row_filter.outOfMemory();
+            errdefer known.drop(row_filter.gpa);
+            try row_filter.reader.bytes(entry.offset, room);
+        }
+        defer if (isMapped(segment)) known.drop(row_filter.gpa);
+        return row_filter.judge(segment, row, &entry, known, known.copy);
     }
+
+    fn entryOf(
+        row_filter: *RowFilter,
+        segment: *SegmentState,
+        row: u32,
+        known: *KnownColumns.Block,
+    ) Error!?format.ColumnEntry {
+        if (known.entry) |entry| return entry;
+        const entry = try column_reader.entryAt(row_filter.reader, row_filter.state, segment, row);
+        known.entry = entry;
+        return entry;
+    }
+
+    /// A map of few blocks would hold a multiple of them in memory, so these are copied.
+    fn isMapped(segment: *const SegmentState) bool {
+        return segment.disk.capacity > copied_rows_max;
+    }
+    const copied_rows_max = 4096;
 
     /// All rows of a block without metadata are alike.
     fn askNothing(row_filter: *RowFilter) Verdict {
@@ -149,14 +183,13 @@ pub const RowFilter = struct {
         segment: *SegmentState,
         row: u32,
         entry: *const format.ColumnEntry,
+        known: *KnownColumns.Block,
         bytes: []const u8,
     ) Verdict {
-        const verified = &segment.verified.columns;
-        const index = row / segment.disk.column_rows;
-        if (!verified.isSet(index)) {
+        if (!known.isWhole(entry)) {
             const seed = row_filter.state.seedOf(segment, row);
             if (checksum.bytes(seed, bytes) != entry.block_checksum) return unknown;
-            verified.set(index);
+            known.remember(entry);
         }
         const block = column_block.Block.open(bytes, segment.disk.column_rows) catch
             return unknown;

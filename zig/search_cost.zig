@@ -48,6 +48,12 @@ pub const SearchCost = struct {
         return @min(cost.vector, cost.wanted * cost.look);
     }
 
+    /// In how many rows there are so many wanted ones.
+    pub fn rowsWith(cost: *const SearchCost, wanted_rows: u64) u64 {
+        const count = @as(f64, @floatFromInt(wanted_rows)) / @max(cost.wanted, 1e-9);
+        return @intFromFloat(count);
+    }
+
     /// Whether of so many rows in order the wanted ones are looked at one by one.
     pub fn isSparse(cost: *const SearchCost, wanted_rows: u32, rows: u32) bool {
         const wanted: f64 = @floatFromInt(wanted_rows);

@@ -62,6 +62,13 @@ pub const Selection = struct {
         return @as(u32, @truncate(word >> @intCast(first % 64))) != 0;
     }
 
+    /// The bits of blocks of 32 rows, from the one that begins with `first`.
+    pub fn blocksFrom(selection: *const Selection, first: u32) [*]const u32 {
+        comptime std.debug.assert(@import("builtin").cpu.arch.endian() == .little);
+        const blocks: [*]const u32 = @ptrCast(&selection.words);
+        return blocks + first / format.code_block_rows;
+    }
+
     /// From `first` up to `end`.
     pub fn countIn(selection: *const Selection, first: u32, end: u32) u32 {
         var total: u32 = 0;

@@ -67,7 +67,9 @@ pub const View = struct {
         var bytes: u64 = 0;
         var states = view.collections.valueIterator();
         while (states.next()) |state| {
-            for (state.*.loaded.values()) |segment| bytes += segment.verified.copy.len;
+            for (state.*.loaded.values()) |segment| {
+                bytes += segment.verified.copy.len + segment.verified.columns.bytes();
+            }
         }
         return bytes;
     }

@@ -395,7 +395,32 @@ fn checkSurvivors(
             try testing.expectEqualSlices(u32, expected_rows[0..count], found_rows[0..count]);
             try testing.expectEqualSlices(f32, expected[0..count], found[0..count]);
         }
+        try checkWanted(table, &query, in_blocks, threshold, expected_rows[0..count]);
     }
+}
+
+/// Of blocks, only the rows that are wanted are found, with or without the others.
+fn checkWanted(
+    table: *const kernels.KernelTable,
+    query: *const kernels.CodeQuery,
+    in_blocks: kernels.CodeRows,
+    threshold: f32,
+    expected: []const u32,
+) !void {
+    const wanted = [4]u32{ 0x0000_0000, 0xFFFF_FFFF, 0xA5A5_0001, 0x8000_0000 };
+    var rows = in_blocks;
+    rows.wanted = &wanted;
+    var found_rows: [100]u32 = undefined;
+    var found: [100]f32 = undefined;
+    const count = table.estimateBlocks(query, &rows, threshold, &found_rows, &found);
+    var at: usize = 0;
+    for (expected) |row| {
+        const block = row / kernels.block_codes;
+        if (wanted[block] >> @intCast(row % kernels.block_codes) & 1 == 0) continue;
+        try testing.expectEqual(row, found_rows[at]);
+        at += 1;
+    }
+    try testing.expectEqual(at, count);
 }
 
 /// Whether the head of a block rules it out, as table.zig writes it, one row at a time.

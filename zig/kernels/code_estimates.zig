@@ -28,10 +28,10 @@ pub fn estimateCodes(
     var row: usize = 0;
     while (row + table.code_group <= rows.row_count) : (row += table.code_group) {
         const sums = view.sums(table.code_group, row);
-        survivors.add(table.code_group, query, rows, threshold, row, row, sums);
+        survivors.add(table.code_group, query, rows, threshold, row, row, sums, all);
     }
     while (row < rows.row_count) : (row += 1) {
-        survivors.add(1, query, rows, threshold, row, row, view.sums(1, row));
+        survivors.add(1, query, rows, threshold, row, row, view.sums(1, row), all);
     }
     return survivors.count;
 }
@@ -51,9 +51,13 @@ pub fn estimateBlocks(
         const number = first / table.block_codes;
         const block = rows.codes + number * rows.stride_bytes;
         const at = number * rows.factor_stride;
+        const wanted = if (rows.wanted) |blocks| blocks[number] else all;
+        if (wanted == 0) continue;
         if (query.head) |head| {
             const is_full = first + table.block_codes <= rows.row_count;
-            if (is_full and heads.ruleOut(query, head, rows, threshold, block, at)) continue;
+            const is_out = is_full and
+                heads.ruleOut(query, head, rows, threshold, block, at, wanted);
+            if (is_out) continue;
         }
         const ahead = code_blocks.ahead_bytes;
         const sums = code_blocks.sumsOfBlock(query.tables.?, block, block_bytes, ahead);
@@ -61,14 +65,19 @@ pub fn estimateBlocks(
         var i: usize = 0;
         while (i + table.code_group <= used) : (i += table.code_group) {
             const group = sums[i..][0..table.code_group].*;
-            survivors.add(table.code_group, query, rows, threshold, first + i, at + i, group);
+            const part = wanted >> @intCast(i);
+            survivors.add(table.code_group, query, rows, threshold, first + i, at + i, group, part);
         }
         while (i < used) : (i += 1) {
-            survivors.add(1, query, rows, threshold, first + i, at + i, sums[i..][0..1].*);
+            const one = sums[i..][0..1].*;
+            const part = wanted >> @intCast(i);
+            survivors.add(1, query, rows, threshold, first + i, at + i, one, part);
         }
     }
     return survivors.count;
 }
+
+const all: u32 = std.math.maxInt(u32);
 
 /// Rules out blocks by their heads, as long as that saves more than it takes.
 const Heads = struct {
@@ -85,6 +94,7 @@ const Heads = struct {
         threshold: f32,
         block: [*]const u8,
         at: usize,
+        wanted: u32,
     ) bool {
         if (2 * heads.left > heads.seen + 8) return false;
         heads.seen += 1;
@@ -104,7 +114,8 @@ const Heads = struct {
         const error_bound = @max(deviation, sampling) +
             @min(deviation, sampling) * splat(std.math.sqrt2 - 1);
         const most = estimate + error_bound * splat(head.slack);
-        const is_out = !@reduce(.Or, most >= splat(threshold));
+        const passes: u32 = @bitCast(most >= splat(threshold));
+        const is_out = passes & wanted == 0;
         heads.left += @intFromBool(!is_out);
         return is_out;
     }
@@ -128,6 +139,7 @@ const Survivors = struct {
         first: usize,
         at: usize,
         sums: [count]u32,
+        wanted: u32,
     ) void {
         const Values = @Vector(count, f32);
         // As signed numbers, which every CPU can convert.
@@ -143,8 +155,9 @@ const Survivors = struct {
             (bias * splat(Values, query.bias_weight) + scale * product);
         const most = estimate + deviation * splat(Values, query.slack);
         const passes: @Int(.unsigned, count) = @bitCast(most >= splat(Values, threshold));
-        if (passes == 0) return;
-        survivors.write(count, first, estimate, passes);
+        const left = passes & @as(@Int(.unsigned, count), @truncate(wanted));
+        if (left == 0) return;
+        survivors.write(count, first, estimate, left);
     }
 
     inline fn splat(comptime Values: type, value: f32) Values {

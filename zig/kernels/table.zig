@@ -318,6 +318,9 @@ pub const CodeRows = extern struct {
     scales: [*]const f32,
     biases: [*]const f32,
     deviations: [*]const f32,
+    /// Of each block, bit r is set where its row r is wanted: no other one is among the results.
+    /// Null: all are. Of blocks only.
+    wanted: ?[*]const u32 = null,
 };
 
 pub const EstimateFn = fn (
