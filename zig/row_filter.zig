@@ -16,6 +16,7 @@ const collection_state = @import("collection_state.zig");
 const Filter = @import("filter.zig").Filter;
 const Image = @import("image.zig").Image;
 const KnownColumns = @import("known_columns.zig").KnownColumns;
+const ReadWindow = @import("read_window.zig").ReadWindow;
 const Selection = @import("selection.zig").Selection;
 
 const CollectionState = collection_state.CollectionState;
@@ -35,11 +36,13 @@ pub const RowFilter = struct {
     /// Of columns and documents.
     bytes_read: u64 = 0,
     document: std.ArrayList(u8) = .empty,
+    window: ?*ReadWindow = null,
     /// Chunks of the image that columns were read from.
     mapped_chunks: u64 = 0,
 
     pub fn deinit(row_filter: *RowFilter) void {
         row_filter.document.deinit(row_filter.gpa);
+        if (row_filter.window) |window| row_filter.gpa.destroy(window);
         row_filter.* = undefined;
     }
 
@@ -104,9 +107,9 @@ pub const RowFilter = struct {
     }
 
     fn askDocument(row_filter: *RowFilter, segment: *SegmentState, row: u32) Error!bool {
+        const window = try row_filter.windowOf();
         var reader = row_filter.reader;
-        // They are all over the file.
-        reader.is_glance = true;
+        reader.window = window;
         const state = row_filter.state;
         const record = try reader.record(state, segment, row);
         row_filter.document.resize(row_filter.gpa, record.metadata_bytes) catch
@@ -120,6 +123,14 @@ pub const RowFilter = struct {
                 "backup or salvage() it",
             .{record.metadata_offset},
         );
+    }
+
+    fn windowOf(row_filter: *RowFilter) Error!*ReadWindow {
+        if (row_filter.window) |window| return window;
+        const window = row_filter.gpa.create(ReadWindow) catch return row_filter.outOfMemory();
+        window.* = .{};
+        row_filter.window = window;
+        return window;
     }
 
     /// Of the block of columns that begins with the row.

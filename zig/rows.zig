@@ -14,6 +14,7 @@ const limits = @import("limits.zig");
 const os = @import("os/os.zig");
 const collection_state = @import("collection_state.zig");
 const Image = @import("image.zig").Image;
+const ReadWindow = @import("read_window.zig").ReadWindow;
 
 const Error = errors.Error;
 const CollectionState = collection_state.CollectionState;
@@ -35,6 +36,8 @@ pub const RowReader = struct {
     scratch: *Scratch,
     /// What is read is looked at for its own sake (image.zig, `glance`).
     is_glance: bool = false,
+    /// What is read lies beside what is read next.
+    window: ?*ReadWindow = null,
 
     pub const Scratch = [@sizeOf(format.Record) + limits.key_bytes_max]u8;
 
@@ -68,7 +71,9 @@ pub const RowReader = struct {
 
     /// Bytes of the file.
     pub fn bytes(reader: RowReader, offset: u64, out: []u8) Error!void {
-        const result = if (reader.is_glance)
+        const result = if (reader.window) |window|
+            window.read(reader.image, offset, out)
+        else if (reader.is_glance)
             reader.image.glance(offset, out)
         else
             reader.image.copy(offset, out);

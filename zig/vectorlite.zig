@@ -109,6 +109,7 @@ test {
     _ = @import("page_reader.zig");
     _ = @import("page_writer.zig");
     _ = @import("reach.zig");
+    _ = @import("read_window.zig");
     _ = @import("roots.zig");
     _ = @import("row_audit.zig");
     _ = @import("row_filter.zig");
