@@ -54,13 +54,13 @@ const zigLayers: readonly Layer[] = [
 ];
 
 const tsLayers: readonly Layer[] = [
-  layer("vocabulary", "src", "errors types typed-arrays utf8 byte-writer"),
+  layer("vocabulary", "src", "errors types filter typed-arrays utf8 byte-writer"),
   layer("native", "src", "native/*"),
   layer(
     "pieces",
     "src",
-    "status options vectors keys metadata metadata-reader records entries lifetime turns " +
-      "connection new-file",
+    "status options vectors keys metadata metadata-reader filter-compiler records entries " +
+      "lifetime turns connection new-file",
   ),
   layer(
     "operations",
