@@ -11,14 +11,7 @@ import { runJob } from "./jobs.ts";
 import { Handle } from "./lifetime.ts";
 import { type NodeApiLibrary, nodeApi, Status, searchReportFields } from "./native/native.ts";
 import type { Records } from "./records.ts";
-import {
-  type FoundHit,
-  makeRoom,
-  noFilter,
-  type Room,
-  readHits,
-  type SearchPlan,
-} from "./search.ts";
+import { type FoundHit, makeRoom, type Room, readHits, type SearchPlan } from "./search.ts";
 
 /** What a thread of the pool does before it asks whether to go on: Node waits for it to end. */
 const turnMs = 50;
@@ -72,8 +65,8 @@ class BackgroundSearch {
       plan.threshold,
       plan.exact ? 1 : 0,
       plan.threads,
-      noFilter,
-      0,
+      plan.filter.bytes,
+      plan.filter.length,
       handleOut,
     );
     if (status !== Status.OK) throw records.failure(status);

@@ -38,6 +38,7 @@ import type {
   Compute,
   ComputeMany,
   EmbedCacheOptions,
+  SearchOptions,
   ServerlessOptions,
   SimilarEntry,
   VectorBatch,
@@ -66,6 +67,8 @@ const known: Known = {
   maxEntries: notYet,
   maxBytes: notYet,
 };
+
+const knownOfSearch: Known = { k: true, threshold: true, exact: true, threads: true };
 
 const knownServerless: Known = {
   ...known,
@@ -339,7 +342,7 @@ export class EmbedCache implements Disposable {
    * of the most similar may be missed about once in a thousand times or less.
    *
    * @param options - `k`: entries wanted at most, default 10. `threshold`: only entries at least
-   * this close, default none.
+   * this close, default none. `exact` and `threads`: as for `collection.search()`.
    * @throws {@link VectorLiteError} ERR_DIMENSION, ERR_INVALID_VECTOR, ERR_INVALID_ARGUMENT,
    * ERR_CORRUPT, ERR_CLOSED
    * @example
@@ -349,15 +352,15 @@ export class EmbedCache implements Disposable {
    */
   search(
     vector: VectorLike,
-    options?: { k?: number | undefined; threshold?: number | undefined },
+    options?: Pick<SearchOptions, "k" | "threshold" | "exact" | "threads">,
   ): SimilarEntry[] {
-    const given = checkOptions(options, { k: true, threshold: true }, "search()");
+    const given = checkOptions(options, knownOfSearch, "search()");
     return this.#nearest(vector, given, "search()");
   }
 
   #nearest(
     vector: VectorLike,
-    options: { k?: number | undefined; threshold?: number | undefined },
+    options: Pick<SearchOptions, "k" | "threshold" | "exact" | "threads">,
     where: string,
   ): SimilarEntry[] {
     const plan = planSearch({ ...options, include: ["vector"] }, where);

@@ -13,7 +13,9 @@
 
 import { searchInBackground, searchOneInBackground } from "./background-search.ts";
 import { invalidArgument } from "./errors.ts";
-import { checkArray, type Known, unknownName } from "./options.ts";
+import type { Filter } from "./filter.ts";
+import { filterOption } from "./filter-compiler.ts";
+import { checkArray, checkOptions, type Known, unknownName } from "./options.ts";
 import { measureRecall } from "./recall.ts";
 import { Records } from "./records.ts";
 import { iterateEntries, iterateKeys } from "./scan.ts";
@@ -22,6 +24,7 @@ import type {
   CollectionStats,
   Hit,
   Include,
+  IterationOptions,
   Metadata,
   MetadataOf,
   Metric,
@@ -216,14 +219,67 @@ export class Collection<Doc extends MetadataOf<Doc> = Metadata> {
   }
 
   /**
+   * Deletes all records whose metadata match, as one atomic batch.
+   *
+   * @param filter - Needed, without any `undefined` in it: a value that is missing by mistake
+   * deletes nothing. `{}` matches, and so deletes, every record.
+   * @returns How many there were.
+   * @throws {@link VectorLiteError} as {@link upsert}
+   * @example
+   * ```ts
+   * const deleted = docs.deleteWhere({ source: url, year: { $lt: 2020 } });
+   * ```
+   */
+  deleteWhere(filter: Filter<Doc>): number {
+    return this.#records.deleteWhere(filter);
+  }
+
+  /**
+   * Replaces the metadata of a record, all of it, and leaves its vector as it is, which takes much
+   * less than writing the record again.
+   *
+   * @param metadata - Flat fields; `{}` for none.
+   * @returns Whether there is a record with that key.
+   * @throws {@link VectorLiteError} as {@link upsert}
+   * @example
+   * ```ts
+   * docs.setMetadata("a", { ...docs.get("a")?.metadata, reviewed: true });
+   * ```
+   */
+  setMetadata(key: string, metadata: Doc): boolean {
+    return this.#records.setMetadata(key, metadata);
+  }
+
+  /**
+   * How many records match, counted. Inside of a transaction its writes count.
+   *
+   * @param filter - Default: all records.
+   * @throws {@link VectorLiteError} ERR_INVALID_ARGUMENT, ERR_CORRUPT, ERR_CLOSED
+   * @example
+   * ```ts
+   * const recent = docs.count({ lang: { $in: ["en", "de"] }, year: { $gte: 2020 } });
+   * ```
+   */
+  count(filter?: Filter<Doc>): number {
+    return this.#records.count(filterOption(filter));
+  }
+
+  /**
    * Iterates over the keys, in no particular order, as they are at the first step; writes
    * meanwhile are fine and not seen.
    *
-   * @throws {@link VectorLiteError} ERR_CLOSED, ERR_CORRUPT
+   * @param options - `filter`: only keys of records whose metadata match. Default: all.
+   * @throws {@link VectorLiteError} ERR_INVALID_ARGUMENT, ERR_CLOSED, ERR_CORRUPT
+   * @example
+   * ```ts
+   * const drafts = [...docs.keys({ filter: { published: { $ne: true } } })];
+   * ```
    */
-  keys(): Generator<string, void, undefined> {
+  keys(options?: IterationOptions<Doc>): Generator<string, void, undefined> {
+    const given = checkOptions(options, iterationOptions, "keys()");
+    const filter = filterOption(given.filter);
     this.#records.checkOpen();
-    return iterateKeys(this.#records);
+    return iterateKeys(this.#records, filter);
   }
 
   /**
@@ -231,27 +287,36 @@ export class Collection<Doc extends MetadataOf<Doc> = Metadata> {
    * meanwhile are fine and not seen. Begun inside of a transaction it gives the keys of the first
    * step, each record as it is when its turn comes, and leaves out what was deleted by then.
    *
-   * @throws {@link VectorLiteError} ERR_CLOSED, ERR_CORRUPT
+   * @param options - `filter`: only records whose metadata match. Default: all.
+   * @throws {@link VectorLiteError} ERR_INVALID_ARGUMENT, ERR_CLOSED, ERR_CORRUPT
+   * @example
+   * ```ts
+   * for (const { key, metadata } of docs.entries({ filter: { lang: "en" } })) print(key, metadata);
+   * ```
    */
-  entries(): Generator<StoredRecord<Doc>, void, undefined> {
+  entries(options?: IterationOptions<Doc>): Generator<StoredRecord<Doc>, void, undefined> {
+    const given = checkOptions(options, iterationOptions, "entries()");
+    const filter = filterOption(given.filter);
     this.#records.checkOpen();
-    return iterateEntries(this.#records) as Generator<StoredRecord<Doc>, void, undefined>;
+    return iterateEntries(this.#records, filter) as Generator<StoredRecord<Doc>, void, undefined>;
   }
 
   /**
    * The records closest to `query`, the closest first. Scores are exact; of the records that should
-   * be there, one in a thousand may be missed, and none with `exact: true`.
+   * be there, one in a thousand may be missed, and none with `exact: true`. With a `filter` only
+   * records whose metadata match are found, `k` of them wherever there are so many.
    *
    * @throws {@link VectorLiteError} ERR_DIMENSION, ERR_INVALID_VECTOR, ERR_INVALID_ARGUMENT,
    * ERR_CORRUPT, ERR_CLOSED
    * @example
    * ```ts
    * for (const { key, score, metadata } of docs.search(query, { k: 3, threshold: 0.8 })) …
+   * const recent = docs.search(query, { k: 3, filter: { lang: "en", year: { $gte: 2020 } } });
    * ```
    */
   search<Included extends Include = "metadata">(
     query: VectorLike,
-    options?: SearchOptions<Included>,
+    options?: SearchOptions<Included, Doc>,
   ): Hit<Doc, Included>[] {
     const plan = planSearch(options, "search()");
     return searchOne(this.#records, query, plan, "The query") as Hit<Doc, Included>[];
@@ -266,7 +331,7 @@ export class Collection<Doc extends MetadataOf<Doc> = Metadata> {
    */
   searchMany<Included extends Include = "metadata">(
     queries: VectorsLike,
-    options?: SearchOptions<Included>,
+    options?: SearchOptions<Included, Doc>,
   ): Hit<Doc, Included>[][] {
     const plan = planSearch(options, "searchMany()");
     const records = this.#records;
@@ -293,7 +358,7 @@ export class Collection<Doc extends MetadataOf<Doc> = Metadata> {
    */
   async searchAsync<Included extends Include = "metadata">(
     query: VectorLike,
-    options?: SearchOptions<Included>,
+    options?: SearchOptions<Included, Doc>,
   ): Promise<Hit<Doc, Included>[]> {
     const plan = planSearch(options, "searchAsync()");
     const hits = await searchOneInBackground(this.#records, query, plan, "The query");
@@ -309,7 +374,7 @@ export class Collection<Doc extends MetadataOf<Doc> = Metadata> {
    */
   async searchManyAsync<Included extends Include = "metadata">(
     queries: VectorsLike,
-    options?: SearchOptions<Included>,
+    options?: SearchOptions<Included, Doc>,
   ): Promise<Hit<Doc, Included>[][]> {
     const plan = planSearch(options, "searchManyAsync()");
     const records = this.#records;
@@ -326,9 +391,10 @@ export class Collection<Doc extends MetadataOf<Doc> = Metadata> {
    * @example
    * ```ts
    * const { plan, reranked, bytesRead } = docs.explain(query, { k: 10 });
+   * const selectivity = docs.explain(query, { filter: { lang: "en" } }).filter?.selectivity;
    * ```
    */
-  explain(query: VectorLike, options?: SearchOptions): SearchExplanation {
+  explain(query: VectorLike, options?: SearchOptions<Include, Doc>): SearchExplanation {
     return explainSearch(this.#records, query, planSearch(options, "explain()"), "The query");
   }
 
@@ -355,6 +421,8 @@ export class Collection<Doc extends MetadataOf<Doc> = Metadata> {
     return this.#records.stats();
   }
 }
+
+const iterationOptions: Known = { filter: true };
 
 const knownFields: Known = { key: true, vector: true, metadata: true };
 

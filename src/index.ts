@@ -19,6 +19,7 @@ export { EmbedCache } from "./cache.ts";
 export { Collection } from "./collection.ts";
 export { Database } from "./database.ts";
 export { type ErrorCode, VectorLiteError } from "./errors.ts";
+export type { FieldFilter, FieldOperators, Filter } from "./filter.ts";
 export { salvage } from "./salvage.ts";
 export { Snapshot } from "./snapshot.ts";
 export type {
@@ -36,6 +37,7 @@ export type {
   EmbedCacheOptions,
   Hit,
   Include,
+  IterationOptions,
   Metadata,
   MetadataOf,
   MetadataValue,

@@ -9,7 +9,8 @@
 
 import { releaseWriter, takeWriter } from "./byte-writer.ts";
 import type { Connection, Scope } from "./connection.ts";
-import type { VectorLiteError } from "./errors.ts";
+import { invalidArgument, type VectorLiteError } from "./errors.ts";
+import { type CompiledFilter, compileFilter } from "./filter-compiler.ts";
 import { encodeKey, keyBuffer, packKeys } from "./keys.ts";
 import { writeDocument } from "./metadata.ts";
 import { MetadataReader } from "./metadata-reader.ts";
@@ -38,6 +39,7 @@ export function subjectOf(name: string): string {
 
 const nameBuffer = new Uint8Array(256);
 const one = new Uint32Array(1);
+const countOut = new Float64Array(1);
 const lengthOut = new Uint32Array(1);
 const metadataLength = new Uint32Array(1);
 const statistics = new Float64Array(collectionStatsFields.length);
@@ -273,6 +275,47 @@ export class Records {
     if (status !== Status.OK) throw this.failure(status);
     this.connection.wrote();
     return lengthOut[0] ?? 0;
+  }
+
+  /** Deletes what matches; returns how many. */
+  deleteWhere(filter: unknown): number {
+    this.checkWritable();
+    const { bytes, length } = compileFilter(filter);
+    this.connection.beforeWrite();
+    const status = this.native.vl_collection_delete_where(this.id, bytes, length, lengthOut);
+    if (status !== Status.OK) throw this.failure(status);
+    this.connection.wrote();
+    return lengthOut[0] ?? 0;
+  }
+
+  /** Replaces the metadata of a key; returns whether there is one. */
+  setMetadata(key: string, metadata: unknown): boolean {
+    this.checkWritable();
+    if (metadata === undefined) throw invalidArgument("metadata", "a plain object", metadata);
+    // Reading the caller's objects may run the caller's code, so the shared key comes last.
+    const document = takeWriter();
+    writeDocument(document, metadata);
+    const keyLength = encodeKey(key);
+    this.connection.beforeWrite();
+    const status = this.native.vl_collection_set_metadata(
+      this.id,
+      keyBuffer,
+      keyLength,
+      document.bytes,
+      document.length,
+    );
+    releaseWriter(document);
+    if (status === Status.NOT_FOUND) return false;
+    if (status !== Status.OK) throw this.failure(status);
+    this.connection.wrote();
+    return true;
+  }
+
+  /** How many records match. */
+  count({ bytes, length }: CompiledFilter): number {
+    const status = this.native.vl_collection_count(this.id, bytes, length, countOut);
+    if (status !== Status.OK) throw this.failure(status);
+    return countOut[0] ?? 0;
   }
 
   clear(): void {

@@ -9,9 +9,9 @@
  */
 
 import { decodeEntries, type Entry } from "./entries.ts";
+import { type CompiledFilter, noFilter } from "./filter-compiler.ts";
 import { Status } from "./native/native.ts";
 import type { Records } from "./records.ts";
-import { noFilter } from "./search.ts";
 import { holdRecords } from "./snapshot-scope.ts";
 import type { StoredRecord } from "./types.ts";
 
@@ -21,30 +21,34 @@ const pageBytes = 1 << 16;
 /** Numbers of the vectors that one step reads: 1 MiB. */
 const pageFloats = 1 << 18;
 
-/** The keys, in no particular order. */
-export function* iterateKeys(records: Records): Generator<string, void, undefined> {
+/** The keys of what matches the filter, in no particular order. */
+export function* iterateKeys(
+  records: Records,
+  filter: CompiledFilter = noFilter,
+): Generator<string, void, undefined> {
   if (records.connection.inTransaction) {
-    yield* collectKeys(records);
+    yield* collectKeys(records, filter);
     return;
   }
-  for (const page of pagesOfSnapshot(records, false)) {
+  for (const page of pagesOfSnapshot(records, filter, false)) {
     for (const entry of page.entries) yield entry.key;
   }
 }
 
-/** The records, in no particular order. */
+/** The records that match the filter, in no particular order. */
 export function* iterateEntries(
   records: Records,
+  filter: CompiledFilter,
 ): Generator<StoredRecord<unknown>, void, undefined> {
   if (records.connection.inTransaction) {
-    for (const key of collectKeys(records)) {
+    for (const key of collectKeys(records, filter)) {
       const record = records.getRecord(key);
       if (record !== undefined) yield record;
     }
     return;
   }
   const { dimension } = records;
-  for (const page of pagesOfSnapshot(records, true)) {
+  for (const page of pagesOfSnapshot(records, filter, true)) {
     for (const [index, { key, metadata }] of page.entries.entries()) {
       const vector = page.vectors.slice(index * dimension, (index + 1) * dimension);
       yield { key, vector, metadata };
@@ -52,9 +56,9 @@ export function* iterateEntries(
   }
 }
 
-function collectKeys(records: Records): string[] {
+function collectKeys(records: Records, filter: CompiledFilter): string[] {
   const keys: string[] = [];
-  for (const page of pages(records, false)) {
+  for (const page of pages(records, filter, false)) {
     for (const entry of page.entries) keys.push(entry.key);
   }
   return keys;
@@ -66,21 +70,29 @@ interface Page {
   readonly vectors: Float32Array;
 }
 
-function* pagesOfSnapshot(records: Records, vectors: boolean): Generator<Page, void, undefined> {
+function* pagesOfSnapshot(
+  records: Records,
+  filter: CompiledFilter,
+  withVectors: boolean,
+): Generator<Page, void, undefined> {
   const { scope, connection } = records;
   if (scope !== connection) {
-    yield* pages(records, vectors);
+    yield* pages(records, filter, withVectors);
     return;
   }
   const held = holdRecords(records);
   try {
-    yield* pages(held.past, vectors);
+    yield* pages(held.past, filter, withVectors);
   } finally {
     held.scope.close();
   }
 }
 
-function* pages(records: Records, withVectors: boolean): Generator<Page, void, undefined> {
+function* pages(
+  records: Records,
+  filter: CompiledFilter,
+  withVectors: boolean,
+): Generator<Page, void, undefined> {
   const { native, id, dimension } = records;
   const cursor = new Uint32Array(4);
   const lengthOut = new Uint32Array(1);
@@ -93,8 +105,8 @@ function* pages(records: Records, withVectors: boolean): Generator<Page, void, u
       id,
       cursor,
       withVectors ? 1 : 0,
-      noFilter,
-      0,
+      filter.bytes,
+      filter.length,
       bytes,
       bytes.length,
       lengthOut,

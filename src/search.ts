@@ -6,6 +6,7 @@
 
 import { decodeEntries } from "./entries.ts";
 import { invalidArgument } from "./errors.ts";
+import { type CompiledFilter, filterOption } from "./filter-compiler.ts";
 import {
   cpuTiers,
   Hit as HitLayout,
@@ -38,9 +39,6 @@ const hitsUnasked = 1024;
 /** What the last search took. */
 const reportOut = new Float64Array(searchReportFields.length);
 
-/** What the library takes where there is no filter. */
-export const noFilter: Uint8Array = new Uint8Array(1);
-
 /** Numbers of the vectors that one fetch reads: 1 MiB. */
 const fetchFloats = 1 << 18;
 
@@ -51,7 +49,7 @@ const known: Known = {
   include: true,
   exact: true,
   threads: true,
-  filter: notYet,
+  filter: true,
   ef: `${notYet}: there is no index to tune`,
 };
 
@@ -67,7 +65,11 @@ export interface SearchPlan {
   readonly exact: boolean;
   /** 0: as many as the work is worth. */
   readonly threads: number;
+  readonly filter: CompiledFilter;
 }
+
+/** Options of a search, of documents of any type. */
+type GivenOptions = Omit<SearchOptions, "filter"> & { readonly filter?: unknown };
 
 /** A hit before anybody said what is to be in it. */
 export interface FoundHit {
@@ -78,7 +80,7 @@ export interface FoundHit {
 }
 
 /** @throws VectorLiteError ERR_INVALID_ARGUMENT */
-export function planSearch(options: SearchOptions | undefined, where: string): SearchPlan {
+export function planSearch(options: GivenOptions | undefined, where: string): SearchPlan {
   const given = checkOptions(options, known, where);
   const k = integerOption(given.k, "k", { min: 1, max: hitsMax, fallback: 10 });
   const offset = integerOption(given.offset, "offset", { min: 0, max: hitsMax, fallback: 0 });
@@ -94,6 +96,7 @@ export function planSearch(options: SearchOptions | undefined, where: string): S
     metadata: include.includes("metadata"),
     exact: booleanOption(given.exact, "exact", false),
     threads: integerOption(given.threads, "threads", { min: 1, max: threadsMax, fallback: 0 }),
+    filter: filterOption(given.filter),
   };
 }
 
@@ -142,6 +145,13 @@ export function explainSearch(
     cpu: cpuTiers[report.cpu_tier] ?? "unknown",
     threads: report.threads,
     microseconds,
+    ...(plan.filter.length > 0 && {
+      filter: {
+        matches: report.matched,
+        selectivity: report.live > 0 ? report.matched / report.live : 0,
+        documentsRead: report.documents_read,
+      },
+    }),
   };
 }
 
@@ -165,8 +175,8 @@ export function search(
     plan.threshold,
     plan.exact ? 1 : 0,
     plan.threads,
-    noFilter,
-    0,
+    plan.filter.bytes,
+    plan.filter.length,
     room.hits,
     room.hits.length,
     room.counts,

@@ -7,6 +7,8 @@
  * @module
  */
 
+import type { Filter } from "./filter.ts";
+
 /** A vector on its way in: 32-bit floats, or plain numbers rounded to 32 bits. Always copied. */
 export type VectorLike = Float32Array | readonly number[];
 
@@ -132,13 +134,18 @@ export interface NewRecord<Doc = Metadata> {
 export type Include = "vector" | "metadata";
 
 /** Options of `collection.search()`. */
-export interface SearchOptions<Included extends Include = Include> {
+export interface SearchOptions<Included extends Include = Include, Doc = Metadata> {
   /** Hits wanted at most, 1 to 1,048,576 together with `offset`. Default 10. */
   k?: number | undefined;
   /** Only hits at least this close: a score or more, under `l2` a distance or less. No default. */
   threshold?: number | undefined;
   /** Closest hits to leave out first, for paging. Default 0. */
   offset?: number | undefined;
+  /**
+   * Only records whose metadata match; `k` of them, wherever there are so many. Default: all. The
+   * metadata is looked at before the vectors, so the fewer match the less there is to search.
+   */
+  filter?: Filter<Doc> | undefined;
   /** What each hit carries beside its key and score. Default `["metadata"]`. */
   include?: readonly Included[] | undefined;
   /**
@@ -156,11 +163,18 @@ export interface SearchOptions<Included extends Include = Include> {
   threads?: number | undefined;
 }
 
+/** Options of `collection.keys()` and `collection.entries()`. */
+export interface IterationOptions<Doc = Metadata> {
+  /** Only records whose metadata match. Default: all. */
+  filter?: Filter<Doc> | undefined;
+}
+
 /** How a search was done: what `collection.explain()` returns. */
 export interface SearchExplanation {
   /**
    * `codes`: codes were read, and the vectors that they did not rule out; `compared` is large where
-   * they ruled out too few, and the rest was compared in order. `exact`: all vectors.
+   * they ruled out too few, and the rest was compared in order. `exact`: all vectors, or all of the
+   * records that match the filter.
    */
   plan: "codes" | "exact";
   /** Hits that were found. */
@@ -179,6 +193,15 @@ export interface SearchExplanation {
   threads: number;
   /** Time of the whole call, in µs: the search, and reading what is included in the hits. */
   microseconds: number;
+  /** What the filter did; not there without one. */
+  filter?: {
+    /** Records that match it. */
+    matches: number;
+    /** Their part of all records, 0 to 1. */
+    selectivity: number;
+    /** Records whose own metadata had to be read, since the columns did not tell. */
+    documentsRead: number;
+  };
 }
 
 /** What `collection.recall()` measures. */

@@ -123,6 +123,8 @@ describe("a plain embedding cache", () => {
     expect(keysOf(hits)).toEqual(["x", "y"]);
     expect(hits[0]?.score).toBeGreaterThan(hits[1]?.score ?? 1);
     expect(hits[0]?.vector).toEqual(axis(0));
+    const alike = { k: 2, exact: true, threads: 2 };
+    expect(cache.search([3, 2, 1, 0, 0, 0, 0, 0], alike)).toEqual(hits);
   });
 
   test("tells its numbers", () => {

@@ -229,12 +229,10 @@ describe("a search", () => {
     for (const { vector, metadata } of hits) expect(vector).toEqual(vectors[metadata.n]);
   });
 
-  test.each([
-    ["filter", { filter: { lang: "en" } }],
-    ["ef", { ef: 50 }],
-  ])("says that %s is not supported yet", (_, options) => {
+  test("says that ef is not supported yet", () => {
     const docs = newCollection(2);
-    const error = expectCode(() => docs.search([1, 2], options as never), "ERR_INVALID_ARGUMENT");
+    const options = { ef: 50 } as never;
+    const error = expectCode(() => docs.search([1, 2], options), "ERR_INVALID_ARGUMENT");
     expect(error.message).toMatch(/not supported yet/);
   });
 

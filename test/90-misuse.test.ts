@@ -345,6 +345,46 @@ describe("a list that runs code while it is read", () => {
       });
       expectCode(() => use(cache, vector), "ERR_CLOSED");
     }
+    for (const use of [
+      (docs: Collection, n: object) => docs.upsert("key", good, n as never),
+      (docs: Collection, n: object) => docs.upsertMany(["key"], [good], [n as never]),
+      (docs: Collection, n: object) => docs.setMetadata("key", n as never),
+      (docs: Collection, n: object) => docs.search(good, { filter: n as never }),
+      (docs: Collection, n: object) => docs.explain(good, { filter: n as never }),
+      (docs: Collection, n: object) => docs.count(n as never),
+      (docs: Collection, n: object) => docs.keys({ filter: n as never }),
+      (docs: Collection, n: object) => docs.entries({ filter: n as never }),
+      (docs: Collection, n: object) => docs.deleteWhere(n as never),
+    ]) {
+      const db = new Database(":memory:");
+      const docs = db.collection("docs", { dimension: 2 });
+      const closes = {
+        get n(): number {
+          db.close();
+          return 1;
+        },
+      };
+      expectCode(() => use(docs, closes), "ERR_CLOSED");
+    }
+  });
+
+  test("may write metadata and count: every call keeps its own bytes", () => {
+    const docs = newCollection();
+    const outer = {
+      before: "x".repeat(5000),
+      get during(): string {
+        docs.upsert("inner", good, { inside: "y".repeat(9000) });
+        return `${docs.count({ inside: { $startsWith: "y" } })}`;
+      },
+      after: [1, 2],
+    };
+    docs.upsert("a", good, outer);
+    docs.upsertMany(["b", "c"], [good, good], [outer, { last: true }]);
+    docs.setMetadata("fine", outer);
+    expect(docs.count({ before: { $exists: true }, during: "1", after: { $contains: 2 } })).toBe(3);
+    expect(docs.get("b")?.metadata).toEqual({ ...outer });
+    expect(docs.get("c")?.metadata).toEqual({ last: true });
+    expect(docs.get("inner")?.metadata).toEqual({ inside: "y".repeat(9000) });
   });
 });
 
@@ -373,6 +413,7 @@ describe("a key that is wrong", () => {
       () => docs.getInto(bad, out),
       () => docs.has(bad),
       () => docs.delete(bad),
+      () => docs.setMetadata(bad, {}),
     ]) {
       expectCode(action, code);
     }
@@ -492,7 +533,12 @@ describe("after closing", () => {
       () => docs.delete("key"),
       () => docs.deleteMany(["key"]),
       () => docs.deleteMany([]),
+      () => docs.deleteWhere({}),
+      () => docs.setMetadata("key", {}),
+      () => docs.count(),
+      () => docs.count({ lang: "en" }),
       () => docs.keys(),
+      () => docs.keys({ filter: {} }),
       () => docs.entries(),
       () => docs.size,
       () => docs.search(good),
@@ -539,6 +585,8 @@ describe("names and options", () => {
       () => db.collection("docs", options),
       () => docs.search(good, options),
       () => docs.searchMany([good], options),
+      () => docs.keys(options),
+      () => docs.entries(options),
       () => cache.set("key", good, options),
       () => cache.search(good, options),
       () => cache.findSimilar(good, options),
@@ -567,7 +615,10 @@ describe("names and options", () => {
       expectCode(() => cache.findSimilar(good, options as never), "ERR_INVALID_ARGUMENT");
       expectCode(() => cache.search(good, options as never), "ERR_INVALID_ARGUMENT");
     }
-    for (const options of [{ k: 0 }, { k: 1.5 }, { limit: 3 }, { include: ["vector"] }]) {
+    for (const options of [
+      ...[{ k: 0 }, { k: 1.5 }, { limit: 3 }, { include: ["vector"] }, { filter: {} }],
+      ...[{ exact: 1 }, { threads: 0 }, { threads: 65 }, { offset: 1 }],
+    ]) {
       expectCode(() => cache.search(good, options as never), "ERR_INVALID_ARGUMENT");
     }
     expectCode(() => cache.findSimilar(good, { k: 3 } as never), "ERR_INVALID_ARGUMENT");
