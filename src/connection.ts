@@ -194,6 +194,8 @@ export class Connection implements Scope {
       durableTransactionId: field("durable_transaction_id"),
       memoryUsage: field("memory_bytes"),
       snapshots: field("snapshot_count"),
+      oldestSnapshotMs: field("oldest_snapshot_ms"),
+      heldBytes: Number.isNaN(field("held_bytes")) ? undefined : field("held_bytes"),
     };
   }
 

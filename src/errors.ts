@@ -19,7 +19,7 @@
  * | `ERR_MODEL` | the file belongs to another embedding model |
  * | `ERR_CLOSED` | the database, cache, collection or snapshot is closed |
  * | `ERR_READONLY` | a write through a read-only handle, snapshot or byte image |
- * | `ERR_LOCKED` | another process writes for longer than `busyTimeout`, or `transactionAsync()` does |
+ * | `ERR_LOCKED` | another process is writing beyond `busyTimeout`, or `transactionAsync()` is |
  * | `ERR_NOT_A_DATABASE` | the path is a folder, or the file is not a VectorLite file |
  * | `ERR_VERSION` | the file was written by a newer format version |
  * | `ERR_CORRUPT` | a checksum does not match: the file is damaged |

@@ -305,8 +305,20 @@ export interface DatabaseStats {
   durableTransactionId: number;
   /** Bytes of private memory held for the database. */
   memoryUsage: number;
-  /** Snapshots open now. */
+  /** Snapshots open now; iterators, exports, backups and searches in the background have one. */
   snapshots: number;
+  /**
+   * Milliseconds since the oldest snapshot that this handle still holds was taken; 0 without one.
+   * Where it grows, something holds a snapshot that it is done with: close it, or declare it with
+   * `using`, and end iterators that are not used up (`break` does, or `return()`).
+   */
+  oldestSnapshotMs: number;
+  /**
+   * Bytes of the file that only readers of older states still need: snapshots of any handle, and
+   * handles of other processes that have not read since. They are used again once those let go.
+   * `undefined` where this handle does not know, since it has not written after the last other one.
+   */
+  heldBytes: number | undefined;
 }
 
 /** How far a long job has come. */

@@ -104,6 +104,78 @@ test("writers who take turns beside one who does nothing leave a bounded rest be
   expect(snapshot.collection("docs").getVector("key 7")).toEqual(before);
 });
 
+describe("a snapshot that is held too long", () => {
+  test("is told of by stats(), until it is closed", async () => {
+    const db = open(temporaryPath());
+    fill(db, 100);
+    expect(db.stats()).toMatchObject({ snapshots: 0, oldestSnapshotMs: 0 });
+    const first = db.snapshot();
+    await new Promise((resolve) => setTimeout(resolve, 60));
+    {
+      using second = db.snapshot();
+      expect(second.collections()).toEqual(["docs"]);
+      const { snapshots, oldestSnapshotMs } = db.stats();
+      expect(snapshots).toBe(2);
+      expect(oldestSnapshotMs).toBeGreaterThanOrEqual(50);
+    }
+    const iterator = db.collection("docs").keys();
+    iterator.next();
+    await new Promise((resolve) => setTimeout(resolve, 60));
+    const before = db.stats().oldestSnapshotMs;
+    expect(before).toBeGreaterThanOrEqual(110);
+    first.close();
+    const { snapshots, oldestSnapshotMs } = db.stats();
+    expect(snapshots).toBe(1);
+    expect(oldestSnapshotMs).toBeGreaterThanOrEqual(50);
+    expect(oldestSnapshotMs).toBeLessThan(before);
+    iterator.return();
+    expect(db.stats()).toMatchObject({ snapshots: 0, oldestSnapshotMs: 0 });
+  });
+
+  test("holds bytes that are told of, and used again after `using`", () => {
+    const path = temporaryPath();
+    const db = open(path);
+    const count = 1000;
+    fill(db, count);
+    expect(db.stats().heldBytes).toBe(0);
+    {
+      using snapshot = db.snapshot();
+      fill(db, count, 1);
+      const { heldBytes } = db.stats();
+      expect(heldBytes).toBeGreaterThan(count * dimension * 4);
+      expect(heldBytes).toBeLessThan(statSync(path).size);
+      expect(snapshot.collection("docs").size).toBe(count);
+    }
+    expect(db.stats().heldBytes).toBe(0);
+    fill(db, count, 2);
+    const before = statSync(path).size;
+    for (let round = 3; round < 6; round += 1) fill(db, count, round);
+    expect(statSync(path).size / before).toBeLessThan(1.3);
+    expectRecords(db, 0, count, 5);
+  });
+
+  test("holds them for another handle too; who has not written does not know", () => {
+    const path = temporaryPath();
+    const db = open(path);
+    fill(db, 1000);
+    const reader = closing(new Database(path, { readonly: true }));
+    const snapshot = reader.snapshot();
+    fill(db, 1000, 1);
+    expect(db.stats().heldBytes).toBeGreaterThan(1000 * dimension * 4);
+    expect(db.stats()).toMatchObject({ snapshots: 0, oldestSnapshotMs: 0 });
+    expect(reader.stats().heldBytes).toBeUndefined();
+    snapshot.close();
+    expect(reader.collection("docs").size).toBe(1000);
+    expect(db.stats().heldBytes).toBe(0);
+    const other = open(path);
+    other.collection("docs").delete("key 0");
+    expect(db.stats().heldBytes).toBeUndefined();
+    db.collection("docs").delete("key 1");
+    expect(db.stats().heldBytes).toBeGreaterThanOrEqual(0);
+    expect(other.stats().heldBytes).toBeUndefined();
+  });
+});
+
 describe("a collection that is dropped", () => {
   const count = 1000;
 

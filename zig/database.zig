@@ -54,17 +54,25 @@ pub const DatabaseStats = struct {
     memory_bytes: u64,
     snapshot_count: u64,
     durable_transaction_id: u64,
+    /// Age of the snapshot of this connection that was opened first; 0 without one.
+    oldest_snapshot_ms: u64,
+    /// What only readers of older states still need; null where this connection does not know.
+    held_bytes: ?u64,
 };
 
 /// One consistent state, held until `close`. It keeps its pages from being reused and nothing else.
 pub const Snapshot = struct {
     database: *Database,
     view: View,
+    opened_ms: u64,
+    /// Among those of its database.
+    node: std.DoublyLinkedList.Node = .{},
 
     pub fn close(snapshot: *Snapshot) void {
         const database = snapshot.database;
         database.locks.release(snapshot.view.root.transaction_id);
         database.snapshot_count -= 1;
+        database.snapshots.remove(&snapshot.node);
         snapshot.view.deinit();
         database.gpa.destroy(snapshot);
     }
@@ -105,6 +113,8 @@ pub const Database = struct {
     /// Calls are no part of the running transaction: they see what is committed, and cannot write.
     is_aside: bool = false,
     snapshot_count: u32 = 0,
+    /// Those that are open, the oldest last.
+    snapshots: std.DoublyLinkedList = .{},
     /// How often everything known was forgotten, because states that it came from were lost.
     forgotten_count: u32 = 0,
     /// How far `compact` has come; none while it does not run.
@@ -405,8 +415,13 @@ pub const Database = struct {
         errdefer view.deinit();
         database.locks.acquire(view.root.transaction_id) catch |err|
             return database.diagnostics.failOs(err, "locking the snapshot");
-        snapshot.* = .{ .database = database, .view = view };
+        snapshot.* = .{
+            .database = database,
+            .view = view,
+            .opened_ms = database.system.monotonicMs(),
+        };
         database.snapshot_count += 1;
+        database.snapshots.prepend(&snapshot.node);
         return snapshot;
     }
 
@@ -482,7 +497,22 @@ pub const Database = struct {
                 database.column_memory.bytes() + view.copiedBytes(),
             .snapshot_count = database.snapshot_count,
             .durable_transaction_id = durable,
+            .oldest_snapshot_ms = database.oldestSnapshotMs(),
+            .held_bytes = try database.heldBytes(),
         };
+    }
+
+    fn oldestSnapshotMs(database: *const Database) u64 {
+        const node = database.snapshots.last orelse return 0;
+        const snapshot: *const Snapshot = @fieldParentPtr("node", node);
+        return database.system.monotonicMs() -| snapshot.opened_ms;
+    }
+
+    /// Who does not write does not count pages, which means to walk through the whole file.
+    fn heldBytes(database: *Database) Error!?u64 {
+        const session = database.session orelse return null;
+        const pages = try session.heldPages(&database.current.root) orelse return null;
+        return pages * format.page_bytes;
     }
 
     /// Makes sure that a transaction runs; true where this call began it and its caller ends it.

@@ -508,6 +508,15 @@ pub const WriteSession = struct {
         return false;
     }
 
+    /// Pages that wait for readers of older states; null where they were not counted for the state
+    /// `newest`, since somebody else has written.
+    pub fn heldPages(session: *WriteSession, newest: *const Root) Error!?u64 {
+        if (!session.isCountedFor(newest)) return null;
+        const held = snapshot_locks.heldBy(session.file) catch |err|
+            return session.diagnostics.failOs(err, "probing the locks");
+        return session.space.pending_pages - session.space.pendingOnlyForRoots(&held);
+    }
+
     fn reclaim(session: *WriteSession) Error!void {
         if (session.space.pending_pages < session.reclaim_at) return;
         const gate: os.LockRange = .{ .start = format.lock_gate, .len = 1 };

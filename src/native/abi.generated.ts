@@ -104,6 +104,8 @@ export const databaseStatsFields = [
   "memory_bytes",
   "snapshot_count",
   "durable_transaction_id",
+  "oldest_snapshot_ms",
+  "held_bytes",
 ] as const;
 
 /** The order in which `vl_collection_stats` writes its numbers. */

@@ -135,7 +135,7 @@ pub fn stats(
     return writeStats(counts, out, out_len, count_out);
 }
 
-/// Writes the fields of a struct of counts, in order.
+/// Writes the fields of a struct of counts, in order; NaN for what is not known.
 pub fn writeStats(
     counts: anytype,
     out: [*]align(1) f64,
@@ -145,7 +145,10 @@ pub fn writeStats(
     const fields = @typeInfo(@TypeOf(counts)).@"struct".fields;
     count_out[0] = fields.len;
     if (out_len < fields.len) return boundary.failPlain(.buffer_too_small);
-    inline for (fields, 0..) |field, i| out[i] = @floatFromInt(@field(counts, field.name));
+    inline for (fields, 0..) |field, i| {
+        const value: ?u64 = @field(counts, field.name);
+        out[i] = if (value) |known| @floatFromInt(known) else std.math.nan(f64);
+    }
     return boundary.done();
 }
 

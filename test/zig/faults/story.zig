@@ -354,6 +354,7 @@ pub const Story = struct {
         try story.first.put(6, value);
         database.setAside(true);
         try database.flush();
+        _ = try database.stats();
         try story.readTwice();
         database.setAside(false);
         const found = try story.first.readAll();
