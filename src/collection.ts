@@ -20,9 +20,14 @@ import { measureRecall } from "./recall.ts";
 import { Records } from "./records.ts";
 import { iterateEntries, iterateKeys } from "./scan.ts";
 import { explainSearch, planSearch, search, searchOne } from "./search.ts";
+import { exportRecords, importRecords, planExport } from "./transfer.ts";
 import type {
   CollectionStats,
+  ExportedRecord,
+  ExportOptions,
   Hit,
+  ImportOptions,
+  ImportResult,
   Include,
   IterationOptions,
   Metadata,
@@ -299,6 +304,61 @@ export class Collection<Doc extends MetadataOf<Doc> = Metadata> {
     const filter = filterOption(given.filter);
     this.#records.checkOpen();
     return iterateEntries(this.#records, filter) as Generator<StoredRecord<Doc>, void, undefined>;
+  }
+
+  /**
+   * Writes all records of a source, in batches: each is one transaction, so what is written stays
+   * where a later one fails. Records are pulled one by one, at most one batch before they are
+   * written, and copied then, but for their metadata, which must stay as it is until its batch is
+   * written. Between batches the event loop goes on, and others may write.
+   *
+   * Inside of `transactionAsync()` the batches are a part of that.
+   *
+   * @param source - An array, a generator, a stream of records; also what {@link export} of another
+   * collection gives.
+   * @param options - See {@link ImportOptions}.
+   * @returns How many records were written.
+   * @throws {@link ImportError} (as a rejection) with the number of records that are written:
+   * ERR_SOURCE where the source throws or rejects, else as {@link upsert}. What `onProgress`
+   * threw, or the signal was aborted with, comes as it is.
+   * @throws {@link VectorLiteError} (as a rejection) ERR_INVALID_ARGUMENT, ERR_READONLY,
+   * ERR_CLOSED before anything is pulled
+   * @example
+   * ```ts
+   * async function* records() {
+   *   for await (const line of lines) yield JSON.parse(line);
+   * }
+   * const { records: count } = await docs.import(records(), { onProgress: console.log });
+   * ```
+   */
+  async import(
+    source: Iterable<NewRecord<Doc>> | AsyncIterable<NewRecord<Doc>>,
+    options?: ImportOptions,
+  ): Promise<ImportResult> {
+    return importRecords(this.#records, source, options, checkNewRecord);
+  }
+
+  /**
+   * Gives all records, in no particular order, as they are at the first step; writes meanwhile are
+   * fine and not seen. A record is read when it is asked for, and the event loop goes on between
+   * batches. The snapshot that it holds is let go at the end, and where the loop is left early.
+   *
+   * @param options - See {@link ExportOptions}.
+   * @throws {@link VectorLiteError} ERR_INVALID_ARGUMENT, also, as the rejection of the first step,
+   * inside of a transaction, whose writes no snapshot has; ERR_CLOSED, ERR_CORRUPT
+   * @example
+   * ```ts
+   * for await (const { key, metadata } of docs.export({ include: ["metadata"] })) {
+   *   if (!out.write(`${JSON.stringify({ key, metadata })}\n`)) await once(out, "drain");
+   * }
+   * ```
+   */
+  export<Included extends Include = Include>(
+    options?: ExportOptions<Included, Doc>,
+  ): AsyncGenerator<ExportedRecord<Doc, Included>, void, undefined> {
+    this.#records.checkOpen();
+    const exported = exportRecords(this.#records, planExport(this.#records, options));
+    return exported as AsyncGenerator<ExportedRecord<Doc, Included>, void, undefined>;
   }
 
   /**

@@ -262,7 +262,7 @@ export class Connection implements Scope {
    */
   async transactionAsync<Result>(body: () => Result | PromiseLike<Result>): Promise<Result> {
     this.checkWritable();
-    if (this.#depth > 0) throw insideSynchronous();
+    this.checkNotSynchronous();
     const running = this.#async;
     if (running?.isInside) {
       return running.join(body, (error) => {
@@ -270,6 +270,11 @@ export class Connection implements Scope {
       });
     }
     return this.#turns.take(() => this.#runAsync(body));
+  }
+
+  /** Refuses to begin in a synchronous transaction what would outlast it. */
+  checkNotSynchronous(): void {
+    if (this.#depth > 0) throw insideSynchronous();
   }
 
   async #runAsync<Result>(body: () => Result | PromiseLike<Result>): Promise<Result> {

@@ -28,6 +28,7 @@
  * | `ERR_POISONED` | an fsync failed earlier, so nothing can be promised: close and open again |
  * | `ERR_OUT_OF_MEMORY` | memory ran out; nothing of the failed call is visible |
  * | `ERR_NATIVE_LIBRARY` | the native library is missing or of another version |
+ * | `ERR_SOURCE` | the source of an import failed; `cause` is what it threw |
  */
 export type ErrorCode =
   | "ERR_INVALID_ARGUMENT"
@@ -45,7 +46,8 @@ export type ErrorCode =
   | "ERR_IO"
   | "ERR_POISONED"
   | "ERR_OUT_OF_MEMORY"
-  | "ERR_NATIVE_LIBRARY";
+  | "ERR_NATIVE_LIBRARY"
+  | "ERR_SOURCE";
 
 /**
  * Every failure of VectorLite: `code` for programs, `message` with what was found, what was
@@ -82,6 +84,36 @@ Object.defineProperty(VectorLiteError.prototype, "name", {
   configurable: true,
   writable: true,
 });
+
+/**
+ * The failure of an import: what was written before it stays. `code` is ERR_SOURCE where the source
+ * threw, and that of the write or of the record otherwise; `cause` is the error itself.
+ *
+ * @example
+ * ```ts
+ * try {
+ *   await docs.import(source);
+ * } catch (error) {
+ *   if (error instanceof ImportError) console.error(`${error.records} records are there`);
+ *   throw error;
+ * }
+ * ```
+ */
+export class ImportError extends VectorLiteError {
+  /** Records of whole batches that were written before. */
+  readonly records: number;
+
+  /**
+   * @param code - The stable code.
+   * @param message - One sentence for people.
+   * @param records - How many were written.
+   * @param options - `cause`, as for `Error`.
+   */
+  constructor(code: ErrorCode, message: string, records: number, options?: ErrorOptions) {
+    super(code, message, options);
+    this.records = records;
+  }
+}
 
 /** What a wrong argument looks like in a message: its type, and its value where that is short. */
 export function describe(value: unknown): string {

@@ -18,7 +18,7 @@
 export { EmbedCache } from "./cache.ts";
 export { Collection } from "./collection.ts";
 export { Database } from "./database.ts";
-export { type ErrorCode, VectorLiteError } from "./errors.ts";
+export { type ErrorCode, ImportError, VectorLiteError } from "./errors.ts";
 export type { FieldFilter, FieldOperators, Filter } from "./filter.ts";
 export { salvage } from "./salvage.ts";
 export { Snapshot } from "./snapshot.ts";
@@ -35,7 +35,11 @@ export type {
   DatabaseStats,
   Durability,
   EmbedCacheOptions,
+  ExportedRecord,
+  ExportOptions,
   Hit,
+  ImportOptions,
+  ImportResult,
   Include,
   IterationOptions,
   Metadata,
@@ -54,6 +58,7 @@ export type {
   ServerlessOptions,
   SimilarEntry,
   StoredRecord,
+  TransferProgress,
   VectorBatch,
   VectorLike,
   VectorsLike,

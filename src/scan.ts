@@ -30,7 +30,7 @@ export function* iterateKeys(
     yield* collectKeys(records, filter);
     return;
   }
-  for (const page of pagesOfSnapshot(records, filter, false)) {
+  for (const page of pagesOfSnapshot(records, filter, keysOnly)) {
     for (const entry of page.entries) yield entry.key;
   }
 }
@@ -48,7 +48,7 @@ export function* iterateEntries(
     return;
   }
   const { dimension } = records;
-  for (const page of pagesOfSnapshot(records, filter, true)) {
+  for (const page of pagesOfSnapshot(records, filter, all)) {
     for (const [index, { key, metadata }] of page.entries.entries()) {
       const vector = page.vectors.slice(index * dimension, (index + 1) * dimension);
       yield { key, vector, metadata };
@@ -58,31 +58,42 @@ export function* iterateEntries(
 
 function collectKeys(records: Records, filter: CompiledFilter): string[] {
   const keys: string[] = [];
-  for (const page of pages(records, filter, false)) {
+  for (const page of pages(records, filter, keysOnly)) {
     for (const entry of page.entries) keys.push(entry.key);
   }
   return keys;
 }
 
-interface Page {
+/** What is read of each record beside its key. */
+export interface Wanted {
+  readonly vectors: boolean;
+  readonly metadata: boolean;
+}
+
+const keysOnly: Wanted = { vectors: false, metadata: false };
+const all: Wanted = { vectors: true, metadata: true };
+
+/** Some records, as they are read together. */
+export interface Page {
   readonly entries: readonly Entry[];
   /** Valid until the next page. */
   readonly vectors: Float32Array;
 }
 
-function* pagesOfSnapshot(
+/** All records of the state of the first step, or of the snapshot that they are of. */
+export function* pagesOfSnapshot(
   records: Records,
   filter: CompiledFilter,
-  withVectors: boolean,
+  wanted: Wanted,
 ): Generator<Page, void, undefined> {
   const { scope, connection } = records;
   if (scope !== connection) {
-    yield* pages(records, filter, withVectors);
+    yield* pages(records, filter, wanted);
     return;
   }
   const held = holdRecords(records);
   try {
-    yield* pages(held.past, filter, withVectors);
+    yield* pages(held.past, filter, wanted);
   } finally {
     held.scope.close();
   }
@@ -91,27 +102,27 @@ function* pagesOfSnapshot(
 function* pages(
   records: Records,
   filter: CompiledFilter,
-  withVectors: boolean,
+  wanted: Wanted,
 ): Generator<Page, void, undefined> {
   const { native, id, dimension } = records;
   const cursor = new Uint32Array(4);
   const lengthOut = new Uint32Array(1);
   const countOut = new Uint32Array(1);
   const rows = Math.max(1, Math.floor(pageFloats / dimension));
-  const vectors = new Float32Array(withVectors ? rows * dimension : 1);
+  const vectors = new Float32Array(wanted.vectors ? rows * dimension : 1);
   let bytes = new Uint8Array(pageBytes);
   for (;;) {
     const status = native.vl_collection_scan(
       id,
       cursor,
-      withVectors ? 1 : 0,
+      wanted.vectors ? 1 : 0,
       filter.bytes,
       filter.length,
       bytes,
       bytes.length,
       lengthOut,
       vectors,
-      withVectors ? vectors.length : 0,
+      wanted.vectors ? vectors.length : 0,
       countOut,
     );
     if (status === Status.BUFFER_TOO_SMALL) {
@@ -120,6 +131,6 @@ function* pages(
     }
     if (status === Status.NOT_FOUND) return;
     if (status !== Status.OK) throw records.failure(status);
-    yield { entries: decodeEntries(bytes, lengthOut[0] ?? 0, withVectors), vectors };
+    yield { entries: decodeEntries(bytes, lengthOut[0] ?? 0, wanted.metadata), vectors };
   }
 }

@@ -329,6 +329,58 @@ export interface Progress {
   total: number;
 }
 
+/** How far an import or an export has come. */
+export interface TransferProgress {
+  /** Records written, or given out. */
+  records: number;
+}
+
+/** Options of `collection.import()`. */
+export interface ImportOptions {
+  /**
+   * Records of one batch, which is one transaction; 1 to 1,000,000. It is all that is in memory of
+   * the source. Default 1000, or as many as have 4 MiB of vectors.
+   */
+  batchSize?: number | undefined;
+  /**
+   * Called after every batch, when it is committed; a promise that it returns is waited for. What
+   * it throws stops the import.
+   */
+  onProgress?: ((progress: TransferProgress) => unknown) | undefined;
+  /** Stops the import, which then rejects with the reason of the signal. */
+  signal?: AbortSignal | undefined;
+}
+
+/** What `collection.import()` did. */
+export interface ImportResult {
+  /** Records that were written, those among them that replaced others. */
+  records: number;
+}
+
+/** Options of `collection.export()`. */
+export interface ExportOptions<Included extends Include = Include, Doc = Metadata> {
+  /** Only records whose metadata match. Default: all. */
+  filter?: Filter<Doc> | undefined;
+  /** Records between two turns of the event loop, 1 to 1,000,000. Default as for `import()`. */
+  batchSize?: number | undefined;
+  /** What each record has beside its key. Default `["vector", "metadata"]`. */
+  include?: readonly Included[] | undefined;
+  /**
+   * Called after every batch and at the end; a promise that it returns is waited for. What it
+   * throws ends the export.
+   */
+  onProgress?: ((progress: TransferProgress) => unknown) | undefined;
+  /** Ends the export: the next step rejects with the reason of the signal. */
+  signal?: AbortSignal | undefined;
+}
+
+/** One record that `collection.export()` gives. */
+export type ExportedRecord<Doc = Metadata, Included extends Include = Include> = {
+  /** The key, as given. */
+  key: string;
+} & ("metadata" extends Included ? { /** The metadata as given. */ metadata: Doc } : unknown) &
+  ("vector" extends Included ? { /** A copy of the vector. */ vector: Float32Array } : unknown);
+
 /** Options of `database.verify()`. */
 export interface VerifyOptions {
   /**

@@ -506,6 +506,7 @@ describe("after closing", () => {
       () => db.collection("docs"),
       () => db.collections(),
       () => db.dropCollection("docs"),
+      () => db.renameCollection("docs", "other"),
       () => db.transaction(() => 1),
       () => db.snapshot(),
       () => db.flush(),
@@ -517,6 +518,11 @@ describe("after closing", () => {
       expectCode(action, "ERR_CLOSED");
     }
     await expectRejection(db.backup(temporaryPath()), "ERR_CLOSED");
+    await expectRejection(
+      db.transactionAsync(() => 1),
+      "ERR_CLOSED",
+    );
+    await expectRejection(docs.import([]), "ERR_CLOSED");
   });
 
   function everythingOf(docs: Collection): (() => unknown)[] {
@@ -540,6 +546,7 @@ describe("after closing", () => {
       () => docs.keys(),
       () => docs.keys({ filter: {} }),
       () => docs.entries(),
+      () => docs.export(),
       () => docs.size,
       () => docs.search(good),
       () => docs.searchMany([good]),
@@ -556,6 +563,8 @@ describe("names and options", () => {
     const bad = name as never;
     expectCode(() => db.collection(bad, { dimension: 2 }), "ERR_INVALID_ARGUMENT");
     expectCode(() => db.dropCollection(bad), "ERR_INVALID_ARGUMENT");
+    expectCode(() => db.renameCollection(bad, "fine"), "ERR_INVALID_ARGUMENT");
+    expectCode(() => db.renameCollection("fine", bad), "ERR_INVALID_ARGUMENT");
     expectCode(() => snapshot.collection(bad), "ERR_INVALID_ARGUMENT");
     expect(db.collections()).toEqual([]);
   });

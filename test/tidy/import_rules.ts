@@ -66,7 +66,7 @@ const tsLayers: readonly Layer[] = [
     "operations",
     "src",
     "open scan search background-search recall write names jobs compact salvage flights " +
-      "serverless snapshot-scope",
+      "serverless snapshot-scope transfer",
   ),
   layer("classes", "src", "cache database collection snapshot"),
   layer("index", "src", "index"),
