@@ -234,8 +234,18 @@ export type Hit<Doc = Metadata, Included extends Include = "metadata"> = {
   key: string;
   /** Cosine similarity, dot product or Euclidean distance, by the metric of the collection. */
   score: number;
-} & ("metadata" extends Included ? { /** The metadata as given. */ metadata: Doc } : unknown) &
-  ("vector" extends Included ? { /** A copy of the vector. */ vector: Float32Array } : unknown);
+} & ("metadata" extends Included
+  ? {
+      /** The metadata as given. */
+      metadata: Doc;
+    }
+  : unknown) &
+  ("vector" extends Included
+    ? {
+        /** A copy of the vector. */
+        vector: Float32Array;
+      }
+    : unknown);
 
 /** One answer of a cache: an entry and how close it is. */
 export interface SimilarEntry {

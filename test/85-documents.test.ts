@@ -3,9 +3,11 @@
  * what they wrote the last time. That the documents quote them word for word is a rule of tidy.
  */
 
+import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { root, run, temporaryFolder } from "./helpers.ts";
+import { typedoc } from "./tools.ts";
 
 const isBun = process.versions["bun"] !== undefined;
 const bun: string = isBun ? process.execPath : join(root, "node_modules/bun/bin/bun.exe");
@@ -68,3 +70,13 @@ test("the test of GETTING_STARTED passes", async () => {
   const text = await output(bun, ["test", join(root, "examples/cache.test.ts")], temporaryFolder());
   expect(text).toContain("1 pass");
 });
+
+test("docs/api is what the comments of the public types say: npm run docs", async () => {
+  const folder = temporaryFolder();
+  await output(process.execPath, [typedoc, "--logLevel", "Warn", "--out", folder], root);
+  const texts = (from: string): Record<string, string> => {
+    const names = readdirSync(from).sort();
+    return Object.fromEntries(names.map((name) => [name, readFileSync(join(from, name), "utf8")]));
+  };
+  expect(texts(folder)).toEqual(texts(join(root, "docs/api")));
+}, 120_000);

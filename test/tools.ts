@@ -22,3 +22,4 @@ export const biome: string = script("@biomejs/biome", "biome");
 export const tsc: string = script("typescript", "tsc");
 export const tsup: string = script("tsup", "tsup");
 export const vitest: string = script("vitest", "vitest");
+export const typedoc: string = script("typedoc", "typedoc");
