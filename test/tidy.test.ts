@@ -179,11 +179,11 @@ promise(
 const example = "// #region open\n  const a = 1;\n\n    a;\n// #endregion\nb;\n";
 
 promise(
-  "snippets in the README are the text of examples",
+  "snippets in documents are the text of examples",
   project.readmeSnippets,
   [
     { "README.md": "```ts\nconst a = 1;\n```\n" },
-    { "README.md": "```js\nconst a = 1;\n```\n" },
+    { "docs/a.md": "```js\nconst a = 1;\n```\n" },
     { "README.md": "<!-- from examples/a.ts -->\n```ts\nc;\n```\n", "examples/a.ts": "b;\n" },
     { "README.md": "<!-- from examples/a.ts#no -->\n```ts\nb;\n```\n", "examples/a.ts": example },
   ],

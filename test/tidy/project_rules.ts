@@ -53,7 +53,7 @@ function excerpt(files: readonly SourceFile[], source: string): string | undefin
 
 export const readmeSnippets: Rule = (files) =>
   files
-    .filter(({ path }) => path === "README.md" || path === "GETTING_STARTED.md")
+    .filter(({ path }) => /^(README|GETTING_STARTED|docs\/[^/]+)\.md$/.test(path))
     .flatMap((document) =>
       snippets(document)
         .filter(({ language }) => /^(ts|typescript|js|javascript)$/.test(language))
