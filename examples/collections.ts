@@ -49,5 +49,9 @@ try {
   if (error instanceof VectorLiteError) console.log(error.code); // ERR_MODEL
 }
 
-console.log(db.dropCollection("notes"), db.collections()); // true []
+// But its name: records and open handles stay.
+db.renameCollection("notes", "archive");
+console.log(notes.name, notes.size); // archive 2
+
+console.log(db.dropCollection("archive"), db.collections()); // true []
 // #endregion

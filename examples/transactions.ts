@@ -10,7 +10,13 @@ import { hashingEmbedder, hashingModel } from "./hashing-embedder.ts";
 const dimension = 256;
 const embed = hashingEmbedder(dimension);
 
+/** Stands for a model that is asked over a network. */
+async function vectorOf(text: string): Promise<Float32Array> {
+  return embed([text])[0] ?? new Float32Array(dimension);
+}
+
 using db = new Database("transactions.vl");
+for (const name of db.collections()) db.dropCollection(name); // a second run begins anew
 
 // #region transactions
 const documents = db.collection<{ pieces: number }>("documents", { dimension });
@@ -46,4 +52,12 @@ try {
 } catch (error) {
   if (error instanceof VectorLiteError) console.log(error.code, pieces.size); // ERR_DIMENSION 2
 }
+
+// With awaits in the middle; the lock is held meanwhile.
+const text = "there was a bird";
+await db.transactionAsync(async () => {
+  pieces.delete("tale 1");
+  pieces.upsert("tale 2", await vectorOf(text), { text });
+});
+console.log([...pieces.keys()].sort().join()); // tale 0,tale 2
 // #endregion

@@ -77,12 +77,13 @@ test("the page about searching tells what its search finds", async () => {
 });
 
 test("the page about collections tells what its collection does", async () => {
-  const printed = "undefined\nundefined\ntrue [ 1, 0, 1 ]\ncat\n1 2\nERR_MODEL\ntrue []\n";
+  const printed =
+    "undefined\nundefined\ntrue [ 1, 0, 1 ]\ncat\n1 2\nERR_MODEL\narchive 2\ntrue []\n";
   await expectTwice("collections", printed);
 });
 
 test("the page about transactions tells what its transactions leave", async () => {
-  await expectTwice("transactions", "2 2\n0\nERR_DIMENSION 2\n");
+  await expectTwice("transactions", "2 2\n0\nERR_DIMENSION 2\ntale 0,tale 2\n");
 });
 
 test("the page about snapshots tells what its snapshot sees", async () => {
