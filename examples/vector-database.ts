@@ -20,6 +20,10 @@ for (const { key, score, metadata } of docs.search([0.1, 1, 0.3], { k: 2 })) {
   console.log(score.toFixed(3), key, metadata.title); // 0.997 cats On cats …
 }
 
+// The closest of the records whose metadata match, and how many there are.
+const filter = { title: { $startsWith: "On " }, year: { $lt: 2025 } };
+console.log(docs.search([0.9, 0, 0], { k: 1, filter })[0]?.key, docs.count(filter)); // cats 1
+
 // All or nothing, over every collection; a throw rolls everything back.
 db.transaction(() => {
   docs.delete("ships");

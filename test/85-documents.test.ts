@@ -68,7 +68,7 @@ test("the README's database answers, and its snapshot stays", async () => {
   const folder = temporaryFolder();
   for (let round = 0; round < 2; round++) {
     const text = await output(bun, [join(root, "examples/vector-database.ts")], folder);
-    expect(text).toBe("0.997 cats On cats\n0.959 dogs On dogs\ntrue false\n");
+    expect(text).toBe("0.997 cats On cats\n0.959 dogs On dogs\ncats 1\ntrue false\n");
   }
 });
 
@@ -80,6 +80,11 @@ test("the page about collections tells what its collection does", async () => {
   const printed =
     "undefined\nundefined\ntrue [ 1, 0, 1 ]\ncat\n1 2\nERR_MODEL\narchive 2\ntrue []\n";
   await expectTwice("collections", printed);
+});
+
+test("the page about filters tells what its filters match", async () => {
+  const printed = "cats at sea\n4 2\n1 2\n1 2\n3\n1\nERR_INVALID_ARGUMENT\n1\n1 3\n2\n";
+  await expectTwice("filters", printed);
 });
 
 test("the page about transactions tells what its transactions leave", async () => {
