@@ -38,6 +38,7 @@ const benches: Readonly<Record<string, Bench>> = {
   open: { file: "open" },
   cold: { file: "cold" },
   memory: { file: "memory" },
+  workers: { file: "workers" },
   size: { file: "size" },
 };
 /** One thread for the libraries that take their number from here, before they are loaded. */

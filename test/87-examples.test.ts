@@ -8,6 +8,7 @@ import { writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
+import { Database } from "vectorlite";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { root, run, temporaryFolder } from "./helpers.ts";
 
@@ -147,6 +148,44 @@ test("the Bun server stores documents, finds them, and closes at SIGTERM", async
   const ended = once(server, "close");
   server.kill("SIGTERM");
   expect((await ended)[0]).toBe(0);
+});
+
+test("the search server's Workers find what was just stored, and all end at SIGTERM", async () => {
+  const folder = temporaryFolder();
+  const path = join(folder, "documents.vl");
+  const server = spawn(bun, [example("search-server.ts")], {
+    env: { ...process.env, PORT: "0", DATABASE: path, WORKERS: "3" },
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  onTestFinished(() => void server.kill("SIGKILL"));
+  const [line] = (await once(server.stdout, "data")) as [Buffer];
+  const base = line.toString().replace("listening on ", "").trim();
+  const keysOf = async (query: string): Promise<string> => {
+    const response = await fetch(`${base}search?${query}`);
+    expect(response.status).toBe(200);
+    return ((await response.json()) as { key: string }[]).map(({ key }) => key).join();
+  };
+  for (const [id, lang, year] of [
+    ["old", "en", 2001],
+    ["new", "en", 2024],
+    ["neu", "de", 2025],
+  ]) {
+    const body = JSON.stringify({ id, text: `${id} cats`, lang, year });
+    expect((await fetch(`${base}documents`, { method: "POST", body })).status).toBe(201);
+    expect(await keysOf(`q=${id}`)).toMatch(new RegExp(`^${id}`));
+  }
+  // More requests at once than there are Workers, each with the answer to its own question.
+  const asked = ["lang=de", "lang=en&since=2020", "since=2020&lang=en", "lang=fr", "since=2025"];
+  const answers = await Promise.all(asked.map((query) => keysOf(`q=cats&${query}`)));
+  expect(answers).toEqual(["neu", "new", "new", "", "neu"]);
+  const refused = await fetch(`${base}search?q=cats&since=soon`);
+  expect(refused.status).toBe(400);
+  expect(await refused.json()).toMatchObject({ code: "ERR_INVALID_ARGUMENT" });
+  const ended = once(server, "close");
+  server.kill("SIGTERM");
+  expect(await ended).toEqual([0, null]);
+  using db = new Database(path, { readonly: true });
+  expect(db.collection("documents").size).toBe(3);
 });
 
 test("the single binary keeps notes where neither Bun nor a package is", async () => {
