@@ -3,12 +3,11 @@
 //! Rows are written beyond the committed watermark, where no reader looks, in runs: one write for
 //! the vectors of a run, one for their entries, one for their records. Until `flush` the last run
 //! is only in memory. A segment that is full is sealed and never changes again, but for its
-//! tombstones.
+//! tombstones and amendments.
 
 const std = @import("std");
 const checksum = @import("checksum.zig");
 const code_writer = @import("code_writer.zig");
-const column_reader = @import("column_reader.zig");
 const column_writer = @import("column_writer.zig");
 const codes = @import("codes.zig");
 const errors = @import("errors.zig");
@@ -16,7 +15,6 @@ const format = @import("format.zig");
 const limits = @import("limits.zig");
 const rows = @import("rows.zig");
 const collection_state = @import("collection_state.zig");
-const Run = @import("free_space.zig").Run;
 const Transaction = @import("transaction.zig").Transaction;
 
 const Error = errors.Error;
@@ -66,7 +64,7 @@ pub const Appender = struct {
 
     /// Where the row will be. The index is the caller's.
     pub fn append(appender: *Appender, row: Row) Error!format.Location {
-        const record_bytes = recordBytes(row);
+        const record_bytes: u32 = @intCast(rows.recordBytes(row.key.len, row.metadata.len));
         const segment = try appender.roomFor(record_bytes);
         const location: format.Location = .of(&segment.disk, segment.disk.rows);
         const seed = appender.state.seedOf(segment, location.row);
@@ -167,7 +165,7 @@ pub const Appender = struct {
         const capacity = try appender.fittingCapacity(appender.nextCapacity());
         const code_dimension = codeDimension(capacity, dimension);
         const bytes = format.segmentBytes(capacity, dimension, code_dimension);
-        const run = try appender.takeRun(
+        const run = try appender.transaction.writer.takeRun(
             @intCast(format.pagesFor(row_bytes)),
             @intCast(format.pagesFor(bytes)),
         );
@@ -181,6 +179,7 @@ pub const Appender = struct {
         }
         disk.generation = @as(u24, @truncate(state.segments_made));
         disk.born = appender.transaction.writer.transaction_id;
+        disk.heap_loss = appender.transaction.loss;
         disk.extent_page_count = run.count;
         disk.extent_page = run.page;
         const segment = SegmentState.create(gpa, &disk) catch return appender.outOfMemory();
@@ -264,7 +263,8 @@ pub const Appender = struct {
         const wanted = @min(@max(expected, reserve), limits.heap_extent_bytes_max);
         const least: u32 = @intCast(format.pagesFor(record_bytes));
         const most: u32 = @intCast(format.pagesFor(@max(roundUp(wanted), record_bytes)));
-        const run = try appender.takeRun(least, try appender.fittingPages(least, most));
+        const fitting = try appender.fittingPages(least, most);
+        const run = try appender.transaction.writer.takeRun(least, fitting);
         disk.heap[disk.heap_count] = .{
             .page = run.page,
             .page_count = run.count,
@@ -274,17 +274,6 @@ pub const Appender = struct {
         return true;
     }
 
-    /// As many pages as are good, or on a full disk as few as do.
-    fn takeRun(appender: *Appender, least: u32, most: u32) Error!Run {
-        const writer = appender.transaction.writer;
-        const page = writer.takePages(most) catch |err| {
-            const is_full = err == error.NoSpace and writer.is_disk_full;
-            if (!is_full or least == most) return err;
-            return .{ .page = try writer.takePages(least), .count = least };
-        };
-        return .{ .page = page, .count = most };
-    }
-
     /// What the records so far had on average, or in a new segment those of the one before it.
     fn recordBytesExpected(
         appender: *Appender,
@@ -292,7 +281,8 @@ pub const Appender = struct {
         record_bytes: u32,
     ) u64 {
         if (segment.disk.rows > 0) {
-            appender.state.record_bytes = heapBytes(&segment.disk) / segment.disk.rows;
+            const live = segment.disk.heapBytes() -| segment.disk.wasted_bytes;
+            appender.state.record_bytes = live / segment.disk.rows;
         } else if (appender.state.record_bytes == 0) {
             appender.state.record_bytes = @min(record_bytes, heap_bytes_per_row_max);
         }
@@ -318,21 +308,14 @@ pub const Appender = struct {
             0,
             record_bytes,
         ) catch return appender.outOfMemory();
-        const bytes = appender.records.items[start..];
-        var header: format.Record = .{
+        rows.writeRecord(appender.records.items[start..], seed, .{
             .metadata_checksum = checksum.bytes(seed, row.metadata),
             .expiry_ms = row.expiry_ms,
             .transaction_id = appender.transaction.writer.transaction_id,
             .location = location.toInt(),
             .key_bytes = @intCast(row.key.len),
             .metadata_bytes = @intCast(row.metadata.len),
-        };
-        const key_end = @sizeOf(format.Record) + row.key.len;
-        @memcpy(bytes[@sizeOf(format.Record)..key_end], row.key);
-        @memcpy(bytes[key_end..][0..row.metadata.len], row.metadata);
-        @memcpy(bytes[0..@sizeOf(format.Record)], std.mem.asBytes(&header));
-        header.checksum = checksum.bytes(seed, bytes[@sizeOf(u64)..key_end]);
-        @memcpy(bytes[0..@sizeOf(u64)], std.mem.asBytes(&header.checksum));
+        }, row.key, row.metadata);
         extent.used_bytes += record_bytes;
         return offset;
     }
@@ -361,22 +344,11 @@ pub const Appender = struct {
         if (!column_writer.isKept(memory, state, segment, first)) try appender.flush();
         var made = column_writer.make(memory, writer.file, state, segment, first) catch
             return appender.outOfMemory();
-        const bytes: u32 = @intCast(std.mem.alignForward(
-            usize,
-            made.bytes.len,
-            format.record_alignment,
-        ));
-        const has_room = bytes == 0 or try appender.heapRoom(segment, bytes);
-        if (!has_room) made = .{ .kind = .left_out };
-        const seed = state.seedOf(segment, first);
-        var entry: format.ColumnEntry = .{
-            .offset = 0,
-            .bytes = @intCast(made.bytes.len),
-            .kind = made.kind,
-            .block_checksum = checksum.bytes(seed, made.bytes),
-        };
-        if (made.bytes.len > 0) entry.offset = try appender.addToHeap(segment, made.bytes, bytes);
-        entry.checksum = column_reader.entryChecksum(seed, &entry);
+        const room = made.room();
+        if (room > 0 and !try appender.heapRoom(segment, room)) made = .left_out;
+        const has_bytes = made.bytes.len > 0;
+        const place = if (has_bytes) try appender.addToHeap(segment, made.bytes, room) else 0;
+        const entry = made.entry(state, segment, first, place);
         const block = first / segment.disk.column_rows;
         const offset = segment.disk.columnEntryOffset(block, state.identity.dimension);
         try writer.writeBytes(offset, &.{std.mem.asBytes(&entry)});
@@ -436,19 +408,8 @@ pub const Appender = struct {
     }
 };
 
-fn heapBytes(disk: *const format.Segment) u64 {
-    var bytes: u64 = 0;
-    for (disk.heap[0..disk.heap_count]) |extent| bytes += extent.used_bytes;
-    return bytes;
-}
-
 /// To one of 32 sizes between two powers of two: an extent that is left then fits another.
 fn roundUp(bytes: u64) u64 {
     if (bytes < 32 * format.page_bytes) return bytes;
     return std.mem.alignForward(u64, bytes, std.math.floorPowerOfTwo(u64, bytes) / 32);
-}
-
-fn recordBytes(row: Row) u32 {
-    const bytes = @sizeOf(format.Record) + row.key.len + row.metadata.len;
-    return @intCast(std.mem.alignForward(usize, bytes, format.record_alignment));
 }

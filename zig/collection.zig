@@ -14,6 +14,7 @@ const entries = @import("entries.zig");
 const limits = @import("limits.zig");
 const metrics = @import("metrics.zig");
 const search_module = @import("search.zig");
+const Amender = @import("amender.zig").Amender;
 const Appender = @import("appender.zig").Appender;
 const Filter = @import("filter.zig").Filter;
 const HotCache = hot_cache.HotCache;
@@ -227,22 +228,17 @@ pub const Collection = struct {
         const database = try collection.writable();
         try collection.checkKey(key);
         try collection.checkMetadataBytes(metadata.len);
-        const vector = collection.gpa.alloc(f32, collection.dimension) catch
-            return database.outOfMemory();
-        defer collection.gpa.free(vector);
         const was_full = database.isDiskFull();
-        return collection.rewrite(database, key, vector, metadata) catch |err| {
+        return collection.setRow(database, key, metadata) catch |err| {
             if (!database.mayRetry(err, was_full)) return err;
-            return collection.rewrite(database, key, vector, metadata);
+            return collection.setRow(database, key, metadata);
         };
     }
 
-    /// Adds the row anew with the same vector.
-    fn rewrite(
+    fn setRow(
         collection: *Collection,
         database: *Database,
         key: []const u8,
-        vector: []f32,
         metadata: []const u8,
     ) Error!bool {
         const own = try database.beginImplicit();
@@ -254,10 +250,47 @@ pub const Collection = struct {
             return false;
         };
         const reader = database.reader(database.scratch);
-        try reader.vector(place.state, place.segment, place.row, vector);
-        const entry = try reader.entry(place.state, place.segment, place.row);
         const record = try reader.record(place.state, place.segment, place.row);
+        const amender: Amender = .{
+            .gpa = collection.gpa,
+            .transaction = transaction,
+            .state = try collection.editable(transaction),
+            .column_memory = &database.column_memory,
+        };
+        const is_amended = try amender.amend(.fromInt(place.location), .{
+            .key = key,
+            .expiry_ms = record.expiry_ms,
+            .metadata = metadata,
+            .old_metadata_bytes = record.metadata_bytes,
+        });
+        if (!is_amended) try collection.rewrite(transaction, place.location, .{
+            .key = key,
+            .metadata = metadata,
+            .vector = &.{},
+            .inverse_norm = 0,
+            .expiry_ms = record.expiry_ms,
+        });
+        if (own) try database.commit();
+        return true;
+    }
+
+    /// Adds the row at `old` anew, with the same vector; `row` says the rest.
+    fn rewrite(
+        collection: *Collection,
+        transaction: *Transaction,
+        old: u64,
+        row: @import("appender.zig").Row,
+    ) Error!void {
+        const database = collection.scope.parent();
         const state = try collection.editable(transaction);
+        const location: format.Location = .fromInt(old);
+        const segment = try collection.segmentAt(state, location);
+        const vector = collection.gpa.alloc(f32, collection.dimension) catch
+            return database.outOfMemory();
+        defer collection.gpa.free(vector);
+        const reader = database.reader(database.scratch);
+        try reader.vector(state, segment, location.row, vector);
+        const entry = try reader.entry(state, segment, location.row);
         var appender = collection.appenderFor(transaction, state);
         defer appender.deinit();
         appender.expected_rows = 1;
@@ -268,19 +301,14 @@ pub const Collection = struct {
             .root = &state.index,
             .page_count = &state.index_pages,
         };
-        const new = try appender.append(.{
-            .key = key,
-            .metadata = metadata,
-            .vector = vector,
-            .inverse_norm = entry.inverse_norm,
-            .expiry_ms = record.expiry_ms,
-        });
-        try editor.replace(key_hash, place.location, new.toInt());
-        try transaction.buryRow(state, .fromInt(place.location));
+        var copy = row;
+        copy.vector = vector;
+        copy.inverse_norm = entry.inverse_norm;
+        const new = try appender.append(copy);
+        try editor.replace(collection.keyHash(row.key), old, new.toInt());
+        try transaction.buryRow(state, location);
         try mover.pay();
         try appender.flush();
-        if (own) try database.commit();
-        return true;
     }
 
     fn appenderFor(

@@ -9,6 +9,7 @@ const limits = @import("limits.zig");
 const page_array = @import("page_array.zig");
 const KnownColumns = @import("known_columns.zig").KnownColumns;
 const soundness = @import("soundness.zig");
+const Amendments = @import("amendments.zig").Amendments;
 const Source = @import("key_index.zig").Source;
 
 const Error = errors.Error;
@@ -93,6 +94,8 @@ pub const SegmentState = struct {
     /// Private to the running transaction, and not as `page` says any more.
     changed: bool = false,
     verified: *Verified,
+    /// As `disk` leads to them.
+    amendments: Amendments = .{},
 
     pub fn create(
         gpa: std.mem.Allocator,
@@ -109,7 +112,9 @@ pub const SegmentState = struct {
         gpa: std.mem.Allocator,
     ) error{OutOfMemory}!*SegmentState {
         const copy = try gpa.create(SegmentState);
+        errdefer gpa.destroy(copy);
         copy.* = segment.*;
+        copy.amendments = try segment.amendments.clone(gpa);
         copy.references = 1;
         copy.verified.references += 1;
         return copy;
@@ -119,6 +124,7 @@ pub const SegmentState = struct {
         segment.references -= 1;
         if (segment.references > 0) return;
         segment.verified.release(gpa);
+        segment.amendments.release(gpa);
         gpa.destroy(segment);
     }
 
@@ -317,7 +323,8 @@ pub const CollectionState = struct {
             const is_sound = disk.id <= page.segment_array_len and disk.id < limits.segments_max;
             if (!is_sound) return source.corrupt(ref, "grows no segment");
             try validateSegment(source, ref, &disk, page.dimension, disk.id);
-            _ = try state.keepSegment(gpa, source, &disk);
+            const older = if (previous) |known| known.loaded.get(disk.id) else null;
+            _ = try state.keepSegment(gpa, source, &disk, older);
             state.growing_id = disk.id;
         }
         if (previous) |older| try state.keepFrom(gpa, source, older);
@@ -364,16 +371,30 @@ pub const CollectionState = struct {
         id: u32,
     ) Error!?*SegmentState {
         if (state.loaded.get(id)) |loaded| return loaded;
+        const found = try state.findSegment(source, id) orelse return null;
+        const loaded = try state.keepSegment(gpa, source, &found.disk, null);
+        loaded.page = found.ref;
+        loaded.page_born = found.born;
+        return loaded;
+    }
+
+    /// The same without what else is loaded with it.
+    pub fn descriptor(state: *const CollectionState, source: Source, id: u32) Error!?format.Segment {
+        if (state.loaded.get(id)) |loaded| return loaded.disk;
+        const found = try state.findSegment(source, id) orelse return null;
+        return found.disk;
+    }
+
+    const Found = struct { ref: PageRef, born: u64, disk: format.Segment };
+
+    fn findSegment(state: *const CollectionState, source: Source, id: u32) Error!?Found {
         if (id >= state.segment_array_len) return null;
         const ref = try page_array.get(source, state.segments, state.segment_array_len, id);
         if (ref.isNone()) return null;
         const page: *const format.SegmentPage = @ptrCast(try source.load(ref));
         if (page.header.type != .segment) return source.corrupt(ref, "is not a segment's page");
         try validateSegment(source, ref, &page.segment, state.identity.dimension, id);
-        const loaded = try state.keepSegment(gpa, source, &page.segment);
-        loaded.page = ref;
-        loaded.page_born = page.header.transaction_id;
-        return loaded;
+        return .{ .ref = ref, .born = page.header.transaction_id, .disk = page.segment };
     }
 
     /// Of the checksums of one row.
@@ -417,10 +438,16 @@ pub const CollectionState = struct {
         gpa: std.mem.Allocator,
         source: Source,
         disk: *const format.Segment,
+        older: ?*const SegmentState,
     ) Error!*SegmentState {
         const diagnostics = source.cache.diagnostics;
-        const segment = SegmentState.create(gpa, disk) catch
+        const known = if (older) |before| &before.amendments else null;
+        var amendments: Amendments = try .load(gpa, source, disk, known);
+        const segment = SegmentState.create(gpa, disk) catch {
+            amendments.release(gpa);
             return diagnostics.failOs(error.OutOfMemory, "reading a segment");
+        };
+        segment.amendments = amendments;
         state.loaded.put(gpa, disk.id, segment) catch {
             segment.release(gpa);
             return diagnostics.failOs(error.OutOfMemory, "reading a segment");

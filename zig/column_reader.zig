@@ -1,5 +1,5 @@
-//! Finding the columns of a block of rows: its entry in the segment's fixed extent, and whether
-//! what that says can be true.
+//! Finding the columns of a block of rows: its entry in the segment's fixed extent, or the one that
+//! an amendment put in the place of that, and whether what it says can be true.
 
 const std = @import("std");
 const checksum = @import("checksum.zig");
@@ -20,9 +20,13 @@ pub fn entryAt(
     row: u32,
 ) errors.Error!?format.ColumnEntry {
     const disk = &segment.disk;
-    const offset = disk.columnEntryOffset(row / disk.column_rows, state.identity.dimension);
     var entry: format.ColumnEntry = undefined;
-    try reader.bytes(offset, std.mem.asBytes(&entry));
+    if (segment.amendments.columnsOf(row, disk.column_rows)) |newer| {
+        entry = newer.*;
+    } else {
+        const offset = disk.columnEntryOffset(row / disk.column_rows, state.identity.dimension);
+        try reader.bytes(offset, std.mem.asBytes(&entry));
+    }
     const is_whole = entry.checksum == entryChecksum(state.seedOf(segment, row), &entry);
     return if (is_whole and isPlace(disk, &entry)) entry else null;
 }

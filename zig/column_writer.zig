@@ -5,6 +5,7 @@
 const std = @import("std");
 const checksum = @import("checksum.zig");
 const column_builder = @import("column_builder.zig");
+const column_reader = @import("column_reader.zig");
 const format = @import("format.zig");
 const rows = @import("rows.zig");
 const soundness = @import("soundness.zig");
@@ -44,6 +45,33 @@ pub const Made = struct {
     kind: format.ColumnEntry.Kind,
     /// Of the memory's arena.
     bytes: []const u8 = &.{},
+
+    pub const none: Made = .{ .kind = .none };
+    pub const left_out: Made = .{ .kind = .left_out };
+
+    /// What it takes in the heap.
+    pub fn room(made: *const Made) u32 {
+        return @intCast(std.mem.alignForward(usize, made.bytes.len, format.record_alignment));
+    }
+
+    /// Of the block whose first row is `first`, where it lies at `offset`.
+    pub fn entry(
+        made: *const Made,
+        state: *const CollectionState,
+        segment: *const SegmentState,
+        first: u32,
+        offset: u64,
+    ) format.ColumnEntry {
+        const seed = state.seedOf(segment, first);
+        var out: format.ColumnEntry = .{
+            .offset = offset,
+            .bytes = @intCast(made.bytes.len),
+            .kind = made.kind,
+            .block_checksum = checksum.bytes(seed, made.bytes),
+        };
+        out.checksum = column_reader.entryChecksum(seed, &out);
+        return out;
+    }
 };
 
 /// Documents of one block that are turned into columns.
@@ -80,20 +108,28 @@ pub fn make(
     var documents: [format.column_block_rows][]const u8 = undefined;
     const block = documents[0..segment.disk.column_rows];
     var total: usize = 0;
-    for (block, first..) |*document, row| {
-        document.* = memory.open.get(place, @intCast(row)) orelse
-            try readDocument(arena, file, state, segment, @intCast(row)) orelse
-            return .{ .kind = .left_out };
+    var entries: [format.column_block_rows]format.RowEntry = undefined;
+    const entry_bytes = std.mem.sliceAsBytes(entries[0..block.len]);
+    const entries_at = segment.entryOffset(first, state.vectorStride());
+    var has_entries = false;
+    for (block, entries[0..block.len], first..) |*document, *entry, i| {
+        const row: u32 = @intCast(i);
+        document.* = memory.open.get(place, row) orelse read: {
+            if (!has_entries and !readAll(file, entries_at, entry_bytes)) return .left_out;
+            has_entries = true;
+            break :read try readDocument(arena, file, state, segment, row, entry) orelse
+                return .left_out;
+        };
         total += document.len;
-        if (total > documents_bytes_max) return .{ .kind = .left_out };
+        if (total > documents_bytes_max) return .left_out;
     }
-    if (total == 0) return .{ .kind = .none };
+    if (total == 0) return .none;
     var out: std.ArrayList(u8) = .empty;
     column_builder.build(arena, block, &out) catch |err| switch (err) {
         error.OutOfMemory => return error.OutOfMemory,
-        error.Malformed => return .{ .kind = .left_out },
+        error.Malformed => return .left_out,
     };
-    if (out.items.len == 0) return .{ .kind = .none };
+    if (out.items.len == 0) return .none;
     return .{ .kind = .block, .bytes = out.items };
 }
 
@@ -104,18 +140,24 @@ fn readDocument(
     state: *const CollectionState,
     segment: *const SegmentState,
     row: u32,
+    entry: *const format.RowEntry,
 ) error{OutOfMemory}!?[]const u8 {
     const seed = state.seedOf(segment, row);
-    var entry: format.RowEntry = undefined;
-    const entry_offset = segment.entryOffset(row, state.vectorStride());
-    if (!readAll(file, entry_offset, std.mem.asBytes(&entry))) return null;
-    if (entry.checksum != rows.entryChecksum(seed, &entry)) return null;
-    var record: format.Record = undefined;
-    if (!readAll(file, entry.record_offset, std.mem.asBytes(&record))) return null;
+    const offset = segment.amendments.recordOf(row) orelse own: {
+        if (entry.checksum != rows.entryChecksum(seed, entry)) return null;
+        break :own entry.record_offset;
+    };
+    // Most records are shorter than this.
+    var start: [512]u8 = undefined;
+    const start_bytes = file.read(offset, &start) catch return null;
+    if (start_bytes < @sizeOf(format.Record)) return null;
+    const record = std.mem.bytesToValue(format.Record, start[0..@sizeOf(format.Record)]);
     if (!soundness.isRecord(&record)) return null;
     const key_end = @sizeOf(format.Record) + record.key_bytes;
     const bytes = try arena.alloc(u8, key_end + record.metadata_bytes);
-    if (!readAll(file, entry.record_offset, bytes)) return null;
+    if (bytes.len <= start_bytes) {
+        @memcpy(bytes, start[0..bytes.len]);
+    } else if (!readAll(file, offset, bytes)) return null;
     if (checksum.bytes(seed, bytes[@sizeOf(u64)..key_end]) != record.checksum) return null;
     const document = bytes[key_end..];
     if (checksum.bytes(seed, document) != record.metadata_checksum) return null;

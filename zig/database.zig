@@ -8,6 +8,7 @@
 
 const std = @import("std");
 const os = @import("os/os.zig");
+const amender = @import("amender.zig");
 const code_writer = @import("code_writer.zig");
 const column_writer = @import("column_writer.zig");
 const compaction = @import("compaction.zig");
@@ -321,6 +322,7 @@ pub const Database = struct {
             .writer = &session.writer,
             .diagnostics = database.diagnostics,
             .working = database.current.clone() catch return database.outOfMemory(),
+            .loss = if (session.is_lost) @truncate(session.writer.transaction_id) else root.last_loss,
         };
         if (session.is_lost) transaction.sealGrowing() catch |err| {
             transaction.deinit();
@@ -375,6 +377,7 @@ pub const Database = struct {
         }
         if (!transaction.has_changes) return database.rollback();
         errdefer database.rollback();
+        try amender.renewColumns(database.gpa, transaction, &database.column_memory);
         try transaction.seal(.ends);
         try session.publish(&transaction.working.root);
         transaction.settle();

@@ -131,6 +131,7 @@ pub const PageType = enum(u16) {
     tombstones = 4,
     collection = 5,
     segment = 6,
+    amendments = 7,
     _,
 };
 
@@ -250,7 +251,14 @@ pub const Segment = extern struct {
     generation: u32,
     /// Rows of a block of columns, a power of two; 0 without columns.
     column_rows: u32,
-    reserved_b: [112]u8 = @splat(0),
+    /// Array of amendment pages: records that took the place of the rows' own.
+    amendments: PageRef,
+    /// Bytes of the heap that amendments left behind: nothing leads to them any more.
+    wasted_bytes: u32,
+    /// `Root.last_loss` when the last heap extent was begun: in an extent of another one a state
+    /// that was lost may have something behind what is used.
+    heap_loss: u32,
+    reserved_b: [88]u8 = @splat(0),
     heap: [64]HeapExtent,
 
     /// Of the centre of the codes.
@@ -273,6 +281,13 @@ pub const Segment = extern struct {
     pub fn columnedRows(segment: *const Segment) u32 {
         if (segment.column_rows == 0) return 0;
         return segment.rows / segment.column_rows * segment.column_rows;
+    }
+
+    /// What is used of its heap.
+    pub fn heapBytes(segment: *const Segment) u64 {
+        var bytes: u64 = 0;
+        for (segment.heap[0..segment.heap_count]) |extent| bytes += extent.used_bytes;
+        return bytes;
     }
 
     /// How many rows from the first on have codes.
@@ -370,6 +385,27 @@ pub const CodeCentreTail = extern struct {
     checksum: u64 = 0,
 };
 
+/// Rows of one page of amendments: those of the largest block of columns.
+pub const amendment_rows_per_page = column_block_rows;
+
+/// What was replaced of 256 rows since they were written.
+pub const AmendmentPage = extern struct {
+    header: PageHeader,
+    /// Of each row, byte offset of the record that took the place of its own; 0 where none did.
+    records: [amendment_rows_per_page]u64,
+    /// Of each block of columns, the entry that took the place of the one in the fixed extent; all
+    /// zeros where none did.
+    columns: [amendment_rows_per_page / code_block_rows]ColumnEntry,
+    /// Bit r mod 64 of word r / 64 is set where row r was amended after its columns were made.
+    stale: [amendment_rows_per_page / 64]u64,
+    reserved: [page_bytes - @sizeOf(PageHeader) - 2048 - 256 - 32]u8 = @splat(0),
+};
+
+/// Elements of a segment's array of amendment pages.
+pub fn amendmentPages(capacity: u32) u32 {
+    return (capacity + amendment_rows_per_page - 1) / amendment_rows_per_page;
+}
+
 /// Where the columns of a block of rows lie.
 pub const ColumnEntry = extern struct {
     /// Byte offset of the block in the segment's heap; 0 where there is none.
@@ -380,6 +416,8 @@ pub const ColumnEntry = extern struct {
     block_checksum: u64,
     /// `checksum.bytes` of the 24 bytes before it, seeded likewise.
     checksum: u64 = 0,
+
+    pub const none: ColumnEntry = std.mem.zeroes(ColumnEntry);
 
     pub const Kind = enum(u32) {
         /// None of the rows has metadata.
@@ -506,6 +544,8 @@ comptime {
     assert(@sizeOf(BucketPage) == page_bytes);
     assert(@sizeOf(TombstonePage) == page_bytes);
     assert(@sizeOf(SegmentPage) == page_bytes);
+    assert(@sizeOf(Segment) == 1232);
+    assert(@sizeOf(AmendmentPage) == page_bytes);
     assert(@sizeOf(CollectionPage) == page_bytes);
     assert(@sizeOf(RowEntry) == 32);
     assert(@sizeOf(Record) == 48);

@@ -98,3 +98,15 @@ pub const filter_bytes_max: u32 = 1024 * 1024;
 /// Nodes of a filter on the way from its root to a leaf. Evaluating it is recursion, on the stack
 /// of whatever thread searches.
 pub const filter_depth_max: u32 = 64;
+
+/// Replacing metadata leaves the old record in its segment. Where that would be more than one byte
+/// for so many of the segment, the row is written anew, and the segment is compacted some day.
+pub const amended_part: u64 = 8;
+
+/// A heap extent that amendments begin is one byte for so many of the segment: all that they may
+/// waste then fits a few extents.
+pub const amended_extent_part: u64 = 32;
+
+/// Rows of a block that were amended before its columns are made anew: until then a filter looks
+/// at their documents.
+pub const stale_rows_max: u32 = 16;

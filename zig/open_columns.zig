@@ -67,6 +67,27 @@ pub const OpenColumns = struct {
         open.add(document) catch open.forget();
     }
 
+    /// The row has another document now.
+    pub fn replace(open: *OpenColumns, place: Place, row: u32, document: []const u8) void {
+        const old = open.get(place, row) orelse return;
+        open.put(row - open.first, old.len, document) catch open.forget();
+    }
+
+    fn put(
+        open: *OpenColumns,
+        index: usize,
+        old_len: usize,
+        document: []const u8,
+    ) error{OutOfMemory}!void {
+        const ends = open.ends.items;
+        const start = ends[index] - old_len;
+        if (open.documents.items.len - old_len + document.len > kept_bytes_max) {
+            return error.OutOfMemory;
+        }
+        try open.documents.replaceRange(open.gpa, start, old_len, document);
+        for (ends[index..]) |*end| end.* = @intCast(end.* - old_len + document.len);
+    }
+
     fn add(open: *OpenColumns, document: []const u8) error{OutOfMemory}!void {
         const end = open.documents.items.len + document.len;
         if (end > kept_bytes_max) return error.OutOfMemory;
@@ -102,6 +123,23 @@ test "documents are kept along a chain of own commits" {
     try std.testing.expectEqual(null, open.get(place, 31));
     try std.testing.expectEqualStrings("new block", open.get(place, 32).?);
     open.begin(9);
+    try std.testing.expectEqual(null, open.get(place, 32));
+}
+
+test "a document that was replaced is what is kept" {
+    var open: OpenColumns = .{ .gpa = std.testing.allocator };
+    defer open.deinit();
+    const place: OpenColumns.Place = .{ .collection = 1, .segment = 0, .generation = 0 };
+    for ([_][]const u8{ "first", "", "third" }, 32..) |document, row| {
+        open.push(place, @intCast(row), 32, document);
+    }
+    open.replace(place, 32, "1");
+    open.replace(place, 33, "second");
+    open.replace(place, 31, "of another block");
+    for ([_][]const u8{ "1", "second", "third" }, 32..) |document, row| {
+        try std.testing.expectEqualStrings(document, open.get(place, @intCast(row)).?);
+    }
+    open.replace(place, 33, "x" ** (1 << 20));
     try std.testing.expectEqual(null, open.get(place, 32));
 }
 

@@ -218,6 +218,16 @@ pub const PageWriter = struct {
         return writer.space.longestRun(most);
     }
 
+    /// As many pages as are good, or on a full disk as few as do.
+    pub fn takeRun(writer: *PageWriter, least: u32, most: u32) Error!Run {
+        const page = writer.takePages(most) catch |err| {
+            const is_full = err == error.NoSpace and writer.is_disk_full;
+            if (!is_full or least == most) return err;
+            return .{ .page = try writer.takePages(least), .count = least };
+        };
+        return .{ .page = page, .count = most };
+    }
+
     pub fn leave(writer: *PageWriter, run: Run, born: u64) Error!void {
         if (born == writer.transaction_id) return writer.giveBack(run);
         if (born > writer.transaction_id) return writer.diagnostics.fail(

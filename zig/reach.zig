@@ -58,7 +58,7 @@ pub const Walker = struct {
         try walker.array(from.catalogue, page_array.height(from.catalogue_len), .catalogue);
     }
 
-    const Leaf = enum { catalogue, segments };
+    const Leaf = enum { catalogue, segments, amendments };
 
     fn mark(walker: Walker, page: u32, count: u32) Error!bool {
         if (page < format.first_free_page or @as(u64, page) + count > walker.source.file_pages) {
@@ -101,7 +101,7 @@ pub const Walker = struct {
         if (ref.isNone()) return;
         if (level == 0) return switch (leaf) {
             .catalogue => walker.collection(ref),
-            .segments => _ = try walker.markPage(ref),
+            .segments, .amendments => _ = try walker.markPage(ref),
         };
         if (!try walker.markPage(ref)) return;
         // Copied: loading the children may take the page out of the cache.
@@ -120,13 +120,16 @@ pub const Walker = struct {
     pub fn content(walker: Walker, state: *CollectionState) Error!void {
         try walker.index(state.index, 0, true);
         try walker.array(state.segments, page_array.height(state.segment_array_len), .segments);
-        var id: u32 = 0;
-        while (try state.nextSegment(walker.gpa, walker.source, id)) |segment| {
-            id = segment.disk.id + 1;
-            for (segment.disk.tombstones) |ref| if (!ref.isNone()) {
+        var next: u32 = 0;
+        while (try state.nextId(walker.source, next)) |id| {
+            next = id + 1;
+            const found = try state.descriptor(walker.source, id) orelse continue;
+            const disk = &found;
+            for (disk.tombstones) |ref| if (!ref.isNone()) {
                 _ = try walker.markPage(ref);
             };
-            const disk = &segment.disk;
+            const amendment_pages = format.amendmentPages(disk.capacity);
+            try walker.array(disk.amendments, page_array.height(amendment_pages), .amendments);
             try walker.markExtent(
                 .{ .page = disk.extent_page, .count = disk.extent_page_count },
                 disk.born,

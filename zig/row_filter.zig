@@ -66,10 +66,11 @@ pub const RowFilter = struct {
                 @min(format.column_block_rows, end - row);
             defer row += count;
             if (selection.countIn(row, row + count) == 0) continue;
-            const verdict = if (has_columns)
+            var verdict = if (has_columns)
                 try row_filter.askColumns(segment, row)
             else
                 unknown;
+            if (has_columns) forgetStale(segment, row, count, &verdict);
             try row_filter.decide(segment, selection, row, count, &verdict);
         }
     }
@@ -78,6 +79,20 @@ pub const RowFilter = struct {
         for (segment.disk.heap[0..segment.disk.heap_count]) |extent| {
             const start = format.pageOffset(extent.page);
             row_filter.mapped_chunks += Image.chunksUnder(start, extent.used_bytes);
+        }
+    }
+
+    /// Columns know nothing of rows that were amended after they were made.
+    fn forgetStale(
+        segment: *const SegmentState,
+        first: u32,
+        count: u32,
+        verdict: *Verdict,
+    ) void {
+        const block = segment.amendments.blockOf(first) orelse return;
+        for (block.staleRows(first, count), &verdict.yes, &verdict.maybe) |stale, *yes, *maybe| {
+            yes.* &= ~stale;
+            maybe.* |= stale;
         }
     }
 
@@ -167,9 +182,11 @@ pub const RowFilter = struct {
         row: u32,
         known: *KnownColumns.Block,
     ) Error!?format.ColumnEntry {
-        if (known.entry) |entry| return entry;
+        const is_amended = segment.amendments.columnsOf(row, segment.disk.column_rows) != null;
+        if (!is_amended) if (known.entry) |entry| return entry;
         const entry = try column_reader.entryAt(row_filter.reader, row_filter.state, segment, row);
-        known.entry = entry;
+        // What is known is shared with states that have an earlier one.
+        if (!is_amended) known.entry = entry;
         return entry;
     }
 

@@ -1,4 +1,5 @@
-//! Reading one row: its entry beside the vectors, its vector, and its record with key and metadata.
+//! Reading one row: its entry beside the vectors, its vector, and its record with key and metadata,
+//! which an amendment may have put in the place of the first one.
 //!
 //! Every byte is covered by a checksum that is seeded with the row's place. Entry and vector are
 //! checked at the first touch in this process and remembered; record headers and keys, which are
@@ -125,8 +126,9 @@ pub const RowReader = struct {
         segment: *const SegmentState,
         row: u32,
     ) Error!RecordView {
-        const found = try reader.entry(state, segment, row);
-        return reader.recordAt(state, segment, row, found.record_offset);
+        const offset = segment.amendments.recordOf(row) orelse
+            (try reader.entry(state, segment, row)).record_offset;
+        return reader.recordAt(state, segment, row, offset);
     }
 
     fn recordAt(
@@ -219,6 +221,28 @@ pub const RowReader = struct {
 
 pub fn entryChecksum(seed: u64, entry: *const format.RowEntry) u64 {
     return checksum.bytes(seed, std.mem.asBytes(entry)[0..@offsetOf(format.RowEntry, "checksum")]);
+}
+
+/// What a record takes in the heap.
+pub fn recordBytes(key_bytes: usize, metadata_bytes: usize) usize {
+    const bytes = @sizeOf(format.Record) + key_bytes + metadata_bytes;
+    return std.mem.alignForward(usize, bytes, format.record_alignment);
+}
+
+/// `out` has `recordBytes`, zeros; the record's own checksum is filled in.
+pub fn writeRecord(
+    out: []u8,
+    seed: u64,
+    header: format.Record,
+    key: []const u8,
+    metadata: []const u8,
+) void {
+    const key_end = @sizeOf(format.Record) + key.len;
+    @memcpy(out[0..@sizeOf(format.Record)], std.mem.asBytes(&header));
+    @memcpy(out[@sizeOf(format.Record)..key_end], key);
+    @memcpy(out[key_end..][0..metadata.len], metadata);
+    const sum = checksum.bytes(seed, out[@sizeOf(u64)..key_end]);
+    std.mem.writeInt(u64, out[0..@sizeOf(u64)], sum, .little);
 }
 
 /// Bytes from `offset` to the end of what was written of its heap extent; null outside of all.

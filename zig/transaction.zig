@@ -34,6 +34,9 @@ pub const Transaction = struct {
     has_changes: bool = false,
     /// What it made that has to be known when it ends, each with the next one.
     made: ?*Identity = null,
+    /// `Root.last_loss` as it will be: where a segment has another one, a state that was lost may
+    /// have something behind its last record.
+    loss: u32,
     /// Rows that were moved out of segments with dead ones.
     moved_rows: u64 = 0,
 
@@ -249,6 +252,7 @@ pub const Transaction = struct {
         const writer = transaction.writer;
         const disk = &segment.disk;
         forgetPlaces(segment);
+        try segment.amendments.leave(writer, disk);
         for (disk.tombstones) |ref| if (!ref.isNone()) {
             const is_own = writer.isDirty(ref.page);
             try writer.discard(ref, if (is_own) writer.transaction_id else disk.born);
@@ -357,6 +361,7 @@ pub const Transaction = struct {
         for (&segment.disk.tombstones) |*ref| {
             if (transaction.writer.dirty.get(ref.page)) |page| ref.* = page.seal();
         }
+        try segment.amendments.seal(transaction.writer, &segment.disk);
         if (state.has_growing and segment.disk.id == state.growing_id) return;
         if (!segment.page.isNone()) try transaction.writer.discard(segment.page, segment.page_born);
         const page = try transaction.writer.create(.segment, 0);

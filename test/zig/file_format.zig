@@ -12,7 +12,7 @@ const structures = .{
     "Header",         "Root",          "PageRef",    "PageHeader",     "InnerPage",
     "BucketPage",     "TombstonePage", "HeapExtent", "Segment",        "SegmentPage",
     "CollectionPage", "RowEntry",      "Record",     "CodeCentreTail", "CodeBlockTail",
-    "ColumnEntry",
+    "ColumnEntry",    "AmendmentPage",
 };
 
 /// A line of the document, made of what the declarations say.
@@ -108,6 +108,8 @@ test "the numbers in the text are those of the declarations" {
         _ = try expectIn(document, expected[1..]);
     }
     try std.testing.expectEqual(32_512, format.tombstone_rows_per_page);
+    try std.testing.expectEqual(256, format.amendment_rows_per_page);
+    try std.testing.expectEqual(256, format.fanout);
     try std.testing.expectEqual(65_536, format.pageOffset(format.initial_pages));
     try std.testing.expectEqual(1 << 24, limits.segments_max);
     try std.testing.expectEqual(65_536, limits.segment_rows_max);

@@ -1,0 +1,443 @@
+//! Metadata that is replaced: everybody who reads the newest state sees the newest, whoever holds an
+//! earlier one sees that, and the vector is not written again.
+
+const std = @import("std");
+const vl = @import("vectorlite");
+const format = vl.format;
+const Disk = vl.backends.simulated.Disk;
+const Writer = vl.metadata_writer.Writer;
+
+const gpa = std.testing.allocator;
+
+/// A number that a row's metadata says, and how long a note it has beside it; null: no metadata.
+const Doc = ?struct { number: u32, note_bytes: u16 = 0 };
+
+fn write(writer: *Writer, doc: Doc) !void {
+    const found = doc orelse return;
+    try writer.text("n");
+    try writer.number(@floatFromInt(found.number));
+    if (found.note_bytes == 0) return;
+    const note: [1 << 16]u8 = @splat('x');
+    try writer.text("note");
+    try writer.string(note[0..found.note_bytes]);
+}
+
+/// One connection to the machine's file.
+const Client = struct {
+    dimension: u32,
+    diagnostics: vl.Diagnostics = .{},
+    database: *vl.Database = undefined,
+    collection: *vl.Collection = undefined,
+
+    fn open(client: *Client, disk: *Disk, options: vl.Options) !void {
+        const process = try disk.process();
+        const system = process.system();
+        const diagnostics = &client.diagnostics;
+        client.database = try vl.Database.open(gpa, system, path, options, diagnostics);
+        errdefer client.database.close();
+        client.collection = try .open(
+            .{ .database = client.database },
+            "docs",
+            .{ .dimension = client.dimension, .create = !options.readonly },
+        );
+    }
+
+    fn close(client: *Client) void {
+        client.collection.close();
+        client.database.close();
+    }
+
+    fn set(client: *Client, number: usize, doc: Doc) !void {
+        var metadata: Writer = .{ .gpa = gpa };
+        defer metadata.deinit();
+        try write(&metadata, doc);
+        const key = keyOf(number);
+        try std.testing.expect(try client.collection.setMetadata(&key, metadata.bytes.items));
+    }
+};
+
+const path = "amended.vl";
+
+fn keyOf(number: usize) [8]u8 {
+    var key: [8]u8 = undefined;
+    // Tests have few rows.
+    _ = std.fmt.bufPrint(&key, "{d:0>8}", .{number}) catch unreachable;
+    return key;
+}
+
+/// By number of key; a row that is gone is not there.
+const Model = struct {
+    rows: std.AutoArrayHashMapUnmanaged(usize, Doc) = .empty,
+
+    fn clone(model: *const Model) !Model {
+        return .{ .rows = try model.rows.clone(gpa) };
+    }
+
+    fn deinit(model: *Model) void {
+        model.rows.deinit(gpa);
+    }
+};
+
+const Machine = struct {
+    disk: *Disk,
+    model: Model = .{},
+    client: Client,
+
+    fn init(machine: *Machine, dimension: u32, options: vl.Options) !void {
+        machine.* = .{ .disk = try Disk.create(gpa, .{}), .client = .{ .dimension = dimension } };
+        errdefer machine.disk.destroy();
+        try machine.client.open(machine.disk, options);
+    }
+
+    fn deinit(machine: *Machine) void {
+        machine.client.close();
+        machine.model.deinit();
+        machine.disk.destroy();
+    }
+
+    fn reopen(machine: *Machine, options: vl.Options) !void {
+        machine.client.close();
+        try machine.client.open(machine.disk, options);
+    }
+
+    /// Rows with the numbers from `first` on, whose metadata say them.
+    fn put(machine: *Machine, first: usize, count: usize) !void {
+        var arena_state: std.heap.ArenaAllocator = .init(gpa);
+        defer arena_state.deinit();
+        const arena = arena_state.allocator();
+        var keys: std.ArrayList(u8) = .empty;
+        var metadata: Writer = .{ .gpa = arena };
+        const dimension = machine.client.dimension;
+        const key_lens = try arena.alloc(u32, count);
+        const metadata_lens = try arena.alloc(u32, count);
+        const vectors = try arena.alloc(f32, count * dimension);
+        for (key_lens, metadata_lens, first.., 0..) |*key_len, *metadata_len, number, i| {
+            try keys.appendSlice(arena, &keyOf(number));
+            key_len.* = 8;
+            const doc: Doc = .{ .number = @intCast(number) };
+            const start = metadata.bytes.items.len;
+            try write(&metadata, doc);
+            metadata_len.* = @intCast(metadata.bytes.items.len - start);
+            fill(vectors[i * dimension ..][0..dimension], number);
+            try machine.model.rows.put(gpa, number, doc);
+        }
+        try machine.client.collection.put(.{
+            .keys = keys.items,
+            .key_lens = key_lens,
+            .vectors = vectors,
+            .metadata = metadata.bytes.items,
+            .metadata_lens = metadata_lens,
+        });
+    }
+
+    fn fill(vector: []f32, number: usize) void {
+        var prng: std.Random.DefaultPrng = .init(number);
+        for (vector) |*value| value.* = prng.random().floatNorm(f32);
+    }
+
+    fn set(machine: *Machine, number: usize, doc: Doc) !void {
+        try machine.client.set(number, doc);
+        try machine.model.rows.put(gpa, number, doc);
+    }
+
+    fn delete(machine: *Machine, number: usize) !void {
+        var deleted: u32 = 0;
+        try machine.client.collection.delete(&keyOf(number), &.{8}, &deleted);
+        try std.testing.expectEqual(1, deleted);
+        _ = machine.model.rows.swapRemove(number);
+    }
+
+    fn expect(machine: *Machine) !void {
+        try expectRows(machine.client.collection, &machine.model);
+    }
+
+    fn verify(machine: *Machine) !void {
+        try expectSound(machine.client.database);
+    }
+
+    fn compact(machine: *Machine) !void {
+        var done: f64 = 0;
+        var total: f64 = 0;
+        var is_first = true;
+        const database = machine.client.database;
+        while (try vl.compactStep(database, is_first, 1 << 16, &done, &total)) is_first = false;
+    }
+};
+
+fn expectSound(database: *vl.Database) !void {
+    const verify = try vl.Verify.open(database);
+    defer verify.close();
+    var progress: [2]f64 = undefined;
+    while (try verify.step(1 << 20, &progress[0], &progress[1])) {}
+    for (verify.ledger.findings.list.items) |found| {
+        std.debug.print("{t} at {d}: {s}\n", .{ found.kind, found.offset, found.message });
+    }
+    try std.testing.expectEqual(0, verify.ledger.findings.count);
+    try std.testing.expectEqual(0, verify.warnings.count);
+}
+
+/// Every row says what the model has, whichever way it is reached, and has its own vector.
+fn expectRows(collection: *vl.Collection, model: *const Model) !void {
+    var arena_state: std.heap.ArenaAllocator = .init(gpa);
+    defer arena_state.deinit();
+    const arena = arena_state.allocator();
+    const dimension = collection.dimension;
+    const vector = try arena.alloc(f32, dimension);
+    const own = try arena.alloc(f32, dimension);
+    const buffer = try arena.alloc(u8, 1 << 20);
+    var metadata: Writer = .{ .gpa = arena };
+    for (model.rows.keys(), model.rows.values()) |number, doc| {
+        var len: u32 = 0;
+        const key = keyOf(number);
+        try std.testing.expect(try collection.getRecord(&key, vector, buffer, &len));
+        metadata.clear();
+        try write(&metadata, doc);
+        try std.testing.expectEqualSlices(u8, metadata.bytes.items, buffer[0..len]);
+        Machine.fill(own, number);
+        try std.testing.expectEqualSlices(f32, own, vector);
+    }
+    var scanned: usize = 0;
+    var cursor: vl.Cursor = .{};
+    while (true) {
+        var writer: vl.EntryWriter = .{ .out = buffer, .include_vectors = false };
+        if (!try collection.scan(&cursor, &writer)) break;
+        scanned += writer.count;
+        try expectEntries(arena, buffer[0..writer.used], model);
+    }
+    try std.testing.expectEqual(model.rows.count(), scanned);
+    try expectFound(arena, collection, model);
+    try expectFiltered(arena, collection, model);
+}
+
+fn expectEntries(arena: std.mem.Allocator, bytes: []const u8, model: *const Model) !void {
+    var at: usize = 0;
+    var metadata: Writer = .{ .gpa = arena };
+    while (at < bytes.len) {
+        const metadata_len = std.mem.readInt(u32, bytes[at + 4 ..][0..4], .little);
+        const number = try std.fmt.parseInt(usize, bytes[at + 8 ..][0..8], 10);
+        metadata.clear();
+        try write(&metadata, model.rows.get(number).?);
+        const found = bytes[at + 16 ..][0..metadata_len];
+        try std.testing.expectEqualSlices(u8, metadata.bytes.items, found);
+        at += 16 + metadata_len;
+    }
+}
+
+/// A search gives the newest metadata of what it finds.
+fn expectFound(arena: std.mem.Allocator, collection: *vl.Collection, model: *const Model) !void {
+    if (model.rows.count() == 0) return;
+    const query = try arena.alloc(f32, collection.dimension);
+    Machine.fill(query, model.rows.keys()[model.rows.count() / 2]);
+    const hits = try arena.alloc(vl.Hit, 20);
+    var counts: [1]u32 = undefined;
+    try collection.search(query, @intCast(hits.len), null, hits, &counts);
+    try std.testing.expectEqual(@min(hits.len, model.rows.count()), counts[0]);
+    const bytes = try arena.alloc(u8, 1 << 22);
+    var writer: vl.EntryWriter = .{ .out = bytes, .include_vectors = false };
+    try collection.fetch(hits[0..counts[0]], &writer);
+    try expectEntries(arena, bytes[0..writer.used], model);
+}
+
+/// Filters count by the newest metadata.
+fn expectFiltered(arena: std.mem.Allocator, collection: *vl.Collection, model: *const Model) !void {
+    for ([_]u32{ 3, 100, 1_000, 1_000_000 }) |bound| {
+        var writer: Writer = .{ .gpa = arena };
+        try writer.byte(1);
+        try writer.byte(20);
+        try writer.text("n");
+        try writer.number(@floatFromInt(bound));
+        var expected: u64 = 0;
+        for (model.rows.values()) |doc| if (doc) |found| {
+            if (found.number < bound) expected += 1;
+        };
+        try std.testing.expectEqual(expected, try collection.countWhere(writer.bytes.items));
+    }
+}
+
+/// What of the collection's segments is not theirs from the start.
+fn amendedRows(collection: *vl.Collection) !u32 {
+    _ = try collection.readable();
+    const state = try collection.currentState();
+    var count: u32 = 0;
+    var next: u32 = 0;
+    while (try state.nextSegment(gpa, collection.source(), next)) |segment| {
+        next = segment.disk.id + 1;
+        for (0..segment.disk.rows) |row| {
+            if (segment.amendments.recordOf(@intCast(row)) != null) count += 1;
+        }
+    }
+    return count;
+}
+
+const dimensions = [_]u32{ 8, 64 };
+
+test "every reader sees the newest metadata, and nothing else changes" {
+    for (dimensions) |dimension| {
+        var machine: Machine = undefined;
+        try machine.init(dimension, .{ .durability = .normal });
+        defer machine.deinit();
+        errdefer std.debug.print("{s}\n", .{machine.client.diagnostics.message()});
+        try machine.put(0, 3000);
+        for (0..300) |i| {
+            const number = i * 7 % 3000;
+            try machine.set(number, .{ .number = @intCast(2_000_000 + i), .note_bytes = 20 });
+        }
+        // Without metadata, and with it again.
+        try machine.set(5, null);
+        try machine.set(6, null);
+        try machine.set(6, .{ .number = 1 });
+        try std.testing.expect(try amendedRows(machine.client.collection) > 250);
+        try machine.expect();
+        try machine.reopen(.{});
+        try machine.expect();
+        // In places of rows that are gone.
+        for (0..200) |i| try machine.delete(i * 14);
+        try machine.put(0, 100);
+        try machine.expect();
+        try machine.reopen(.{});
+        try machine.expect();
+    }
+}
+
+test "a vector is not written again" {
+    var machine: Machine = undefined;
+    try machine.init(1536, .{ .durability = .none });
+    defer machine.deinit();
+    try machine.put(0, 64);
+    const database = machine.client.database;
+    try database.begin();
+    const before = database.session.?.writer.written_bytes;
+    for (0..64) |i| try machine.set(i, .{ .number = 7 });
+    const written = database.session.?.writer.written_bytes - before;
+    try std.testing.expectEqual(64 * 72, written);
+    try database.commit();
+    try machine.expect();
+}
+
+test "a snapshot, and another connection's state, stay as they are until they are given up" {
+    for (dimensions) |dimension| {
+        var machine: Machine = undefined;
+        try machine.init(dimension, .{ .durability = .none });
+        defer machine.deinit();
+        try machine.put(0, 1500);
+        try machine.set(3, .{ .number = 33 });
+        var other: Client = .{ .dimension = dimension };
+        try other.open(machine.disk, .{ .readonly = true });
+        defer other.close();
+        const mine = try machine.client.database.openSnapshot();
+        defer mine.close();
+        const theirs = try other.database.openSnapshot();
+        defer theirs.close();
+        var earlier = try machine.model.clone();
+        defer earlier.deinit();
+        for (0..4) |round| {
+            for (0..200) |i| {
+                try machine.set(i * 7, .{ .number = @intCast(round * 1000 + i) });
+            }
+            try expectRows(other.collection, &machine.model);
+            for ([_]*vl.Snapshot{ mine, theirs }) |snapshot| {
+                const collection: *vl.Collection = try .open(
+                    .{ .snapshot = snapshot },
+                    "docs",
+                    .{},
+                );
+                defer collection.close();
+                try expectRows(collection, &earlier);
+            }
+        }
+        try machine.expect();
+    }
+}
+
+test "a transaction sees what it has set, and a rollback takes it back" {
+    for (dimensions) |dimension| {
+        var machine: Machine = undefined;
+        try machine.init(dimension, .{ .durability = .normal });
+        defer machine.deinit();
+        try machine.put(0, 1500);
+        for (0..50) |i| try machine.set(i, .{ .number = 50 });
+        for (0..3) |round| {
+            var before = try machine.model.clone();
+            try machine.client.database.begin();
+            for (0..1500) |i| try machine.set(i, .{ .number = @intCast(round * 10_000 + i) });
+            for (0..20) |i| try machine.set(40 + i, .{ .number = 2, .note_bytes = 100 });
+            try machine.put(1500, 100);
+            for (1480..1520) |i| try machine.set(i, .{ .number = 4 });
+            for (0..60) |i| try machine.delete(i * 3);
+            try machine.expect();
+            machine.client.database.rollback();
+            std.mem.swap(Model, &before, &machine.model);
+            before.deinit();
+            try machine.expect();
+            // Behind the last record, where the others were.
+            for (700..720) |i| try machine.set(i, .{ .number = @intCast(round) });
+            try machine.expect();
+        }
+        try machine.reopen(.{});
+        try machine.expect();
+    }
+}
+
+test "one row may be set again and again, and so may all of them" {
+    for (dimensions) |dimension| {
+        var machine: Machine = undefined;
+        try machine.init(dimension, .{ .durability = .none });
+        defer machine.deinit();
+        try machine.put(0, 1200);
+        const file_bytes = machine.disk.length;
+        for (0..3000) |i| try machine.set(77, .{ .number = @intCast(i) });
+        try machine.expect();
+        for (0..6) |round| {
+            try machine.client.database.begin();
+            for (0..1200) |i| try machine.set(i, .{ .number = @intCast(round * i) });
+            try machine.client.database.commit();
+        }
+        try machine.expect();
+        try std.testing.expect(machine.disk.length < 4 * file_bytes);
+        try machine.reopen(.{});
+        try machine.expect();
+    }
+}
+
+test "metadata that becomes long fits, wherever the row has to be for that" {
+    var machine: Machine = undefined;
+    try machine.init(8, .{ .durability = .none });
+    defer machine.deinit();
+    try machine.put(0, 300);
+    for (0..300) |i| try machine.set(i, .{ .number = @intCast(i), .note_bytes = 40_000 });
+    try machine.expect();
+    for (0..300) |i| try machine.set(i, .{ .number = @intCast(i) });
+    try machine.expect();
+}
+
+test "what is amended is dropped, cleared and deleted like all else" {
+    for (dimensions) |dimension| {
+        var machine: Machine = undefined;
+        try machine.init(dimension, .{ .durability = .full });
+        defer machine.deinit();
+        for ([_]bool{ false, true }) |in_transaction| {
+            try machine.put(0, 1500);
+            if (in_transaction) try machine.client.database.begin();
+            for (0..600) |i| try machine.set(i, .{ .number = @intCast(i) });
+            try machine.client.collection.clear();
+            machine.model.rows.clearRetainingCapacity();
+            if (in_transaction) try machine.client.database.commit();
+            try machine.expect();
+            try machine.put(0, 1500);
+            if (in_transaction) try machine.client.database.begin();
+            for (0..600) |i| try machine.set(i, .{ .number = @intCast(i) });
+            // Segments go with their last rows.
+            for (0..1400) |i| try machine.delete(i);
+            if (in_transaction) try machine.client.database.commit();
+            try machine.expect();
+        }
+        const stats = try machine.client.database.stats();
+        try machine.client.collection.clear();
+        machine.model.rows.clearRetainingCapacity();
+        for (0..5) |_| try machine.put(0, 1);
+        try machine.reopen(.{ .durability = .full });
+        try machine.compact();
+        try std.testing.expect(machine.disk.length < stats.file_bytes / 4);
+        try machine.expect();
+    }
+}
