@@ -104,14 +104,9 @@ fn rewriteSegment(
     for (first..segment.disk.rows) |i| {
         const row: u32 = @intCast(i);
         try reader.vector(state, segment, row, vector);
-        const record = try reader.record(state, segment, row);
-        const metadata = context.gpa.alloc(
-            u8,
-            record.metadata_bytes,
-        ) catch return outOfMemory(context);
-        defer context.gpa.free(metadata);
-        try reader.metadata(state, segment, row, record, metadata);
+        try readRecord(context, reader, state, segment, row);
     }
+    if (same) try readAmended(context, reader, state, segment, base.?);
     const stride = state.vectorStride();
     try rewriteRange(
         context,
@@ -135,6 +130,60 @@ fn rewriteSegment(
     try rewriteColumns(context, reader, state, segment, columned);
 }
 
+fn readRecord(
+    context: Context,
+    reader: rows.RowReader,
+    state: *CollectionState,
+    segment: *SegmentState,
+    row: u32,
+) Error!void {
+    const record = try reader.record(state, segment, row);
+    const metadata = context.gpa.alloc(u8, record.metadata_bytes) catch
+        return outOfMemory(context);
+    defer context.gpa.free(metadata);
+    try reader.metadata(state, segment, row, record, metadata);
+}
+
+/// What the orphan has amended of rows that the durable root has. It lies in the heap.
+fn readAmended(
+    context: Context,
+    reader: rows.RowReader,
+    state: *CollectionState,
+    segment: *SegmentState,
+    base: *SegmentState,
+) Error!void {
+    for (0..base.disk.rows) |i| {
+        const row: u32 = @intCast(i);
+        const offset = segment.amendments.recordOf(row) orelse continue;
+        if (base.amendments.recordOf(row) == offset) continue;
+        try readRecord(context, reader, state, segment, row);
+    }
+    const block_rows = segment.disk.column_rows;
+    var row: u32 = 0;
+    while (row < base.disk.columnedRows()) : (row += block_rows) {
+        const entry = segment.amendments.columnsOf(row, block_rows) orelse continue;
+        const before = base.amendments.columnsOf(row, block_rows);
+        if (before) |known| if (std.meta.eql(known.*, entry.*)) continue;
+        try readColumns(context, reader, state, segment, row);
+    }
+}
+
+fn readColumns(
+    context: Context,
+    reader: rows.RowReader,
+    state: *CollectionState,
+    segment: *SegmentState,
+    row: u32,
+) Error!void {
+    const entry = try column_reader.entryAt(reader, state, segment, row) orelse
+        return error.Corrupt;
+    const content = context.gpa.alloc(u8, entry.bytes) catch return outOfMemory(context);
+    defer context.gpa.free(content);
+    try reader.bytes(entry.offset, content);
+    const seed = state.seedOf(segment, row);
+    if (checksum.bytes(seed, content) != entry.block_checksum) return error.Corrupt;
+}
+
 /// The entries of the blocks of columns from the row `first` on. The blocks lie in the heap.
 fn rewriteColumns(
     context: Context,
@@ -149,13 +198,7 @@ fn rewriteColumns(
     if (first == end) return;
     var row = first;
     while (row < end) : (row += block_rows) {
-        const entry = try column_reader.entryAt(reader, state, segment, row) orelse
-            return error.Corrupt;
-        const content = context.gpa.alloc(u8, entry.bytes) catch return outOfMemory(context);
-        defer context.gpa.free(content);
-        try reader.bytes(entry.offset, content);
-        const seed = state.seedOf(segment, row);
-        if (checksum.bytes(seed, content) != entry.block_checksum) return error.Corrupt;
+        try readColumns(context, reader, state, segment, row);
     }
     try rewriteRange(
         context,

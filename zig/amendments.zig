@@ -39,6 +39,11 @@ pub const Block = struct {
         block.stale[at / 64] |= @as(u64, 1) << @intCast(at % 64);
     }
 
+    pub fn isStale(block: *const Block, row: u32) bool {
+        const at = row % rows_per_block;
+        return block.stale[at / 64] >> @intCast(at % 64) & 1 != 0;
+    }
+
     /// Those of `count` rows from `row` on, which begin a block of columns, whose columns say what
     /// was before.
     pub fn staleRows(block: *const Block, row: u32, count: u32) Rows {
@@ -206,6 +211,36 @@ pub const Amendments = struct {
             block.is_changed = false;
             try page_array.set(writer, &disk.amendments, &len, @intCast(index), block.page);
         }
+    }
+
+    /// Whether a page has that number or a higher one.
+    pub fn hasPageFrom(found: *const Amendments, disk: *const format.Segment, first: u32) bool {
+        if (disk.amendments.page >= first) return true;
+        for (found.blocks) |maybe| if (maybe) |block| {
+            if (block.page.page >= first) return true;
+        };
+        return false;
+    }
+
+    /// Pages from that number on get others when they are sealed. Says how many they are.
+    pub fn relocate(
+        found: *Amendments,
+        gpa: std.mem.Allocator,
+        writer: *PageWriter,
+        disk: *format.Segment,
+        first: u32,
+    ) Error!u32 {
+        var count: u32 = 0;
+        for (found.blocks, 0..) |maybe, index| {
+            const block = maybe orelse continue;
+            if (block.page.page < first) continue;
+            const row: u32 = @intCast(index * rows_per_block);
+            _ = found.edit(gpa, disk.capacity, row) catch return writer.outOfMemory();
+            count += 1;
+        }
+        const len = format.amendmentPages(disk.capacity);
+        const is_moved = try page_array.relocate(writer, &disk.amendments, len, first);
+        return count + @intFromBool(is_moved);
     }
 
     /// Leaves all pages.

@@ -6,6 +6,7 @@
 //! where the sums differ is each row of that segment looked up.
 
 const std = @import("std");
+const amendments_module = @import("amendments.zig");
 const checksum = @import("checksum.zig");
 const damage = @import("damage.zig");
 const format = @import("format.zig");
@@ -15,6 +16,7 @@ const page_reader = @import("page_reader.zig");
 const row_audit = @import("row_audit.zig");
 const soundness = @import("soundness.zig");
 const tree_walk = @import("tree_walk.zig");
+const Amendments = amendments_module.Amendments;
 const Ledger = @import("ledger.zig").Ledger;
 
 const OutOfMemory = error{OutOfMemory};
@@ -55,6 +57,9 @@ pub const CollectionAudit = struct {
         has_extents: bool,
         named_sum: u64 = 0,
         row_sum: u64 = 0,
+        amendments: Amendments = .{},
+        /// What lies in the heap out of the order of rows, or beside such: from, to.
+        places: std.ArrayList([2]u64) = .empty,
         /// Behind the last record: heap extent, and offset in the file.
         heap_at: usize = 0,
         heap_end: u64 = 0,
@@ -103,6 +108,8 @@ pub const CollectionAudit = struct {
         for (audit.segments.items) |*segment| {
             segment.dead.deinit(gpa);
             segment.named.deinit(gpa);
+            segment.amendments.release(gpa);
+            segment.places.deinit(gpa);
         }
         audit.segments.deinit(gpa);
         audit.by_id.deinit(gpa);
@@ -232,6 +239,7 @@ pub const CollectionAudit = struct {
         try added.named.resize(audit.gpa, disk.rows, false);
         try audit.by_id.put(audit.gpa, id, index);
         try audit.loadTombstones(added);
+        try audit.loadAmendments(added);
     }
 
     fn loadTombstones(audit: *CollectionAudit, segment: *SegmentRows) OutOfMemory!void {
@@ -279,6 +287,85 @@ pub const CollectionAudit = struct {
             try audit.report(.structure, at, "a row is marked dead that does not exist", .{});
             return true;
         };
+        return true;
+    }
+
+    fn loadAmendments(audit: *CollectionAudit, segment: *SegmentRows) OutOfMemory!void {
+        const disk = &segment.disk;
+        if (disk.wasted_bytes > disk.heapBytes()) try audit.report(
+            .count,
+            segment.offset + @offsetOf(format.Segment, "wasted_bytes"),
+            "segment {d} says that more of its heap is wasted than there is",
+            .{disk.id},
+        );
+        const count = format.amendmentPages(disk.capacity);
+        var walk: tree_walk.ArrayWalk = .init(audit.reader, disk.amendments, count);
+        while (try walk.next()) |step_| switch (step_) {
+            .page => |ref| {
+                if (!try audit.ledger.claimPage(ref.page)) {
+                    walk.skip();
+                    continue;
+                }
+                try audit.checkHeader(&walk.frames[walk.depth - 1].page, ref);
+            },
+            .element => |found| try audit.loadAmendmentPage(segment, found.index, found.ref),
+            .lost => |lost| try audit.lose(lost.ref, lost.loss, "a page of amendments"),
+            .beyond => |beyond| try audit.report(
+                .structure,
+                format.pageOffset(beyond.parent.page),
+                "an array of amendments has elements beyond its length",
+                .{},
+            ),
+        };
+    }
+
+    fn loadAmendmentPage(
+        audit: *CollectionAudit,
+        segment: *SegmentRows,
+        index: u32,
+        ref: PageRef,
+    ) OutOfMemory!void {
+        var content: format.Page align(format.page_alignment) = undefined;
+        if (try audit.reader.read(ref, &content)) |loss| {
+            return audit.lose(ref, loss, "a page of amendments");
+        }
+        const page: *const format.AmendmentPage = @ptrCast(&content);
+        const offset = format.pageOffset(ref.page);
+        if (!try audit.ledger.claimPage(ref.page) or page.header.type != .amendments) {
+            return audit.report(.structure, offset, "this is no page of amendments", .{});
+        }
+        try audit.checkHeader(&content, ref);
+        const reserved_at = offset + @offsetOf(format.AmendmentPage, "reserved");
+        try audit.expectZeros(&page.reserved, reserved_at);
+        const disk = &segment.disk;
+        const first = index * format.amendment_rows_per_page;
+        const block = try segment.amendments.edit(audit.gpa, disk.capacity, first);
+        block.records = page.records;
+        block.columns = page.columns;
+        block.stale = page.stale;
+        if (!areOfRows(block, disk, first)) try audit.report(
+            .structure,
+            offset,
+            "rows or columns are amended that do not exist, in segment {d}",
+            .{disk.id},
+        );
+    }
+
+    fn areOfRows(
+        block: *const amendments_module.Block,
+        disk: *const format.Segment,
+        first: u32,
+    ) bool {
+        const columned = disk.columnedRows();
+        for (block.records, first..) |record, row| {
+            if (record != 0 and row >= disk.rows) return false;
+            if (block.isStale(@intCast(row)) and (record == 0 or row >= columned)) return false;
+        }
+        for (block.columns, 0..) |entry, index| {
+            if (std.meta.eql(entry, format.ColumnEntry.none)) continue;
+            const row = index * disk.column_rows;
+            if (row >= block.records.len or first + row >= columned) return false;
+        }
         return true;
     }
 
@@ -420,7 +507,7 @@ pub const CollectionAudit = struct {
             return 1 + code_bytes;
         }
         const before = audit.rows.bytesRead();
-        const found = try audit.rows.read(&segment.disk, row);
+        const found = try audit.rows.read(&segment.disk, row, segment.amendments.recordOf(row));
         if (audit.is_looking_up) {
             try audit.lookUp(segment, row, &found);
             return audit.rows.bytesRead() - before + 4 * format.page_bytes;
@@ -458,20 +545,52 @@ pub const CollectionAudit = struct {
     /// The block of columns that begins with the row. Says how many bytes were read.
     fn checkColumns(
         audit: *CollectionAudit,
-        segment: *const SegmentRows,
+        segment: *SegmentRows,
         row: u32,
     ) OutOfMemory!u64 {
         const disk = &segment.disk;
         if (row >= disk.columnedRows() or row % disk.column_rows != 0) return 0;
-        var used: u64 = 0;
-        if (try audit.rows.columns(disk, row, &used)) |problem| try audit.report(
+        const amended = segment.amendments.columnsOf(row, disk.column_rows);
+        const found = try audit.rows.columns(disk, row, amended);
+        if (found.problem) |problem| try audit.report(
             problem.kind,
             problem.offset,
             "{s} (from row {d} of segment {d})",
             .{ problem.what, row, disk.id },
         );
-        audit.ledger.used += used;
-        return @sizeOf(format.ColumnEntry) + used;
+        audit.ledger.used += found.used;
+        try audit.addPlace(segment, found.offset, found.bytes);
+        return @sizeOf(format.ColumnEntry) + found.used;
+    }
+
+    /// Of a segment in which not everything lies in the order of its rows.
+    fn addPlace(
+        audit: *CollectionAudit,
+        segment: *SegmentRows,
+        offset: u64,
+        bytes: u64,
+    ) OutOfMemory!void {
+        if (segment.amendments.blocks.len == 0 or bytes == 0) return;
+        try segment.places.append(audit.gpa, .{ offset, offset + bytes });
+    }
+
+    fn checkPlaces(audit: *CollectionAudit, segment: *SegmentRows) OutOfMemory!void {
+        std.sort.pdq([2]u64, segment.places.items, {}, isBefore);
+        var end: u64 = 0;
+        for (segment.places.items) |place| {
+            if (place[0] < end) try audit.report(
+                .record,
+                place[0],
+                "a record or columns lie over others",
+                .{},
+            );
+            end = @max(end, place[1]);
+        }
+        segment.places.clearAndFree(audit.gpa);
+    }
+
+    fn isBefore(_: void, a: [2]u64, b: [2]u64) bool {
+        return a[0] < b[0];
     }
 
     /// Of the extents' bytes, what is done with one row.
@@ -492,6 +611,7 @@ pub const CollectionAudit = struct {
             audit.ledger.walked += extentBytes(segment);
         }
         audit.row_at = 0;
+        if (!audit.is_looking_up) try audit.checkPlaces(segment);
         const differ = segment.has_extents and segment.named_sum != segment.row_sum;
         if (differ and !audit.is_looking_up) {
             audit.is_looking_up = true;
@@ -552,7 +672,9 @@ pub const CollectionAudit = struct {
         if (record.header.transaction_id > audit.context.transaction_id) {
             try audit.report(.record, record.offset, "a record is newer than its root", .{});
         }
-        try audit.checkPlace(segment, &record);
+        const is_amended = segment.amendments.recordOf(row) != null;
+        try audit.checkPlace(segment, &record, is_amended);
+        try audit.addPlace(segment, record.offset, record.bytes());
     }
 
     fn checkVector(
@@ -573,11 +695,13 @@ pub const CollectionAudit = struct {
             "{d} says another norm than that of its vector", .{ row, segment.disk.id });
     }
 
-    /// Records lie in the heap in the order of their rows, none over another.
+    /// Records lie in the heap in the order of their rows, none over another, but for those of
+    /// amendments.
     fn checkPlace(
         audit: *CollectionAudit,
         segment: *SegmentRows,
         record: *const row_audit.Record,
+        is_amended: bool,
     ) OutOfMemory!void {
         const offset = record.offset;
         const end = offset + record.bytes();
@@ -586,12 +710,13 @@ pub const CollectionAudit = struct {
             const start = format.pageOffset(heap.page);
             if (offset < start or offset >= start + heap.used_bytes) continue;
             if (end > start + heap.used_bytes) break;
-            const is_later = i > segment.heap_at or
+            const is_later = is_amended or i > segment.heap_at or
                 (i == segment.heap_at and offset >= segment.heap_end);
             if (!is_later or offset % format.record_alignment != 0) {
                 try audit.report(.record, offset, "a record lies over another one, or out of " ++
                     "order", .{});
             }
+            if (is_amended) return;
             segment.heap_at = i;
             segment.heap_end = end;
             return;

@@ -290,7 +290,7 @@ const Slice = struct {
             const state = try slice.collection(index) orelse continue;
             if (!try slice.hasPagesBehind(state)) continue;
             const own = (try transaction.editable(@intCast(index))).?;
-            try slice.moveSegmentPages(own);
+            try slice.moveSegmentPages(own, &budget);
             try editorOf(transaction, own).relocate(end, &budget);
             const len = own.segment_array_len;
             _ = try page_array.relocate(transaction.writer, &own.segments, len, end);
@@ -325,17 +325,20 @@ const Slice = struct {
     }
 
     /// A segment's page is written anew when the segment is changed.
-    fn moveSegmentPages(slice: Slice, state: *CollectionState) Error!void {
+    fn moveSegmentPages(slice: Slice, state: *CollectionState, budget: *u64) Error!void {
         const transaction = slice.transaction;
         const end = slice.progress.end_page;
         var id: u32 = 0;
         while (try slice.next(state, id)) |segment| {
             id = segment.disk.id + 1;
+            if (budget.* == 0) return;
             const is_behind = segment.page.page >= end or for (segment.disk.tombstones) |ref| {
                 if (ref.page >= end) break true;
-            } else false;
+            } else segment.amendments.hasPageFrom(&segment.disk, end);
             if (!is_behind) continue;
             const own = try transaction.editableSegment(state, segment.disk.id);
+            const gpa = slice.database.gpa;
+            budget.* -|= try own.amendments.relocate(gpa, transaction.writer, &own.disk, end);
             for (&own.disk.tombstones) |*ref| if (ref.page >= end) {
                 ref.* = .{ .page = (try transaction.writer.edit(ref.*)).number };
             };

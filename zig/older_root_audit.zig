@@ -146,5 +146,18 @@ pub const OlderRootAudit = struct {
             var content: format.Page align(format.page_alignment) = undefined;
             if (try audit.reader.read(marks, &content)) |loss| try audit.lose(marks, loss);
         }
+        const count = format.amendmentPages(disk.capacity);
+        var walk: tree_walk.ArrayWalk = .init(audit.reader, disk.amendments, count);
+        while (try walk.next()) |found| switch (found) {
+            .page => |inner| if (!audit.isNew(inner.page)) walk.skip(),
+            .element => |element| {
+                if (!audit.isNew(element.ref.page)) continue;
+                var content: format.Page align(format.page_alignment) = undefined;
+                const loss = try audit.reader.read(element.ref, &content) orelse continue;
+                try audit.lose(element.ref, loss);
+            },
+            .lost => |lost| try audit.lose(lost.ref, lost.loss),
+            .beyond => |beyond| try audit.lose(beyond.parent, .misplaced),
+        };
     }
 };

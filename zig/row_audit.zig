@@ -80,7 +80,13 @@ pub const RowAudit = struct {
         return format.pageOffset(disk.extent_page) + row * audit.stride();
     }
 
-    pub fn read(audit: *RowAudit, disk: *const format.Segment, row: u32) error{OutOfMemory}!Row {
+    /// `amended` is where the record lies that took the place of the row's own; null where none did.
+    pub fn read(
+        audit: *RowAudit,
+        disk: *const format.Segment,
+        row: u32,
+        amended: ?u64,
+    ) error{OutOfMemory}!Row {
         var out: Row = .{};
         const seed = format.rowSeed(audit.collection_id, .of(disk, row));
         const entry_offset = audit.entryOffset(disk, row);
@@ -96,7 +102,7 @@ pub const RowAudit = struct {
         } else {
             out.vector = @alignCast(std.mem.bytesAsSlice(f32, content.?));
         }
-        try audit.readRecord(&out, seed, entry.record_offset);
+        try audit.readRecord(&out, seed, amended orelse entry.record_offset);
         return out;
     }
 
@@ -119,29 +125,57 @@ pub const RowAudit = struct {
         };
     }
 
-    /// The block of columns whose first row it is. `used` becomes what of it is whole, in bytes.
+    /// What was found of a block of columns.
+    pub const Columns = struct {
+        problem: ?Problem = null,
+        /// Bytes that are whole.
+        used: u64 = 0,
+        /// Where it lies, unless that cannot be.
+        offset: u64 = 0,
+        bytes: u64 = 0,
+    };
+
+    /// The block of columns whose first row it is. `amended` is the entry that took the place of
+    /// the one in the fixed extent; null where none did.
     pub fn columns(
         audit: *RowAudit,
         disk: *const format.Segment,
         row: u32,
-        used: *u64,
+        amended: ?*const format.ColumnEntry,
+    ) error{OutOfMemory}!Columns {
+        var found: Columns = .{};
+        found.problem = try audit.readColumns(disk, row, amended, &found);
+        return found;
+    }
+
+    fn readColumns(
+        audit: *RowAudit,
+        disk: *const format.Segment,
+        row: u32,
+        amended: ?*const format.ColumnEntry,
+        found: *Columns,
     ) error{OutOfMemory}!?Problem {
         const seed = format.rowSeed(audit.collection_id, .of(disk, row));
         const offset = disk.columnEntryOffset(row / disk.column_rows, audit.dimension);
-        const fixed = try audit.coded.get(audit, offset, @sizeOf(format.ColumnEntry)) orelse
-            return .{ .kind = .unreadable, .offset = offset, .what = "columns cannot be read" };
-        const entry = std.mem.bytesToValue(format.ColumnEntry, fixed);
+        const entry = if (amended) |newer| newer.* else own: {
+            const fixed = try audit.coded.get(audit, offset, @sizeOf(format.ColumnEntry)) orelse
+                return .{ .kind = .unreadable, .offset = offset, .what = "columns cannot be read" };
+            break :own std.mem.bytesToValue(format.ColumnEntry, fixed);
+        };
         if (column_reader.entryChecksum(seed, &entry) != entry.checksum) return .{
             .kind = .columns,
             .offset = offset,
             .what = "the entry of columns does not match its checksum",
         };
-        used.* += @sizeOf(format.ColumnEntry);
+        // One of an amendment lies in a page that counts as a whole.
+        if (amended == null) found.used += @sizeOf(format.ColumnEntry);
         if (!column_reader.isPlace(disk, &entry)) return .{
             .kind = .columns,
             .offset = offset,
             .what = "columns lie outside of their segment's heap",
         };
+        found.offset = entry.offset;
+        found.bytes = entry.bytes;
         const content = try audit.records.get(audit, entry.offset, entry.bytes) orelse return .{
             .kind = .unreadable,
             .offset = entry.offset,
@@ -152,7 +186,7 @@ pub const RowAudit = struct {
             .offset = entry.offset,
             .what = "columns do not match their checksum",
         };
-        used.* += entry.bytes;
+        found.used += entry.bytes;
         return null;
     }
 

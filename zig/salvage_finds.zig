@@ -11,6 +11,7 @@ const format = @import("format.zig");
 const hash = @import("hash.zig");
 const limits = @import("limits.zig");
 const tree_walk = @import("tree_walk.zig");
+const Amendments = @import("amendments.zig").Amendments;
 const PageReader = @import("page_reader.zig").PageReader;
 
 const OutOfMemory = error{OutOfMemory};
@@ -23,8 +24,19 @@ pub const Segment = struct {
     dead: std.DynamicBitSetUnmanaged = .{},
     /// Blocks whose newest tombstones cannot be read.
     lost_blocks: [format.tombstone_pages_max]bool = @splat(false),
+    /// Of all versions that can be read, of each page the newest.
+    amendments: Amendments = .{},
+    /// Pages of amendments whose newest version cannot be read.
+    lost_amendments: std.StaticBitSet(amendment_pages_max) = .initEmpty(),
     /// The authority leads here, so rows at and above the watermark do not exist.
     is_certain: bool,
+
+    const amendment_pages_max = limits.segment_rows_max / format.amendment_rows_per_page;
+
+    /// The row may have had newer metadata than what is left of it.
+    pub fn isOutdated(segment: *const Segment, row: u32) bool {
+        return segment.lost_amendments.isSet(row / format.amendment_rows_per_page);
+    }
 
     /// Rows that may exist.
     pub fn rows(segment: *const Segment) u32 {
@@ -87,7 +99,10 @@ pub const Collection = struct {
     uncertain: u64 = 0,
 
     pub fn deinit(collection: *Collection, gpa: std.mem.Allocator) void {
-        for (collection.segments.values()) |*segment| segment.dead.deinit(gpa);
+        for (collection.segments.values()) |*segment| {
+            segment.dead.deinit(gpa);
+            segment.amendments.release(gpa);
+        }
         collection.segments.deinit(gpa);
         collection.lost_segments.list.deinit(gpa);
         collection.forgetIndex(gpa);
@@ -143,10 +158,13 @@ pub const Collection = struct {
         if (!entry.found_existing) {
             known.* = found;
             known.dead = .{};
+            known.amendments = .{};
         } else if (found.transaction_id > known.transaction_id and !known.is_certain) {
             const dead = known.dead;
+            const amendments = known.amendments;
             known.* = found;
             known.dead = dead;
+            known.amendments = amendments;
         }
         if (known.dead.bit_length < found.disk.capacity) {
             try known.dead.resize(gpa, found.disk.capacity, false);
@@ -161,7 +179,46 @@ pub const Collection = struct {
                 markDead(known, marks, block);
             } else if (is_newest) known.lost_blocks[block] = true;
         }
+        // A transaction that was rolled back may have left its pages.
+        if (known.is_certain and found.transaction_id > known.transaction_id) return;
+        try addAmendments(gpa, reader, known, &found.disk, is_newest);
     }
+
+    fn addAmendments(
+        gpa: std.mem.Allocator,
+        reader: PageReader,
+        segment: *Segment,
+        disk: *const format.Segment,
+        is_newest: bool,
+    ) OutOfMemory!void {
+        const count = format.amendmentPages(disk.capacity);
+        var walk: tree_walk.ArrayWalk = .init(reader, disk.amendments, count);
+        while (try walk.next()) |step| switch (step) {
+            .page, .beyond => {},
+            .lost => |lost| if (is_newest) segment.lost_amendments.setRangeValue(
+                .{ .start = lost.first, .end = @intCast(@min(lost.end, amendment_pages_max)) },
+                true,
+            ),
+            .element => |element| {
+                var content: format.Page align(format.page_alignment) = undefined;
+                const loss = try reader.read(element.ref, &content);
+                const page: *const format.AmendmentPage = @ptrCast(&content);
+                if (loss != null or page.header.type != .amendments) {
+                    if (is_newest) segment.lost_amendments.set(element.index);
+                    continue;
+                }
+                const row = element.index * format.amendment_rows_per_page;
+                // Descriptions of one segment may disagree about its capacity.
+                const rows_max = limits.segment_rows_max;
+                const block = try segment.amendments.edit(gpa, rows_max, row);
+                const born = page.header.transaction_id;
+                if (born <= block.page_born) continue;
+                block.page_born = born;
+                block.records = page.records;
+            },
+        };
+    }
+    const amendment_pages_max = Segment.amendment_pages_max;
 
     fn markDead(segment: *Segment, marks: *const format.TombstonePage, block: usize) void {
         for (0..format.tombstone_rows_per_page) |bit| {

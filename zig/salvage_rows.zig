@@ -134,7 +134,9 @@ pub const SalvageRows = struct {
         if (collection.isCertain() and !collection.isNamed(segment, row)) return 1;
         const audit = &rows.audit.?;
         const before = audit.bytesRead();
-        const found = audit.read(&segment.disk, row) catch return rows.database.outOfMemory();
+        const amended = segment.amendments.recordOf(row);
+        const found = audit.read(&segment.disk, row, amended) catch
+            return rows.database.outOfMemory();
         try rows.consider(collection, segment, row, &found);
         return audit.bytesRead() - before + 1;
     }
@@ -161,7 +163,7 @@ pub const SalvageRows = struct {
             const age: Age = .{
                 .transaction_id = transaction_id,
                 .order = location.order(),
-                .is_uncertain = is_good and life == .perhaps,
+                .is_uncertain = is_good and (life == .perhaps or segment.isOutdated(row)),
             };
             if (!try rows.isNewest(collection, record.key, age)) return;
             if (!is_good) try rows.takeBack(record.key);
@@ -170,6 +172,7 @@ pub const SalvageRows = struct {
             collection.damaged += 1;
             return;
         }
+        if (collection.isCertain() and segment.isOutdated(row)) collection.uncertain += 1;
         collection.forgetRow(segment, row);
         rows.add(&record, found.vector.?) catch return rows.database.outOfMemory();
     }

@@ -25,13 +25,14 @@ fn write(writer: *Writer, doc: Doc) !void {
 /// One connection to the machine's file.
 const Client = struct {
     dimension: u32,
+    process: *vl.backends.simulated.Process = undefined,
     diagnostics: vl.Diagnostics = .{},
     database: *vl.Database = undefined,
     collection: *vl.Collection = undefined,
 
     fn open(client: *Client, disk: *Disk, options: vl.Options) !void {
-        const process = try disk.process();
-        const system = process.system();
+        client.process = try disk.process();
+        const system = client.process.system();
         const diagnostics = &client.diagnostics;
         client.database = try vl.Database.open(gpa, system, path, options, diagnostics);
         errdefer client.database.close();
@@ -269,6 +270,21 @@ fn amendedRows(collection: *vl.Collection) !u32 {
     return count;
 }
 
+/// Of all pages of amendments.
+fn highestPage(collection: *vl.Collection) !u32 {
+    _ = try collection.readable();
+    const state = try collection.currentState();
+    var highest: u32 = 0;
+    var next: u32 = 0;
+    while (try state.nextSegment(gpa, collection.source(), next)) |segment| {
+        next = segment.disk.id + 1;
+        for (segment.amendments.blocks) |maybe| if (maybe) |block| {
+            highest = @max(highest, block.page.page);
+        };
+    }
+    return highest;
+}
+
 const dimensions = [_]u32{ 8, 64 };
 
 test "every reader sees the newest metadata, and nothing else changes" {
@@ -291,11 +307,13 @@ test "every reader sees the newest metadata, and nothing else changes" {
         try machine.reopen(.{});
         try machine.expect();
         // In places of rows that are gone.
+        try machine.verify();
         for (0..200) |i| try machine.delete(i * 14);
         try machine.put(0, 100);
         try machine.expect();
         try machine.reopen(.{});
         try machine.expect();
+        try machine.verify();
     }
 }
 
@@ -375,6 +393,7 @@ test "a transaction sees what it has set, and a rollback takes it back" {
         }
         try machine.reopen(.{});
         try machine.expect();
+        try machine.verify();
     }
 }
 
@@ -396,6 +415,7 @@ test "one row may be set again and again, and so may all of them" {
         try std.testing.expect(machine.disk.length < 4 * file_bytes);
         try machine.reopen(.{});
         try machine.expect();
+        try machine.verify();
     }
 }
 
@@ -406,8 +426,10 @@ test "metadata that becomes long fits, wherever the row has to be for that" {
     try machine.put(0, 300);
     for (0..300) |i| try machine.set(i, .{ .number = @intCast(i), .note_bytes = 40_000 });
     try machine.expect();
+    try machine.verify();
     for (0..300) |i| try machine.set(i, .{ .number = @intCast(i) });
     try machine.expect();
+    try machine.verify();
 }
 
 test "what is amended is dropped, cleared and deleted like all else" {
@@ -430,6 +452,7 @@ test "what is amended is dropped, cleared and deleted like all else" {
             for (0..1400) |i| try machine.delete(i);
             if (in_transaction) try machine.client.database.commit();
             try machine.expect();
+            try machine.verify();
         }
         const stats = try machine.client.database.stats();
         try machine.client.collection.clear();
@@ -440,4 +463,331 @@ test "what is amended is dropped, cleared and deleted like all else" {
         try std.testing.expect(machine.disk.length < stats.file_bytes / 4);
         try machine.expect();
     }
+}
+
+test "rows that move take their newest metadata with them" {
+    for (dimensions) |dimension| {
+        var machine: Machine = undefined;
+        try machine.init(dimension, .{ .durability = .none });
+        defer machine.deinit();
+        try machine.put(0, 2000);
+        for (0..500) |i| try machine.set(i * 4, .{ .number = @intCast(i), .note_bytes = 30 });
+        // Writers move some, and `compact` the others.
+        for (0..600) |i| try machine.delete(i * 3);
+        try machine.expect();
+        try machine.compact();
+        try machine.expect();
+        try machine.verify();
+        for (0..200) |i| {
+            const number = i * 3 + 1;
+            try machine.set(number, .{ .number = @intCast(i) });
+        }
+        // Pages and rows from the end of the file come to lie before it.
+        for (0..900) |i| if (i % 3 != 0) try machine.delete(i);
+        try machine.compact();
+        try machine.expect();
+        try machine.verify();
+        try machine.reopen(.{});
+        try machine.expect();
+    }
+}
+
+test "pages of amendments at the end of a file move before it" {
+    // Segments of one page of amendments, and of two.
+    for ([_]usize{ 2000, 6200 }) |count| {
+        var machine: Machine = undefined;
+        try machine.init(256, .{ .durability = .none });
+        defer machine.deinit();
+        try machine.put(0, count);
+        for (0..count / 4) |i| try machine.set(i * 4, .{ .number = @intCast(i + 7) });
+        // Much behind all that, and behind that the pages of what is amended last: a reader keeps
+        // all earlier ones from being used again.
+        const reader = try machine.client.database.openSnapshot();
+        const other: *vl.Collection = try .open(
+            .{ .database = machine.client.database },
+            "other",
+            .{ .dimension = 4 },
+        );
+        defer other.close();
+        for (0..20) |i| {
+            const vector: [4]f32 = @splat(1);
+            const note: [20_000]u8 = @splat(1);
+            try other.put(.{
+                .keys = &keyOf(i),
+                .key_lens = &.{8},
+                .vectors = &vector,
+                .metadata = &note,
+                .metadata_lens = &.{note.len},
+            });
+        }
+        for (0..200) |i| try machine.set(i * 100 % count, .{ .number = 8 });
+        reader.close();
+        const before = machine.disk.length;
+        const highest = try highestPage(machine.client.collection);
+        _ = try machine.client.database.dropCollection("other");
+        try machine.compact();
+        try std.testing.expect(machine.disk.length < before - 200_000);
+        try machine.expect();
+        try machine.verify();
+        // They were behind the end, and some segments stayed where they are.
+        try std.testing.expect(format.pageOffset(highest) >= machine.disk.length);
+        try std.testing.expect(try amendedRows(machine.client.collection) > 0);
+    }
+}
+
+test "what a writer that died had amended is made durable, also of rows that were durable before" {
+    for (dimensions) |dimension| {
+        var machine: Machine = undefined;
+        try machine.init(dimension, .{ .durability = .normal });
+        defer machine.deinit();
+        try machine.put(0, 1500);
+        try machine.client.database.flush();
+        for (0..300) |i| try machine.set(i * 3, .{ .number = @intCast(i) });
+        try machine.put(1500, 10);
+        for (1490..1510) |i| try machine.set(i, .{ .number = 12 });
+        // It ends without a flush, and what it wrote is in the page cache only.
+        machine.client.process.kill();
+        var next: Client = .{ .dimension = dimension };
+        try next.open(machine.disk, .{ .durability = .full });
+        defer next.close();
+        try next.set(4, .{ .number = 4 });
+        try machine.model.rows.put(gpa, 4, .{ .number = 4 });
+        try expectRows(next.collection, &machine.model);
+        const left = try Disk.create(gpa, .{ .seed = 1 });
+        defer left.destroy();
+        var possible = try machine.disk.crashes(.{});
+        defer possible.deinit();
+        try left.become(machine.disk, possible.at(0).?, .new);
+        var last: Client = .{ .dimension = dimension };
+        try last.open(left, .{});
+        defer last.close();
+        try expectRows(last.collection, &machine.model);
+        try expectSound(last.database);
+    }
+}
+
+test "what an orphan has amended is checked before it is believed" {
+    const Part = enum { record, metadata };
+    for ([_]Part{ .record, .metadata }) |part| {
+        var machine: Machine = undefined;
+        try machine.init(64, .{ .durability = .normal });
+        defer machine.deinit();
+        try machine.put(0, 500);
+        try machine.client.database.flush();
+        var durable = try machine.model.clone();
+        defer durable.deinit();
+        try machine.set(1, .{ .number = 1_000_000 });
+        const record = try recordOf(machine.client.collection, 1);
+        machine.client.process.kill();
+        // The record, as it never reached the device.
+        machine.disk.corrupt(record.offset + switch (part) {
+            .record => 20,
+            .metadata => record.bytes - 1,
+        }, "?");
+        var next: Client = .{ .dimension = 64 };
+        try next.open(machine.disk, .{ .durability = .full });
+        defer next.close();
+        try next.set(4, .{ .number = 4 });
+        try durable.rows.put(gpa, 4, .{ .number = 4 });
+        try expectRows(next.collection, &durable);
+    }
+}
+
+const RecordPlace = struct { offset: u64, bytes: u64 };
+
+/// Where the newest record of a key lies.
+fn recordOf(collection: *vl.Collection, number: usize) !RecordPlace {
+    const key = keyOf(number);
+    const place = (try collection.locate(collection.keyHash(&key), &key)).?;
+    const database = collection.scope.database;
+    const record = try database.reader(database.scratch).record(
+        place.state,
+        place.segment,
+        place.row,
+    );
+    const head = @sizeOf(format.Record) + key.len;
+    return .{
+        .offset = record.metadata_offset - head,
+        .bytes = head + record.metadata_bytes,
+    };
+}
+
+test "who reads a state that was lost goes on reading it while others amend the same rows" {
+    for (dimensions) |dimension| {
+        var machine: Machine = undefined;
+        try machine.init(dimension, .{ .durability = .none });
+        defer machine.deinit();
+        try machine.put(0, 1500);
+        try machine.client.database.flush();
+        var other: Client = .{ .dimension = dimension };
+        try other.open(machine.disk, .{ .durability = .none });
+        var lost = try machine.model.clone();
+        defer lost.deinit();
+        for (0..400) |i| {
+            const doc: Doc = .{ .number = @intCast(5000 + i) };
+            try other.set(i * 3, doc);
+            try lost.rows.put(gpa, i * 3, doc);
+        }
+        var reader: Client = .{ .dimension = dimension };
+        try reader.open(machine.disk, .{ .readonly = true });
+        defer reader.close();
+        const snapshot = try reader.database.openSnapshot();
+        defer snapshot.close();
+        const held: *vl.Collection = try .open(.{ .snapshot = snapshot }, "docs", .{});
+        defer held.close();
+        try expectRows(held, &lost);
+        try machine.disk.inject(.{ .call = .sync, .survivors = .none });
+        try std.testing.expectError(error.InputOutput, other.database.flush());
+        machine.disk.clearFaults();
+        other.close();
+        for (0..3) |round| {
+            for (0..200) |i| try machine.set(i * 2, .{ .number = @intCast(round * i) });
+            try expectRows(held, &lost);
+            try machine.expect();
+            try expectRows(reader.collection, &machine.model);
+        }
+        try machine.verify();
+    }
+}
+
+test "a bit that flips in what was amended is found, and reading it is an error" {
+    var machine: Machine = undefined;
+    try machine.init(64, .{ .durability = .full });
+    defer machine.deinit();
+    try machine.put(0, 700);
+    for (0..100) |i| try machine.set(i * 5, .{ .number = @intCast(i) });
+    const state = try machine.client.collection.currentState();
+    const segment = state.growing();
+    const source = machine.client.collection.source();
+    const first = if (segment.disk.amendments.isNone())
+        (try state.loadSegment(gpa, source, 0)).?
+    else
+        segment;
+    const record = try recordOf(machine.client.collection, 0);
+    const page_at = format.pageOffset(first.amendments.blocks[0].?.page.page);
+    try expectSound(machine.client.database);
+    for ([_]u64{
+        record.offset,      record.offset + 47, record.offset + record.bytes - 1,
+        page_at + 32,       page_at + 2080,     page_at + 2336,
+        page_at + 4096 - 1,
+    }) |offset| {
+        const before = machine.disk.bytes()[@intCast(offset)];
+        machine.disk.corrupt(offset, &.{before ^ 4});
+        defer machine.disk.corrupt(offset, &.{before});
+        var fresh: Client = .{ .dimension = 64 };
+        const opened = fresh.open(machine.disk, .{ .readonly = true });
+        defer if (opened) fresh.close() else |_| {};
+        // The page of the segment that grows is read first of all.
+        opened catch |err| {
+            try std.testing.expectEqual(error.Corrupt, err);
+            continue;
+        };
+        const verify = try vl.Verify.open(fresh.database);
+        defer verify.close();
+        var progress: [2]f64 = undefined;
+        while (try verify.step(1 << 20, &progress[0], &progress[1])) {}
+        try std.testing.expect(verify.ledger.findings.count > 0);
+        var len: u32 = 0;
+        var buffer: [256]u8 = undefined;
+        const read = fresh.collection.getRecord(&keyOf(0), &.{}, &buffer, &len);
+        try std.testing.expectError(error.Corrupt, read);
+    }
+    try machine.expect();
+}
+
+/// What `salvage` gets out of the machine's file as it is.
+const Salvaged = struct {
+    source: *Disk,
+    diagnostics: vl.Diagnostics = .{},
+    target: *vl.Database = undefined,
+    collection: *vl.Collection = undefined,
+    uncertain: u64 = 0,
+
+    fn run(salvaged: *Salvaged, content: []const u8) !void {
+        const memory = vl.backends.memory.system();
+        salvaged.* = .{ .source = try Disk.create(gpa, .{ .seed = 5, .content = content }) };
+        const diagnostics = &salvaged.diagnostics;
+        salvaged.target = try .open(gpa, memory, ":memory:", .{}, diagnostics);
+        salvaged.target.system = (try salvaged.source.process()).system();
+        const job = try vl.Salvage.open(salvaged.target, path);
+        defer job.close();
+        var progress: [2]f64 = undefined;
+        while (try job.step(1 << 20, &progress[0], &progress[1])) {}
+        for (job.wreck.collections.values()) |found| salvaged.uncertain += found.uncertain;
+        const scope: vl.Scope = .{ .database = salvaged.target };
+        salvaged.collection = try .open(scope, "docs", .{ .create = false });
+    }
+
+    fn deinit(salvaged: *Salvaged) void {
+        salvaged.collection.close();
+        salvaged.target.close();
+        salvaged.source.destroy();
+    }
+};
+
+test "salvage brings the newest metadata, and says where it may be older" {
+    for (dimensions) |dimension| {
+        var machine: Machine = undefined;
+        try machine.init(dimension, .{ .durability = .full });
+        defer machine.deinit();
+        try machine.put(0, 1000);
+        try machine.client.database.begin();
+        for (0..400) |i| try machine.set(i * 2, .{ .number = @intCast(70_000 + i) });
+        try machine.client.database.commit();
+        const content = try gpa.dupe(u8, machine.disk.bytes());
+        defer gpa.free(content);
+        var whole: Salvaged = undefined;
+        try whole.run(content);
+        defer whole.deinit();
+        try std.testing.expectEqual(0, whole.uncertain);
+        try expectRows(whole.collection, &machine.model);
+        // One page of amendments is lost: its rows say what they said first.
+        const state = try machine.client.collection.currentState();
+        const segment = (try state.loadSegment(gpa, machine.client.collection.source(), 0)).?;
+        const page = segment.amendments.blocks[0].?.page.page;
+        content[format.pageOffset(page) + 40] ^= 1;
+        var damaged: Salvaged = undefined;
+        try damaged.run(content);
+        defer damaged.deinit();
+        const rows = @min(256, segment.disk.rows);
+        try std.testing.expectEqual(rows, damaged.uncertain);
+        var model = try machine.model.clone();
+        defer model.deinit();
+        for (0..rows) |i| try model.rows.put(gpa, i, .{ .number = @intCast(i) });
+        try expectRows(damaged.collection, &model);
+        // Roots are lost, and the newest page of the collection tells of them.
+        content[format.pageOffset(page) + 40] ^= 1;
+        @memset(content[4096..][0 .. 6 * 4096], 0xAA);
+        var rootless: Salvaged = undefined;
+        try rootless.run(content);
+        defer rootless.deinit();
+        try expectRows(rootless.collection, &machine.model);
+    }
+}
+
+test "a backup has what was amended" {
+    var machine: Machine = undefined;
+    try machine.init(8, .{ .durability = .none });
+    defer machine.deinit();
+    try machine.put(0, 1000);
+    for (0..300) |i| try machine.set(i * 3, .{ .number = @intCast(i) });
+    const copy = try Disk.create(gpa, .{ .seed = 9 });
+    defer copy.destroy();
+    try machine.disk.attach("copy.vl", copy);
+    const backup = try vl.Backup.open(machine.client.database, "copy.vl");
+    var progress: [2]f64 = undefined;
+    var earlier = try machine.model.clone();
+    defer earlier.deinit();
+    var number: usize = 0;
+    while (try backup.step(64 << 10, &progress[0], &progress[1])) : (number += 1) {
+        try machine.set(number, .{ .number = 99 });
+    }
+    backup.close();
+    const alone = try Disk.create(gpa, .{ .seed = 9, .content = copy.bytes() });
+    defer alone.destroy();
+    var client: Client = .{ .dimension = 8 };
+    try client.open(alone, .{});
+    defer client.close();
+    try expectRows(client.collection, &earlier);
+    try expectSound(client.database);
 }

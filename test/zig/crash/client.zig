@@ -71,6 +71,13 @@ pub const Client = struct {
         return deleteRow(client.collection.?, number);
     }
 
+    /// The row's vector stays; whether there is such a row.
+    pub fn amend(client: *Client, number: u32, value: Value) vl.Error!bool {
+        const key: Key = .init(number);
+        var buffer: [contents.metadata_bytes_max]u8 = undefined;
+        return client.collection.?.setMetadata(key.text(), value.metadata(&buffer));
+    }
+
     /// Reads every row in every way that there is.
     pub fn readAll(client: *Client) !Digest {
         return readEverything(client.collection.?, .every_way);

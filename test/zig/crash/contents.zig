@@ -10,6 +10,8 @@ pub const dimension = 4;
 pub const Value = struct {
     seed: u32,
     metadata_bytes: u32 = 0,
+    /// Of metadata that replaced the first; null: the seed.
+    metadata_seed: ?u32 = null,
 
     pub fn vector(value: Value) [dimension]f32 {
         var prng = std.Random.DefaultPrng.init(value.seed);
@@ -20,7 +22,8 @@ pub const Value = struct {
 
     pub fn metadata(value: Value, buffer: []u8) []const u8 {
         const out = buffer[0..value.metadata_bytes];
-        for (out, 0..) |*byte, i| byte.* = @truncate(value.seed +% i *% 7);
+        const seed = value.metadata_seed orelse value.seed;
+        for (out, 0..) |*byte, i| byte.* = @truncate(seed +% i *% 7);
         // A document of one field: a name and null, or the name m and a string. Of a single byte
         // there is none.
         if (out.len >= 130) {

@@ -108,7 +108,22 @@ pub const Inspector = struct {
     problem: []const u8 = "",
     offset: u64 = 0,
 
-    const Rows = struct { segment: format.Segment, live: std.DynamicBitSetUnmanaged };
+    const Rows = struct {
+        segment: format.Segment,
+        live: std.DynamicBitSetUnmanaged,
+        amended: Amended,
+    };
+
+    /// What was replaced of a segment: of rows their records, of blocks of columns their entries.
+    const Amended = struct {
+        records: std.AutoHashMapUnmanaged(u32, u64) = .empty,
+        columns: std.AutoHashMapUnmanaged(u32, [32]u8) = .empty,
+
+        fn deinit(amended: *Amended, allocator: std.mem.Allocator) void {
+            amended.records.deinit(allocator);
+            amended.columns.deinit(allocator);
+        }
+    };
 
     pub fn deinit(inspector: *Inspector) void {
         inspector.owned.deinit(inspector.gpa);
@@ -197,7 +212,10 @@ pub const Inspector = struct {
     }
 
     fn dropSegments(inspector: *Inspector) void {
-        for (inspector.segments.items) |*rows| rows.live.deinit(inspector.gpa);
+        for (inspector.segments.items) |*rows| {
+            rows.live.deinit(inspector.gpa);
+            rows.amended.deinit(inspector.gpa);
+        }
         inspector.segments.clearRetainingCapacity();
     }
 
@@ -231,16 +249,26 @@ pub const Inspector = struct {
         const entry_bytes = @sizeOf(format.RowEntry);
         try inspector.need(extent + disk.capacity * stride, @as(u64, disk.rows) * entry_bytes);
         try inspector.codes(page, disk);
-        try inspector.columns(page, disk);
+        var amended: Amended = .{};
+        errdefer amended.deinit(inspector.gpa);
+        const amended_pages = (disk.capacity + 255) / 256;
+        const height = heightOf(amended_pages);
+        try inspector.amendments(disk, disk.amendments, height, 0, &amended);
+        try inspector.columns(page, disk, &amended);
         for (disk.heap[0..disk.heap_count]) |heap| {
             try inspector.claim(heap.page, heap.page_count);
             try inspector.need(format.pageOffset(heap.page), heap.used_bytes);
         }
         var live = try std.DynamicBitSetUnmanaged.initFull(inspector.gpa, disk.rows);
-        inspector.segments.append(inspector.gpa, .{ .segment = disk.*, .live = live }) catch |err| {
+        inspector.segments.append(inspector.gpa, .{
+            .segment = disk.*,
+            .live = live,
+            .amended = amended,
+        }) catch |err| {
             live.deinit(inspector.gpa);
             return err;
         };
+        amended = .{};
         var dead: u32 = 0;
         for (disk.tombstones, 0..) |ref, block| {
             if (ref.isNone()) continue;
@@ -278,11 +306,48 @@ pub const Inspector = struct {
         }
     }
 
+    fn amendments(
+        inspector: *Inspector,
+        disk: *const format.Segment,
+        ref: PageRef,
+        level: u16,
+        number: u32,
+        out: *Amended,
+    ) Error!void {
+        if (ref.isNone()) return;
+        if (level > 0) {
+            const inner = try inspector.load(format.InnerPage, ref, .array);
+            for (0..format.fanout) |child| {
+                try inspector.amendments(disk, inner.ref(child), level - 1, @intCast(child), out);
+            }
+            return;
+        }
+        const leaf = try inspector.load(format.AmendmentPage, ref, .amendments);
+        const offset = format.pageOffset(ref.page);
+        const first = number * 256;
+        for (leaf.records, first..) |record_at, i| {
+            const row_number: u32 = @intCast(i);
+            const bit = leaf.stale[i % 256 / 64] >> @intCast(i % 64) & 1;
+            if (bit != 0 and record_at == 0) return inspector.unsound("a stale row of none", offset);
+            if (record_at == 0) continue;
+            if (row_number >= disk.rows) return inspector.unsound("an amended row of none", offset);
+            try out.records.put(inspector.gpa, row_number, record_at);
+        }
+        if (disk.column_rows == 0) return;
+        for (0..256 / disk.column_rows) |i| {
+            const entry = std.mem.asBytes(&leaf.columns[i]);
+            if (std.mem.allEqual(u8, entry, 0)) continue;
+            const block = first / disk.column_rows + @as(u32, @intCast(i));
+            try out.columns.put(inspector.gpa, block, entry.*);
+        }
+    }
+
     /// Likewise.
     fn columns(
         inspector: *Inspector,
         page: *const format.CollectionPage,
         disk: *const format.Segment,
+        amended: *const Amended,
     ) Error!void {
         if (disk.column_rows == 0) return;
         const stride = format.vectorStride(page.dimension);
@@ -293,12 +358,18 @@ pub const Inspector = struct {
             const first: u32 = @intCast(i * disk.column_rows);
             const entry_at = format.pageOffset(disk.extent_page) + codes_end + i * 32;
             try inspector.sealed(page.id, disk, first, entry_at, 32);
-            const entry = inspector.bytes[@intCast(entry_at)..][0..32];
+            const own = inspector.bytes[@intCast(entry_at)..][0..32];
+            const newer = amended.columns.getPtr(@intCast(i));
+            const entry: *const [32]u8 = newer orelse own;
+            const seed = format.rowSeed(page.id, .of(disk, first));
+            const entry_sum = std.mem.readInt(u64, entry[24..32], .little);
+            if (std.hash.XxHash3.hash(seed, entry[0..24]) != entry_sum) {
+                return inspector.unsound("a damaged entry of columns", entry_at);
+            }
             const offset = std.mem.readInt(u64, entry[0..8], .little);
             const len = std.mem.readInt(u32, entry[8..12], .little);
             if (len == 0) continue;
             try inspector.need(offset, len);
-            const seed = format.rowSeed(page.id, .of(disk, first));
             const content = inspector.bytes[@intCast(offset)..][0..len];
             const sum = std.mem.readInt(u64, entry[16..24], .little);
             if (std.hash.XxHash3.hash(seed, content) == sum) continue;
@@ -407,19 +478,20 @@ pub const Inspector = struct {
         if (std.hash.XxHash3.hash(seed, vector) != entry.vector_checksum) {
             return inspector.unsound("a damaged vector", vector_at);
         }
-        try inspector.record(hash, location, &entry, seed, disk, vector);
+        const record_at = rows.amended.records.get(location.row) orelse entry.record_offset;
+        try inspector.record(hash, location, record_at, seed, disk, vector);
     }
 
     fn record(
         inspector: *Inspector,
         hash: u64,
         location: format.Location,
-        entry: *const format.RowEntry,
+        record_at: u64,
         seed: u64,
         disk: *const format.Segment,
         vector: []const u8,
     ) Error!void {
-        const at: usize = @intCast(entry.record_offset);
+        const at: usize = @intCast(record_at);
         const end = for (disk.heap[0..disk.heap_count]) |heap| {
             const start = format.pageOffset(heap.page);
             if (at >= start and at < start + heap.used_bytes) break start + heap.used_bytes;

@@ -290,6 +290,20 @@ pub const Rig = struct {
         return rig.putRows(&.{rig.key_next}, contents.metadata_bytes_max);
     }
 
+    /// Other metadata for a row that stays.
+    pub fn amend(rig: *Rig) !void {
+        const number = rig.existing();
+        const value = rig.now.rows.getPtr(number) orelse return;
+        value.metadata_seed = rig.value_next;
+        value.metadata_bytes = 11;
+        rig.value_next += 1;
+        const now = value.*;
+        try rig.announce();
+        const found = rig.client.amend(number, now) catch |err| return rig.refused(err);
+        if (!found) return error.KeyNotFound;
+        try rig.acknowledge();
+    }
+
     pub fn delete(rig: *Rig) !void {
         const number = rig.existing();
         _ = rig.now.rows.orderedRemove(number);

@@ -14,6 +14,7 @@ const gpa = std.heap.smp_allocator;
 pub const Step = enum {
     put_new,
     overwrite,
+    amend,
     delete,
     put_two,
     put_many,
@@ -30,6 +31,7 @@ pub const Step = enum {
         switch (step) {
             .put_new => try rig.putNew(),
             .overwrite => try rig.overwrite(),
+            .amend => try rig.amend(),
             .delete => try rig.delete(),
             .put_two => try rig.putTwo(),
             .put_many => try rig.putMany(8),
