@@ -96,6 +96,7 @@ pub const Amender = struct {
         }, new.key, new.metadata);
         try amender.transaction.writer.writeBytes(offset, &.{record});
         segment.disk.wasted_bytes += @intCast(left);
+        state.last_amended = amender.transaction.writer.transaction_id;
         const block = segment.amendments.edit(amender.gpa, segment.disk.capacity, row) catch
             return amender.outOfMemory();
         block.records[row % block.records.len] = offset;

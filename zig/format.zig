@@ -327,7 +327,9 @@ pub const CollectionPage = extern struct {
     dead_rows: u64,
     /// Segments there have been: the generation of the next one, modulo 2^24.
     segments_made: u64,
-    reserved_a: [240]u8 = @splat(0),
+    /// The transaction that last amended a row; 0 where none did.
+    last_amended: u64,
+    reserved_a: [232]u8 = @splat(0),
     growing: Segment,
     reserved_b: [page_bytes - 32 - 72 - 256 - 1024 - 256 - @sizeOf(Segment)]u8 = @splat(0),
 };

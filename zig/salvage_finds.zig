@@ -33,11 +33,6 @@ pub const Segment = struct {
 
     const amendment_pages_max = limits.segment_rows_max / format.amendment_rows_per_page;
 
-    /// The row may have had newer metadata than what is left of it.
-    pub fn isOutdated(segment: *const Segment, row: u32) bool {
-        return segment.lost_amendments.isSet(row / format.amendment_rows_per_page);
-    }
-
     /// Rows that may exist.
     pub fn rows(segment: *const Segment) u32 {
         return if (segment.is_certain) segment.disk.rows else segment.disk.capacity;
@@ -226,6 +221,12 @@ pub const Collection = struct {
             const row = block * format.tombstone_rows_per_page + bit;
             if (row < segment.dead.bit_length) segment.dead.set(row);
         }
+    }
+
+    /// The row may have had newer metadata than what is left of it.
+    pub fn isOutdated(collection: *const Collection, segment: *const Segment, row: u32) bool {
+        if (segment.lost_amendments.isSet(row / format.amendment_rows_per_page)) return true;
+        return !segment.is_certain and collection.page.last_amended > segment.transaction_id;
     }
 
     pub fn nameRow(

@@ -163,7 +163,8 @@ pub const SalvageRows = struct {
             const age: Age = .{
                 .transaction_id = transaction_id,
                 .order = location.order(),
-                .is_uncertain = is_good and (life == .perhaps or segment.isOutdated(row)),
+                .is_uncertain = is_good and (life == .perhaps or
+                    collection.isOutdated(segment, row)),
             };
             if (!try rows.isNewest(collection, record.key, age)) return;
             if (!is_good) try rows.takeBack(record.key);
@@ -172,7 +173,8 @@ pub const SalvageRows = struct {
             collection.damaged += 1;
             return;
         }
-        if (collection.isCertain() and segment.isOutdated(row)) collection.uncertain += 1;
+        const is_outdated = collection.isCertain() and collection.isOutdated(segment, row);
+        collection.uncertain += @intFromBool(is_outdated);
         collection.forgetRow(segment, row);
         rows.add(&record, found.vector.?) catch return rows.database.outOfMemory();
     }

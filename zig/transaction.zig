@@ -395,6 +395,7 @@ pub const Transaction = struct {
         disk.live_rows = state.live_rows;
         disk.dead_rows = state.dead_rows;
         disk.segments_made = state.segments_made;
+        disk.last_amended = state.last_amended;
         disk.segment_array_len = state.segment_array_len;
         disk.has_growing = @intFromBool(state.has_growing);
         disk.index = state.index;

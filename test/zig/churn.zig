@@ -19,6 +19,8 @@ const Pattern = struct {
     is_random: bool = false,
     /// The old key goes in one transaction, a new one comes in the next.
     deletes: bool = false,
+    /// Only the metadata is replaced.
+    amends: bool = false,
     rounds: u32 = 4,
     /// Largest size of the file for one byte of live rows.
     bound: f64 = 2,
@@ -42,6 +44,31 @@ const patterns = [_]Pattern{
         .rows = 4000,
         .metadata_bytes = 2000,
         .is_random = true,
+    },
+    .{ .name = "metadata in order", .metadata_bytes = 60, .batch = 200, .amends = true },
+    .{
+        .name = "metadata at random",
+        .metadata_bytes = 60,
+        .batch = 200,
+        .is_random = true,
+        .amends = true,
+        .rounds = 20,
+    },
+    .{
+        .name = "metadata of single rows",
+        .rows = 4000,
+        .metadata_bytes = 60,
+        .batch = 1,
+        .is_random = true,
+        .amends = true,
+    },
+    .{
+        .name = "long metadata",
+        .rows = 4000,
+        .metadata_bytes = 2000,
+        .batch = 50,
+        .is_random = true,
+        .amends = true,
     },
     .{ .name = "everything at once", .durability = .full, .batch = 20_000, .bound = 3 },
 };
@@ -84,7 +111,7 @@ const Churn = struct {
                 try churn.delete(places);
                 for (places) |place| churn.names[place] = churn.newName();
             }
-            try churn.put(places);
+            if (churn.pattern.amends) try churn.amend(places) else try churn.put(places);
             churn.calls += 1;
             const file_bytes = (try churn.database.file.stat()).length;
             churn.largest = @max(churn.largest, file_bytes);
@@ -125,6 +152,20 @@ const Churn = struct {
             .metadata = metadata,
             .metadata_lens = metadata_lens,
         });
+    }
+
+    fn amend(churn: *Churn, places: []const u32) !void {
+        const metadata = try gpa.alloc(u8, churn.pattern.metadata_bytes);
+        defer gpa.free(metadata);
+        try churn.database.begin();
+        errdefer churn.database.rollback();
+        for (places) |place| {
+            @memset(metadata, @truncate(churn.calls + place));
+            var key: [key_bytes]u8 = undefined;
+            churn.keysOf(&.{place}, &key);
+            try std.testing.expect(try churn.collection.setMetadata(&key, metadata));
+        }
+        try churn.database.commit();
     }
 
     fn delete(churn: *Churn, places: []const u32) !void {

@@ -88,10 +88,12 @@ const Forgery = struct {
                 try forgery.sealRef(&found.index, depth + 1);
                 try forgery.sealRef(&found.segments, depth + 1);
                 for (&found.growing.tombstones) |*ref| try forgery.sealRef(ref, depth + 1);
+                try forgery.sealRef(&found.growing.amendments, depth + 1);
             },
             .segment => {
                 const segment = &forgery.page(format.SegmentPage, number).segment;
                 for (&segment.tombstones) |*ref| try forgery.sealRef(ref, depth + 1);
+                try forgery.sealRef(&segment.amendments, depth + 1);
             },
             else => {},
         }
@@ -126,6 +128,9 @@ fn useOpen(client: *Client) !void {
         var out: [dimension]f32 = undefined;
         if (collection.get(key.text(), &out)) |_| {} else |err| try notOurs(err);
         if (client.put(number, .{ .seed = 1, .metadata_bytes = 40 })) |_| {} else |err| {
+            try notOurs(err);
+        }
+        if (client.amend(number + 1, .{ .seed = 2, .metadata_bytes = 20 })) |_| {} else |err| {
             try notOurs(err);
         }
         if (i % 3 == 0) if (client.delete(number)) |_| {} else |err| try notOurs(err);
@@ -177,6 +182,7 @@ fn build(keys: u32) ![]u8 {
     try client.open();
     defer client.close();
     for (base.rows.rows.count()..keys) |i| try client.put(@intCast(1000 + i), .{ .seed = 5 });
+    for (1..5) |number| _ = try client.amend(@intCast(number), .{ .seed = 6, .metadata_bytes = 8 });
     return gpa.dupe(u8, disk.bytes());
 }
 
@@ -253,6 +259,12 @@ const changes = struct {
     fn tombstonesOverIndex(f: *Forgery) void {
         f.collection().growing.tombstones[0] = f.collection().index;
     }
+    fn amendmentsOverIndex(f: *Forgery) void {
+        f.collection().growing.amendments = f.collection().index;
+    }
+    fn allWasted(f: *Forgery) void {
+        f.collection().growing.wasted_bytes = max32;
+    }
     fn indexIsItself(f: *Forgery) void {
         f.collection().index.page = f.root.catalogue.page;
     }
@@ -269,7 +281,8 @@ test "a number that cannot be is damage, whatever the checksums say" {
         changes.allIndexPages,   changes.allSegments,               changes.allDead,
         changes.extentOverIndex, changes.extentOverCatalogue,       changes.tombstonesOverIndex,
         changes.indexIsItself,   changes.lastGrowingId,             changes.impossibleGrowingId,
-        changes.allDeadRows,     changes.bornLater,
+        changes.allDeadRows,     changes.bornLater,                 changes.amendmentsOverIndex,
+        changes.allWasted,
     };
     for (all) |change| {
         var forgery = try Forgery.init(original);

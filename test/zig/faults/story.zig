@@ -146,15 +146,17 @@ pub const Story = struct {
     const Act = *const fn (story: *Story) anyerror!void;
 
     const acts = [_]Act{
-        putSeventy,  readTwice,    openSnapshot,  overwrite,   delete,        readOld,
-        putBySecond, readTwice,    flush,         putMany,     putLong,       putBySecond,
-        delete,      putBySecond,  transact,      rollBack,    readBeside,    backUp,
-        closeOld,    addAnother,   readByOther,   beOvertaken, renameAnother, verifyAll,
-        dropAnother, putTwice,     overwriteMany, verifyAll,   readOlder,     killAndRead,
-        putNew,      readTwice,    flush,         killAndPut,  putLong,       clear,
-        putNew,      readByOther,  reopen,        readTwice,   deleteMany,    flush,
-        putNew,      loseUnsynced, readTwice,     putNew,      compactAll,    readTwice,
-        names,       putHuge,      closeFirst,
+        putSeventy,    readTwice,   openSnapshot,  overwrite,   delete,      readOld,
+        putBySecond,   readTwice,   flush,         amendSome,   readByOther, putMany,
+        amendMany,     readTwice,   putLong,       putBySecond, amendSome,   reopen,
+        amendOften,    readByOther, verifyAll,     killAmended, delete,      putBySecond,
+        transact,      rollBack,    readBeside,    backUp,      closeOld,    addAnother,
+        readByOther,   beOvertaken, renameAnother, verifyAll,   dropAnother, putTwice,
+        overwriteMany, verifyAll,   readOlder,     killAndRead, putNew,      readTwice,
+        flush,         killAndPut,  putLong,       clear,       putNew,      readByOther,
+        reopen,        readTwice,   deleteMany,    flush,       putNew,      loseUnsynced,
+        readTwice,     putNew,      compactAll,    readTwice,   names,       putHuge,
+        closeFirst,
     };
 
     pub fn run(story: *Story) !void {
@@ -282,6 +284,58 @@ pub const Story = struct {
         try story.put(&story.second, &.{ 80, 2 }, 0);
         const found = try story.second.readAll();
         if (!found.eql(story.now().digest())) return error.WrongContents;
+    }
+
+    /// Other metadata for a row that may be there.
+    fn amend(story: *Story, number: u32, metadata_bytes: u32) !void {
+        var next = try story.now().clone();
+        const new = story.amended(&next, number, metadata_bytes) orelse return next.deinit();
+        const result = story.first.amend(number, new);
+        try story.write(&next, if (result) |_| {} else |err| err);
+    }
+
+    fn amended(story: *Story, next: *Contents, number: u32, metadata_bytes: u32) ?Value {
+        const value = next.rows.getPtr(number) orelse return null;
+        value.metadata_seed = story.value_next;
+        value.metadata_bytes = metadata_bytes;
+        story.value_next += 1;
+        return value.*;
+    }
+
+    fn amendSome(story: *Story) !void {
+        for (6..9) |number| try story.amend(@intCast(number), 12);
+    }
+
+    /// So often that the row has to be written anew.
+    fn amendOften(story: *Story) !void {
+        for (0..60) |_| try story.amend(12, 700);
+    }
+
+    /// So many that the columns of their block are made anew.
+    fn amendMany(story: *Story) !void {
+        const database = story.first.database.?;
+        try database.begin();
+        errdefer database.rollback();
+        var next = try story.now().clone();
+        var is_used = false;
+        defer if (!is_used) next.deinit();
+        for (20..60) |i| {
+            const number: u32 = @intCast(i);
+            const new = story.amended(&next, number, 4) orelse continue;
+            _ = try story.first.amend(number, new);
+            if (i == 30) try database.transaction.?.spill();
+        }
+        is_used = true;
+        try story.write(&next, database.commit());
+    }
+
+    /// The next writer adopts what was amended.
+    fn killAmended(story: *Story) !void {
+        try story.flush();
+        try story.amendSome();
+        try story.amendMany();
+        try story.killAndRead();
+        try story.amendSome();
     }
 
     fn delete(story: *Story) !void {

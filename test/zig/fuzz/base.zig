@@ -52,6 +52,7 @@ pub const Base = struct {
         try builder.put(2, 3, 0);
         try builder.delete(5);
         try builder.put(1, 1, 30);
+        try builder.amend(2, 9);
         for (0..3) |_| try builder.put(3, 1, 8);
         return builder.finish();
     }
@@ -88,6 +89,7 @@ pub const Base = struct {
         try builder.note();
         builder.database.session.?.durability = .none;
         try builder.put(2, 2, 12);
+        for (0..12) |i| try builder.amend(@intCast(5 + 23 * i), @intCast(3 * i + 1));
         try builder.put(3, 2, 0);
         return builder.finish();
     }
@@ -167,6 +169,17 @@ const Builder = struct {
         builder.keys_end = @max(builder.keys_end, first + count);
     }
 
+    fn amend(builder: *Builder, number: u32, metadata_bytes: u32) !void {
+        var value = builder.rows.rows.get(number).?;
+        value.metadata_seed = builder.value_next;
+        value.metadata_bytes = metadata_bytes;
+        builder.value_next += 1;
+        if (!try amendOne(builder.collection, number, value)) return error.NotThere;
+        try builder.rows.put(number, value);
+        try builder.puts.append(gpa, .{ .number = number, .value = value });
+        try builder.note();
+    }
+
     fn delete(builder: *Builder, number: u32) !void {
         if (!try deleteOne(builder.collection, number)) return error.NotThere;
         _ = builder.rows.rows.swapRemove(number);
@@ -201,6 +214,13 @@ pub fn putOne(collection: *vl.Collection, number: u32, value: Value) vl.Error!vo
         .metadata = value.metadata(&buffer),
         .metadata_lens = &.{value.metadata_bytes},
     });
+}
+
+/// Whether there is such a row.
+pub fn amendOne(collection: *vl.Collection, number: u32, value: Value) vl.Error!bool {
+    const key: Key = .init(number);
+    var buffer: [contents.metadata_bytes_max]u8 = undefined;
+    return collection.setMetadata(key.text(), value.metadata(&buffer));
 }
 
 pub fn deleteOne(collection: *vl.Collection, number: u32) vl.Error!bool {

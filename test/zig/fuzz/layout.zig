@@ -170,7 +170,7 @@ const Walk = struct {
     collection: u32 = 0,
     dimension: u32 = 0,
 
-    const Below = enum { collection, segment };
+    const Below = enum { collection, segment, amendments };
 
     /// The node that the place names; null where there is none, or where it is not whole.
     fn find(walk: *Walk, place: Place) ?u32 {
@@ -218,10 +218,16 @@ const Walk = struct {
     }
     const pending = std.math.maxInt(usize);
 
-    fn array(walk: *Walk, holder: Holder, place: Place, height: u16, below: Below) !void {
+    fn array(
+        walk: *Walk,
+        holder: Holder,
+        place: Place,
+        height: u16,
+        below: Below,
+    ) anyerror!void {
         if (height == 0) return switch (below) {
             .collection => walk.collectionPage(holder, place),
-            .segment => walk.leaf(holder, place),
+            .segment, .amendments => walk.leaf(holder, place),
         };
         const page = walk.find(place) orelse return;
         const node = walk.known(page) orelse new: {
@@ -288,6 +294,9 @@ const Walk = struct {
             const place = refPlace(tombstones + i * @sizeOf(format.PageRef));
             try walk.leaf(.{ .node = pending }, place);
         }
+        const amendments = refPlace(at + @offsetOf(format.Segment, "amendments"));
+        const height = heightOf((disk.capacity + 255) / 256);
+        try walk.array(.{ .node = pending }, amendments, height, .amendments);
         const stride = format.vectorStride(walk.dimension);
         const start = format.pageOffset(disk.extent_page);
         for (0..disk.rows) |row| {
@@ -304,8 +313,20 @@ const Walk = struct {
                 },
                 .vector_at = @intCast(start + row * stride),
                 .entry_at = @intCast(entry_at),
-                .record_at = @intCast(entry.record_offset),
+                .record_at = @intCast(walk.amended(amendments, height, row) orelse
+                    entry.record_offset),
             });
         }
+    }
+
+    /// Where the record lies that took the place of the row's own.
+    fn amended(walk: *Walk, root: Place, height: u16, row: usize) ?u64 {
+        var page = walk.find(root) orelse return null;
+        if (height > 0) {
+            const at: usize = @intCast(format.pageOffset(page));
+            page = walk.find(childPlace(at, row / 256)) orelse return null;
+        }
+        const found = walk.pageAs(format.AmendmentPage, page).records[row % 256];
+        return if (found == 0) null else found;
     }
 };

@@ -349,7 +349,7 @@ const World = struct {
         const choices = world.choices;
         const rows = &client.working.?;
         const number: u32 = @intCast(choices.below(keys_max));
-        const result: vl.Error!void = switch (choices.below(12)) {
+        const result: vl.Error!void = switch (choices.below(15)) {
             0...7 => put: {
                 const value: Value = .{
                     .seed = world.value_next,
@@ -366,6 +366,20 @@ const World = struct {
                 const found = base_module.deleteOne(client.collection, number) catch |err|
                     break :delete err;
                 if (found != was_there and world.damage != .wild) return error.WrongDelete;
+            },
+            12...14 => amend: {
+                var value = rows.values[number] orelse Value{ .seed = world.value_next };
+                value.metadata_seed = world.value_next;
+                value.metadata_bytes = @intCast(1 + choices.below(39));
+                world.value_next += 1;
+                const was_there = rows.values[number] != null;
+                if (was_there) {
+                    world.puts.appendAssumeCapacity(.{ .number = number, .value = value });
+                    rows.values[number] = value;
+                }
+                const found = base_module.amendOne(client.collection, number, value) catch |err|
+                    break :amend err;
+                if (found != was_there and world.damage != .wild) return error.WrongAmendment;
             },
             11 => clear: {
                 rows.* = .{};

@@ -150,6 +150,7 @@ pub fn forgePage(content: *Content, layout: *const Layout, choices: *Choices) vo
         .tombstones => forgeField(format.TombstonePage, page, choices),
         .collection => forgeField(format.CollectionPage, page, choices),
         .segment => forgeField(format.SegmentPage, page, choices),
+        .amendments => forgeField(format.AmendmentPage, page, choices),
         _ => choices.fill(page[choices.below(4000)..][0..8]),
     };
     touchTree(content, layout);

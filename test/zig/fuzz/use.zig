@@ -229,7 +229,11 @@ pub const User = struct {
             const key: Key = .init(number);
             const len: u32 = @intCast(key.len);
             @memset(vector, @floatFromInt(1 + number));
-            switch (choices.below(8)) {
+            switch (choices.below(11)) {
+                8...10 => {
+                    const bytes = user.buffers.bytes[0..choices.below(100)];
+                    _ = try collection.setMetadata(key.text(), bytes);
+                },
                 0...4 => try collection.put(.{
                     .keys = key.text(),
                     .key_lens = &.{len},

@@ -19,16 +19,16 @@ const calls_of_reader = [_]Weight{
 };
 
 const calls_of_writer = [_]Weight{
-    .{ .op = .put, .weight = 50 },           .{ .op = .delete, .weight = 8 },
-    .{ .op = .clear, .weight = 1 },          .{ .op = .drop, .weight = 1 },
-    .{ .op = .make, .weight = 2 },           .{ .op = .begin, .weight = 5 },
-    .{ .op = .commit, .weight = 5 },         .{ .op = .rollback, .weight = 1 },
-    .{ .op = .flush, .weight = 5 },          .{ .op = .compact, .weight = 3 },
-    .{ .op = .read, .weight = 5 },           .{ .op = .lookup, .weight = 4 },
-    .{ .op = .snapshot_open, .weight = 2 },  .{ .op = .snapshot_read, .weight = 3 },
-    .{ .op = .snapshot_close, .weight = 2 }, .{ .op = .verify, .weight = 2 },
-    .{ .op = .backup, .weight = 1 },         .{ .op = .close, .weight = 2 },
-    .{ .op = .kill, .weight = 2 },
+    .{ .op = .put, .weight = 40 },          .{ .op = .delete, .weight = 8 },
+    .{ .op = .amend, .weight = 20 },        .{ .op = .clear, .weight = 1 },
+    .{ .op = .drop, .weight = 1 },          .{ .op = .make, .weight = 2 },
+    .{ .op = .begin, .weight = 5 },         .{ .op = .commit, .weight = 5 },
+    .{ .op = .rollback, .weight = 1 },      .{ .op = .flush, .weight = 5 },
+    .{ .op = .compact, .weight = 3 },       .{ .op = .read, .weight = 5 },
+    .{ .op = .lookup, .weight = 4 },        .{ .op = .snapshot_open, .weight = 2 },
+    .{ .op = .snapshot_read, .weight = 3 }, .{ .op = .snapshot_close, .weight = 2 },
+    .{ .op = .verify, .weight = 2 },        .{ .op = .backup, .weight = 1 },
+    .{ .op = .close, .weight = 2 },         .{ .op = .kill, .weight = 2 },
 };
 
 const calls_of_compactor = [_]Weight{
@@ -133,7 +133,7 @@ pub fn perform(world: *World, frame: *Frame) anyerror!void {
             actor.transaction = null;
             actor.doomed = null;
         },
-        .put, .delete, .clear, .drop, .make => try writing.write(world, frame),
+        .put, .amend, .delete, .clear, .drop, .make => try writing.write(world, frame),
         .flush => try database.flush(),
         .compact => try writing.compact(actor),
         .kill, .power_loss => unreachable,

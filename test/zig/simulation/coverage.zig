@@ -18,6 +18,7 @@ pub const Op = enum {
     commit,
     rollback,
     put,
+    amend,
     delete,
     clear,
     drop,

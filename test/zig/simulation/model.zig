@@ -43,10 +43,26 @@ pub const Put = struct {
     values: [batch_max]Value = undefined,
 };
 
+/// Other metadata for the row of a key, if there is one.
+pub const Amend = struct {
+    collection: usize,
+    number: u32,
+    metadata_seed: u32,
+    metadata_bytes: u32,
+
+    pub fn of(amend: *const Amend, old: Value) Value {
+        var new = old;
+        new.metadata_seed = amend.metadata_seed;
+        new.metadata_bytes = amend.metadata_bytes;
+        return new;
+    }
+};
+
 pub const Change = union(enum) {
     /// As by a flush, by moving rows, and by reading.
     none,
     put: Put,
+    amend: Amend,
     delete: struct { collection: usize, number: u32 },
     clear: usize,
     drop: usize,
@@ -76,6 +92,10 @@ pub const State = struct {
                 for (put.numbers[0..put.count], put.values[0..put.count]) |number, found| {
                     values[number - 1] = found;
                 }
+            },
+            .amend => |*one| {
+                const place = &next.collections[one.collection].values[one.number - 1];
+                if (place.seed != 0) place.* = one.of(place.*);
             },
             .delete => |one| {
                 next.collections[one.collection].values[one.number - 1] = .{ .seed = 0 };

@@ -3,6 +3,7 @@
 const std = @import("std");
 const vl = @import("vectorlite");
 const client = @import("../crash/client.zig");
+const contents = @import("../crash/contents.zig");
 const model = @import("model.zig");
 const Actor = @import("actor.zig").Actor;
 const Frame = @import("world.zig").Frame;
@@ -17,6 +18,7 @@ pub fn write(world: *World, frame: *Frame) anyerror!void {
     if (rows.made == 0 and frame.op != .make) frame.op = .make;
     var change: model.Change = switch (frame.op) {
         .put => .{ .put = drawPut(world, index) },
+        .amend => .{ .amend = drawAmend(world, index) },
         .delete => .{ .delete = .{
             .collection = index,
             .number = 1 + random.uintLessThan(u32, model.key_count),
@@ -62,6 +64,17 @@ fn callWrite(
             const collection = try actor.handle(put.collection, rows.made);
             try client.putRows(collection, put.numbers[0..put.count], put.values[0..put.count]);
         },
+        .amend => |*one| {
+            const collection = try actor.handle(one.collection, rows.made);
+            const key: contents.Key = .init(one.number);
+            var buffer: [contents.metadata_bytes_max]u8 = undefined;
+            const new = one.of(.{ .seed = 1 });
+            const metadata = new.metadata(&buffer);
+            const was_there = try collection.setMetadata(key.text(), metadata);
+            const expected = rows.value(one.number) != null;
+            const is_known = frame.intrusions == 0 and actor.doomed == null;
+            if (is_known and was_there != expected) return error.WrongAnswer;
+        },
         .delete => |one| {
             const collection = try actor.handle(one.collection, rows.made);
             const was_there = try client.deleteRow(collection, one.number);
@@ -88,6 +101,18 @@ fn callWrite(
         },
         .none, .all => unreachable,
     }
+}
+
+fn drawAmend(world: *World, index: usize) model.Amend {
+    const random = world.random;
+    const is_long = world.plan.has_large_rows and random.uintLessThan(u32, 8) == 0;
+    defer world.value_next += 1;
+    return .{
+        .collection = index,
+        .number = 1 + random.uintLessThan(u32, model.key_count),
+        .metadata_seed = world.value_next,
+        .metadata_bytes = random.uintLessThan(u32, if (is_long) 6000 else 40),
+    };
 }
 
 fn drawPut(world: *World, index: usize) model.Put {
