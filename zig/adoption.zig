@@ -203,7 +203,7 @@ fn rewriteColumns(
     try rewriteRange(
         context,
         segment.disk.columnEntryOffset(first / block_rows, dimension),
-        segment.disk.columnEntryOffset(end / block_rows, dimension),
+        segment.disk.columnEntryOffset((end + block_rows - 1) / block_rows, dimension),
     );
 }
 

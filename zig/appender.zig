@@ -332,7 +332,9 @@ pub const Appender = struct {
         const memory = appender.column_memory;
         const place = column_writer.placeOf(appender.state, segment);
         memory.open.push(place, row, block_rows, document);
-        if (segment.disk.rows % block_rows == 0) try appender.addColumns(segment);
+        const is_last = segment.disk.rows == segment.disk.capacity;
+        const is_complete = segment.disk.rows % block_rows == 0 or is_last;
+        if (is_complete) try appender.addColumns(segment);
     }
 
     fn addColumns(appender: *Appender, segment: *SegmentState) Error!void {
@@ -340,7 +342,8 @@ pub const Appender = struct {
         const writer = appender.transaction.writer;
         const memory = appender.column_memory;
         defer memory.rest();
-        const first = segment.disk.rows - segment.disk.column_rows;
+        const block = (segment.disk.rows - 1) / segment.disk.column_rows;
+        const first = block * segment.disk.column_rows;
         if (!column_writer.isKept(memory, state, segment, first)) try appender.flush();
         var made = column_writer.make(memory, writer.file, state, segment, first) catch
             return appender.outOfMemory();
@@ -349,7 +352,6 @@ pub const Appender = struct {
         const has_bytes = made.bytes.len > 0;
         const place = if (has_bytes) try appender.addToHeap(segment, made.bytes, room) else 0;
         const entry = made.entry(state, segment, first, place);
-        const block = first / segment.disk.column_rows;
         const offset = segment.disk.columnEntryOffset(block, state.identity.dimension);
         try writer.writeBytes(offset, &.{std.mem.asBytes(&entry)});
     }

@@ -106,7 +106,7 @@ pub fn make(
     const arena = memory.arena.allocator();
     const place = placeOf(state, segment);
     var documents: [format.column_block_rows][]const u8 = undefined;
-    const block = documents[0..segment.disk.column_rows];
+    const block = documents[0..segment.disk.columnBlockRows(first)];
     var total: usize = 0;
     var entries: [format.column_block_rows]format.RowEntry = undefined;
     const entry_bytes = std.mem.sliceAsBytes(entries[0..block.len]);

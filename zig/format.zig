@@ -249,7 +249,8 @@ pub const Segment = extern struct {
     born: u64,
     /// Tells the segment from earlier ones with its id; 24 bits.
     generation: u32,
-    /// Rows of a block of columns, a power of two; 0 without columns.
+    /// Rows of a block of columns, `column_block_rows`; 0 without columns. The last block has what
+    /// is left of the capacity.
     column_rows: u32,
     /// Array of amendment pages: records that took the place of the rows' own.
     amendments: PageRef,
@@ -280,7 +281,18 @@ pub const Segment = extern struct {
     /// How many rows from the first on have columns.
     pub fn columnedRows(segment: *const Segment) u32 {
         if (segment.column_rows == 0) return 0;
+        if (segment.rows == segment.capacity) return segment.rows;
         return segment.rows / segment.column_rows * segment.column_rows;
+    }
+
+    /// Of the block of columns whose first row it is.
+    pub fn columnBlockRows(segment: *const Segment, first: u32) u32 {
+        return @min(segment.column_rows, segment.capacity - first);
+    }
+
+    /// That there can be.
+    pub fn columnBlocks(segment: *const Segment) u32 {
+        return std.math.divCeil(u32, segment.capacity, segment.column_rows) catch 0;
     }
 
     /// What is used of its heap.
@@ -489,8 +501,7 @@ pub fn columnsStart(capacity: u64, dimension: u32, code_dimension: u32) u64 {
 
 /// Of a block of columns in a segment of that capacity; 0 where that is too small for columns.
 pub fn columnRows(capacity: u64) u32 {
-    if (capacity < code_block_rows) return 0;
-    return @intCast(@min(std.math.floorPowerOfTwo(u64, capacity), column_block_rows));
+    return if (capacity < code_block_rows) 0 else column_block_rows;
 }
 
 pub fn codeBlockBytes(code_dimension: u32) u64 {
@@ -513,7 +524,8 @@ pub fn segmentBytes(capacity: u64, dimension: u32, code_dimension: u32) u64 {
     const columns_start = columnsStart(capacity, dimension, code_dimension);
     const column_rows = columnRows(capacity);
     if (column_rows == 0) return columns_start;
-    return columns_start + capacity / column_rows * @sizeOf(ColumnEntry);
+    const block_count = (capacity + column_rows - 1) / column_rows;
+    return columns_start + block_count * @sizeOf(ColumnEntry);
 }
 
 /// Bytes from one vector to the next: vectors start at multiples of 64 bytes.

@@ -53,7 +53,7 @@ pub const KnownColumns = struct {
         row: u32,
     ) error{OutOfMemory}!*Block {
         if (known.blocks.len == 0) {
-            known.blocks = try gpa.alloc(Block, disk.capacity / disk.column_rows);
+            known.blocks = try gpa.alloc(Block, disk.columnBlocks());
             @memset(known.blocks, .{});
         }
         return &known.blocks[row / disk.column_rows];

@@ -61,7 +61,7 @@ pub const RowFilter = struct {
         while (row < end) {
             const has_columns = row < columned;
             const count = if (has_columns)
-                segment.disk.column_rows
+                segment.disk.columnBlockRows(row)
             else
                 @min(format.column_block_rows, end - row);
             defer row += count;
@@ -219,7 +219,7 @@ pub const RowFilter = struct {
             if (checksum.bytes(seed, bytes) != entry.block_checksum) return unknown;
             known.remember(entry);
         }
-        const block = column_block.Block.open(bytes, segment.disk.column_rows) catch
+        const block = column_block.Block.open(bytes, segment.disk.columnBlockRows(row)) catch
             return unknown;
         return filter_columns.evaluate(row_filter.filter, &block);
     }

@@ -354,7 +354,9 @@ pub const Inspector = struct {
         const fixed = std.mem.alignForward(u64, disk.capacity * (stride + 32), 64);
         const length = @as(u64, disk.code_dimension);
         const codes_end = fixed + 4 * length + 64 + disk.capacity / 32 * (4 * length + 576);
-        for (0..disk.rows / disk.column_rows) |i| {
+        const is_full = disk.rows == disk.capacity;
+        const whole = if (is_full) disk.rows + disk.column_rows - 1 else disk.rows;
+        for (0..whole / disk.column_rows) |i| {
             const first: u32 = @intCast(i * disk.column_rows);
             const entry_at = format.pageOffset(disk.extent_page) + codes_end + i * 32;
             try inspector.sealed(page.id, disk, first, entry_at, 32);
