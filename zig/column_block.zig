@@ -1,5 +1,6 @@
-//! The columns of a block of rows, as they lie in the file: for each field and each kind of value in
-//! it the rows that have one, the distinct values, and which row has which (docs/file-format.md).
+//! The columns of a block of rows, as they lie in the file: for each field and each kind of value
+//! in it the rows that have one, the distinct values, and which row has which
+//! (docs/file-format.md).
 //!
 //! Bytes may come from a file that somebody forged. Each part is held against the block's length
 //! when it is asked for; parts that nobody asks for are not looked at. Values may still lie: codes
@@ -56,7 +57,8 @@ pub const Block = struct {
         var high = block.directory.len / @sizeOf(format.Column);
         while (low < high) {
             const middle = low + (high - low) / 2;
-            const is_before = document.nameOrder(try block.nameOf(block.entry(middle)), name) == .lt;
+            const other = try block.nameOf(block.entry(middle));
+            const is_before = document.nameOrder(other, name) == .lt;
             if (is_before) low = middle + 1 else high = middle;
         }
         return .{ .block = block, .name = name, .index = low };
@@ -198,8 +200,8 @@ pub const Dictionary = struct {
         }
     }
 
-    /// Behind the last text that begins with `prefix`, which is no longer than texts are; `start` is
-    /// where it would be itself.
+    /// Behind the last text that begins with `prefix`, which is no longer than texts are; `start`
+    /// is where it would be itself.
     pub fn prefixEnd(dictionary: *const Dictionary, start: u32, prefix: []const u8) Error!u32 {
         var low = start;
         var high = dictionary.count;
@@ -254,7 +256,99 @@ fn slice(bytes: []const u8, offset: usize, length: usize) Error![]const u8 {
 
 /// The part of `bytes` from one offset to the next.
 fn between(offsets: []const u8, index: usize, bytes: []const u8) Error![]const u8 {
-    const pair = std.mem.bytesToValue([2]u16, offsets[index * @sizeOf(u16) ..][0 .. 2 * @sizeOf(u16)]);
+    const pair_bytes = offsets[index * @sizeOf(u16) ..][0 .. 2 * @sizeOf(u16)];
+    const pair = std.mem.bytesToValue([2]u16, pair_bytes);
     if (pair[0] > pair[1]) return error.Malformed;
     return slice(bytes, pair[0], pair[1] - pair[0]);
+}
+
+const testing = std.testing;
+const build = @import("column_builder.zig").build;
+
+const TestColumns = struct {
+    bytes: std.ArrayList(u8) = .empty,
+    block: Block = undefined,
+
+    fn init(columns: *TestColumns, documents: []const []const u8) !void {
+        try build(testing.allocator, documents, &columns.bytes);
+        columns.block = try .open(columns.bytes.items, @intCast(documents.len));
+    }
+
+    fn deinit(columns: *TestColumns) void {
+        columns.bytes.deinit(testing.allocator);
+    }
+};
+
+fn numberBytes(comptime value: f64) *const [8]u8 {
+    return comptime &@as([8]u8, @bitCast(value));
+}
+
+test "a field has a column for each kind, with the rows of that kind" {
+    var columns: TestColumns = .{};
+    defer columns.deinit();
+    try columns.init(&.{
+        "\x01a\x03" ++ numberBytes(5), "",
+        "\x01a\x04\x01x",              "\x01a\x03" ++ numberBytes(-1),
+        "\x02bb\x02\x01a\x00",
+    });
+    var of_a = try columns.block.find("a");
+    const empty = (try of_a.next()).?;
+    try testing.expectEqual(.null, empty.kind);
+    try testing.expectEqual(0b10000, (try empty.rows())[0]);
+    const numbers = (try of_a.next()).?;
+    try testing.expectEqual(.number, numbers.kind);
+    try testing.expectEqual(0b1001, (try numbers.rows())[0]);
+    try testing.expectEqualSlices(u8, &.{ 1, 0, 0, 0, 0 }, try numbers.codes());
+    const values = try numbers.dictionary();
+    try testing.expectEqual(-1, values.numberAt(0));
+    try testing.expectEqual(5, values.numberAt(1));
+    try testing.expectEqual(.string, (try of_a.next()).?.kind);
+    try testing.expectEqual(null, try of_a.next());
+    var of_nothing = try columns.block.find("b");
+    try testing.expectEqual(null, try of_nothing.next());
+}
+
+test "the elements of arrays have lists of rows" {
+    var columns: TestColumns = .{};
+    defer columns.deinit();
+    try columns.init(&.{
+        "\x01a\x05\x03\x01y\x01x\x01y",
+        "\x01a\x05\x01\x01y",
+        "\x01a\x05\x00",
+        "\x01a\x05\x41" ++ "\x01z" ** 65,
+    });
+    var fields = try columns.block.find("a");
+    const column = (try fields.next()).?;
+    const values = try column.dictionary();
+    try testing.expectEqual(2, values.count);
+    const x = try values.find(.{ .string = "x" });
+    const y = try values.find(.{ .string = "y" });
+    try testing.expectEqual(0b01, (try column.rowsOf(x.index))[0]);
+    try testing.expectEqual(0b11, (try column.rowsOf(y.index))[0]);
+    try testing.expectEqual(0b1111, (try column.rows())[0]);
+    try testing.expectEqual(0b1000, (try column.unknown())[0]);
+}
+
+test "of a long string there is the beginning" {
+    const long = "l" ** 140;
+    var columns: TestColumns = .{};
+    defer columns.deinit();
+    try columns.init(&.{"\x01a\x04\x8C\x01" ++ long});
+    var fields = try columns.block.find("a");
+    const values = try (try fields.next()).?.dictionary();
+    try testing.expectEqual(.perhaps, (try values.find(.{ .string = long })).found);
+    try testing.expectEqual(.perhaps, (try values.find(.{ .string = long ++ "l" })).found);
+    try testing.expectEqual(.no, (try values.find(.{ .string = long[0..128] })).found);
+}
+
+test "columns of other rows, and columns that are cut, are not opened" {
+    var columns: TestColumns = .{};
+    defer columns.deinit();
+    try columns.init(&.{ "\x01a\x00", "\x01a\x00" });
+    const bytes = columns.bytes.items;
+    try testing.expectError(error.Malformed, Block.open(bytes, 1));
+    try testing.expectError(error.Malformed, Block.open(bytes, format.column_block_rows + 1));
+    for (1..bytes.len) |length| {
+        try testing.expectError(error.Malformed, Block.open(bytes[0..length], 2));
+    }
 }

@@ -1,8 +1,7 @@
 //! The metadata of one row, as bytes: fields in the order in which they were given, each with its
-//! name, its kind and its value (docs/decisions/0017-metadata-in-columns.md). Whoever walks
-//! a document checks it: a field that is given out lies inside of the bytes and is well-formed, so
-//! nothing here goes wrong with bytes that somebody forged. Text is not looked at: it is what the
-//! caller encoded.
+//! name, its kind and its value (docs/file-format.md). Whoever walks a document checks it: a
+//! field that is given out lies inside of the bytes and is well-formed, so nothing here goes wrong
+//! with bytes that somebody forged. Text is not looked at: it is what the caller encoded.
 //!
 //! Pure; allocates nothing. Values borrow from the document's bytes.
 
@@ -95,14 +94,21 @@ pub const Reader = struct {
         return (try reader.take(1))[0];
     }
 
-    pub fn readVarint(reader: *Reader) Error!u32 {
+    pub inline fn readVarint(reader: *Reader) Error!u32 {
+        const bytes = reader.rest;
+        if (bytes.len == 0 or bytes[0] >= 0x80) return reader.readLongVarint();
+        reader.rest = bytes[1..];
+        return bytes[0];
+    }
+
+    fn readLongVarint(reader: *Reader) Error!u32 {
         const bytes = reader.rest;
         var value: u64 = 0;
         for (bytes[0..@min(bytes.len, varint_bytes_max)], 0..) |part, i| {
             value |= @as(u64, part & 0x7F) << @intCast(7 * i);
             if (part & 0x80 != 0) continue;
             reader.rest = bytes[i + 1 ..];
-            return std.math.cast(u32, value) orelse error.Malformed;
+            return if (value >> 32 == 0) @intCast(value) else error.Malformed;
         }
         return error.Malformed;
     }

@@ -169,7 +169,9 @@ fn codeRows(column: *const Column, low: u32, high: u32) Error!Rows {
 fn codesWithin(codes: []const u8, low: u8, width: u8) Rows {
     var rows = row_set.none;
     const whole = codes.len / 64;
-    for (rows[0..whole], 0..) |*word, i| word.* = chunkWithin(codes[i * 64 ..][0..64].*, low, width);
+    for (rows[0..whole], 0..) |*word, i| {
+        word.* = chunkWithin(codes[i * 64 ..][0..64].*, low, width);
+    }
     const rest = codes[whole * 64 ..];
     if (rest.len > 0) {
         var chunk: [64]u8 = @splat(0);
@@ -277,4 +279,54 @@ fn arrayRows(node: *const Node, column: *const Column) Error!Verdict {
     const found: Words = try column.rowsOf(place.index);
     if (place.found == .perhaps) return .{ .yes = row_set.none, .maybe = (found | unknown) & rows };
     return .{ .yes = found & rows, .maybe = unknown & rows & ~found };
+}
+
+const testing = std.testing;
+const build = @import("column_builder.zig").build;
+
+/// A filter's rows of a block of three: those with bits in `yes` match, those in `maybe` may.
+fn expectRows(yes: u64, maybe: u64, filter_bytes: []const u8, bytes: []const u8) !void {
+    var arena: std.heap.ArenaAllocator = .init(testing.allocator);
+    defer arena.deinit();
+    const filter: Filter = try .parse(arena.allocator(), filter_bytes);
+    const verdict = evaluate(&filter, &try .open(bytes, 3));
+    try testing.expectEqual(Rows{ yes, 0, 0, 0 }, verdict.yes);
+    try testing.expectEqual(Rows{ maybe, 0, 0, 0 }, verdict.maybe);
+}
+
+test "what columns do not know is told apart from what they know" {
+    var bytes: std.ArrayList(u8) = .empty;
+    defer bytes.deinit(testing.allocator);
+    const long = "\x01a\x04\x8C\x01" ++ "l" ** 140;
+    try build(testing.allocator, &.{ "\x01a\x04\x01m", long, "" }, &bytes);
+    const columns = bytes.items;
+    const is_m = "\x11\x01a\x04\x01m";
+    const is_long = "\x11\x01a\x04\x8C\x01" ++ "l" ** 140;
+    const below_long = "\x14\x01a\x04\x8D\x01" ++ "l" ** 141;
+    try expectRows(0b001, 0, "\x01" ++ is_m, columns);
+    try expectRows(0b110, 0, "\x01\x03" ++ is_m, columns);
+    try expectRows(0, 0b010, "\x01" ++ is_long, columns);
+    try expectRows(0b101, 0b010, "\x01\x03" ++ is_long, columns);
+    try expectRows(0, 0b010, "\x01" ++ below_long, columns);
+    try expectRows(0b001, 0b010, "\x01\x02\x02" ++ is_long ++ is_m, columns);
+    try expectRows(0, 0, "\x01\x01\x02" ++ is_long ++ is_m, columns);
+    try expectRows(0, 0b010, "\x01\x01\x02" ++ is_long ++ "\x10\x01a", columns);
+    // Its beginning is enough for these.
+    try expectRows(0b011, 0, "\x01\x13\x01a\x04\x02ll", columns);
+    try expectRows(0b010, 0, "\x01\x18\x01a\x04\x02ll", columns);
+}
+
+test "columns that are damaged know nothing" {
+    var bytes: std.ArrayList(u8) = .empty;
+    defer bytes.deinit(testing.allocator);
+    try build(testing.allocator, &.{ "\x01a\x02", "\x01a\x01", "" }, &bytes);
+    const is_true = "\x11\x01a\x02";
+    try expectRows(0b001, 0, "\x01" ++ is_true, bytes.items);
+    const header = std.mem.bytesToValue(format.ColumnBlock, bytes.items[0..16]);
+    // The second one is that of true.
+    const second = bytes.items[header.directory_offset + @sizeOf(format.Column) ..];
+    const column = std.mem.bytesAsValue(format.Column, second[0..@sizeOf(format.Column)]);
+    column.rows_offset = 0xFFFF_FFF0;
+    try expectRows(0, 0b111, "\x01\x03" ++ is_true, bytes.items);
+    try expectRows(0b111, 0, "\x01\x03\x10\x01b", bytes.items);
 }

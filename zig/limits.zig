@@ -87,8 +87,8 @@ pub const moved_rows_part: u64 = 4;
 pub const column_fields_max: u32 = 512;
 pub const column_block_bytes_max: u32 = 1024 * 1024;
 
-/// Elements of one array in a column, and bytes of the distinct ones of all arrays, whose places are
-/// two bytes.
+/// Elements of one array in a column, and bytes of the distinct ones of all arrays, whose places
+/// are two bytes.
 pub const column_elements_max: u32 = 64;
 pub const column_dictionary_bytes_max: u32 = 65_535;
 

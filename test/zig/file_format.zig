@@ -9,10 +9,10 @@ const limits = vl.limits;
 const document = @embedFile("file-format.md");
 
 const structures = .{
-    "Header",         "Root",          "PageRef",    "PageHeader",     "InnerPage",
-    "BucketPage",     "TombstonePage", "HeapExtent", "Segment",        "SegmentPage",
-    "CollectionPage", "RowEntry",      "Record",     "CodeCentreTail", "CodeBlockTail",
-    "ColumnEntry",    "AmendmentPage",
+    "Header",         "Root",          "PageRef",     "PageHeader",     "InnerPage",
+    "BucketPage",     "TombstonePage", "HeapExtent",  "Segment",        "SegmentPage",
+    "CollectionPage", "RowEntry",      "Record",      "CodeCentreTail", "CodeBlockTail",
+    "ColumnEntry",    "AmendmentPage", "ColumnBlock", "Column",
 };
 
 /// A line of the document, made of what the declarations say.
@@ -69,6 +69,13 @@ test "the kinds of pages have the numbers of the declarations" {
     }
 }
 
+test "the kinds of values have the numbers of the declarations" {
+    const text = try section("\n## Metadata\n");
+    inline for (std.meta.fields(vl.document.Kind)) |kind| {
+        _ = try expectIn(text, try line("| {d} | {s} |", .{ kind.value, kind.name }));
+    }
+}
+
 test "the parts of the file lie where the map says" {
     const text = try section("\n## The whole file\n");
     for ([_]u32{
@@ -101,6 +108,12 @@ test "the numbers in the text are those of the declarations" {
         .{ "the first of {d} durable root slots", format.durable_slot_count },
         .{ "the first of {d} volatile root slots", format.volatile_slot_count },
         .{ "A new file has {d} pages", format.initial_pages },
+        .{ "a block of at most {d} rows", format.column_block_rows },
+        .{ "of more than {d} bytes has no column", format.column_name_bytes_max },
+        .{ "string of more than {d} bytes", format.column_text_bytes_max },
+        .{ "there are the first {d}.", format.column_text_bytes_max + 1 },
+        .{ "of {d} rows or more, a bitmap", format.column_bitmap_bytes },
+        .{ "arrays of more than {d} elements", limits.column_elements_max },
         .{ "{d}; a file with a higher number is not opened", format.format_major },
     };
     inline for (numbers) |number| {
@@ -115,4 +128,5 @@ test "the numbers in the text are those of the declarations" {
     try std.testing.expectEqual(65_536, limits.segment_rows_max);
     try std.testing.expectEqual(65_536, limits.key_bytes_max);
     try std.testing.expectEqual(16_777_216, limits.metadata_bytes_max);
+    try std.testing.expectEqual(65_535, limits.column_dictionary_bytes_max);
 }
