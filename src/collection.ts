@@ -240,8 +240,8 @@ export class Collection<Doc extends MetadataOf<Doc> = Metadata> {
   }
 
   /**
-   * Replaces the metadata of a record, all of it, and leaves its vector as it is, which takes much
-   * less than writing the record again.
+   * Replaces the metadata of a record, all of it, and leaves its vector as it is. A commit takes
+   * most of the time: many of them belong into one transaction.
    *
    * @param metadata - Flat fields; `{}` for none.
    * @returns Whether there is a record with that key.
