@@ -388,8 +388,18 @@ export interface ExportOptions<Included extends Include = Include, Doc = Metadat
 export type ExportedRecord<Doc = Metadata, Included extends Include = Include> = {
   /** The key, as given. */
   key: string;
-} & ("metadata" extends Included ? { /** The metadata as given. */ metadata: Doc } : unknown) &
-  ("vector" extends Included ? { /** A copy of the vector. */ vector: Float32Array } : unknown);
+} & ("metadata" extends Included
+  ? {
+      /** The metadata as given. */
+      metadata: Doc;
+    }
+  : unknown) &
+  ("vector" extends Included
+    ? {
+        /** A copy of the vector. */
+        vector: Float32Array;
+      }
+    : unknown);
 
 /** Options of `database.verify()`. */
 export interface VerifyOptions {
