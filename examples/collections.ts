@@ -12,6 +12,7 @@ const embed = hashingEmbedder(dimension);
 const vectorOf = (text: string): Float32Array => embed([text])[0] ?? new Float32Array(dimension);
 
 using db = new Database("collections.vl");
+for (const name of db.collections()) db.dropCollection(name); // a second run begins anew
 
 // #region collections
 interface Note {
@@ -49,9 +50,14 @@ try {
   if (error instanceof VectorLiteError) console.log(error.code); // ERR_MODEL
 }
 
+// Streams of records, in and out; here from one collection to another.
+const copies = db.collection<Note>("copies", { dimension });
+const { records } = await copies.import(notes.export({ filter: { lang: "en" } }));
+console.log(records, copies.size); // 2 2
+
 // But its name: records and open handles stay.
 db.renameCollection("notes", "archive");
 console.log(notes.name, notes.size); // archive 2
 
-console.log(db.dropCollection("archive"), db.collections()); // true []
+console.log(db.dropCollection("archive"), db.collections().join()); // true copies
 // #endregion

@@ -36,6 +36,10 @@ await db.backup("copy.vl");
 db.dropCollection("docs");
 console.log(before.size, snapshot.collections().length, db.collections().length); // 4 1 0
 
+// What it costs: the space that only it still needs.
+const { snapshots, heldBytes = 0 } = db.stats();
+console.log(snapshots, heldBytes > 0); // 1 true
+
 snapshot.close(); // its space can be used again; `using` closes it at the end of a block
 console.log(db.stats().snapshots); // 0
 

@@ -78,7 +78,7 @@ test("the page about searching tells what its search finds", async () => {
 
 test("the page about collections tells what its collection does", async () => {
   const printed =
-    "undefined\nundefined\ntrue [ 1, 0, 1 ]\ncat\n1 2\nERR_MODEL\narchive 2\ntrue []\n";
+    "undefined\nundefined\ntrue [ 1, 0, 1 ]\ncat\n1 2\nERR_MODEL\n2 2\narchive 2\ntrue copies\n";
   await expectTwice("collections", printed);
 });
 
@@ -92,7 +92,7 @@ test("the page about transactions tells what its transactions leave", async () =
 });
 
 test("the page about snapshots tells what its snapshot sees", async () => {
-  await expectTwice("snapshots", "true false true\n4 1 0\n0\n5\n");
+  await expectTwice("snapshots", "true false true\n4 1 0\n1 true\n0\n5\n");
 });
 
 test("the README's rescue names the damaged vector and brings back the others", async () => {
