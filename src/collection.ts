@@ -328,7 +328,7 @@ export class Collection<Doc extends MetadataOf<Doc> = Metadata> {
    * async function* records() {
    *   for await (const line of lines) yield JSON.parse(line);
    * }
-   * const { records: count } = await docs.import(records(), { onProgress: show });
+   * const { records: count } = await docs.import(records(), { batchSize: 500 });
    * ```
    */
   async import(

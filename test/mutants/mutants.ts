@@ -405,6 +405,44 @@ export const mutants: readonly Mutant[] = [
     "if (born <= writer.transaction_id) return writer.giveBack(run);",
   ),
 
+  // Who is beside a transaction, and what was rolled back with it.
+  mutant(
+    "what was read beside a transaction stays locked in place of what it made",
+    "engine",
+    "database",
+    "        database.is_aside = false;\n        // Of who read beside the transaction: " +
+      "it may be an older state now.\n        database.unpin();\n",
+    "        database.is_aside = false;\n",
+  ),
+  mutant(
+    "who is beside a transaction writes into it",
+    "engine",
+    "database",
+    "        try database.checkJoined();\n        if (database.transaction) |transaction| {\n",
+    "        if (database.transaction) |transaction| {\n",
+  ),
+  mutant(
+    "a flush beside a transaction does nothing",
+    "engine",
+    "database",
+    "return database.session.?.checkpointBefore();",
+    "return;",
+  ),
+  mutant(
+    "a collection that was rolled back is taken for the next one",
+    "engine",
+    "transaction",
+    "            if (identity.standing == .new) identity.standing = .gone;\n",
+    "            if (identity.standing == .gone) identity.standing = .new;\n",
+  ),
+  mutant(
+    "a collection that was lost is taken for the next one",
+    lost,
+    "collection",
+    "        if (is_lost and !identity.hasNameOf(collection.identity)) return false;\n",
+    "        _ = is_lost;\n",
+  ),
+
   // Readers.
   mutant(
     "a reader does not look again after its lock",

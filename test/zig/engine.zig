@@ -266,6 +266,56 @@ test "a snapshot and another connection see whole states" {
     snapshot.close();
 }
 
+test "a renamed collection is the same one, and one that was rolled back is none" {
+    var tmp = std.testing.tmpDir(.{});
+    defer tmp.cleanup();
+    var buffer: [128]u8 = undefined;
+    const path = try tmpPath(&tmp, &buffer);
+    var writer: Fixture = .{};
+    try writer.open(path, .{});
+    defer writer.close();
+    var reader: Fixture = .{};
+    try reader.open(path, .{ .readonly = true });
+    defer reader.close();
+    const database = writer.database;
+    try putOne(writer.collection, "a", &vectorOf(1));
+    try std.testing.expect(try reader.collection.has("a"));
+    const Renamed = vl.Database.Renamed;
+    try std.testing.expectEqual(Renamed.missing, try database.renameCollection("none", "b"));
+    try std.testing.expectEqual(Renamed.done, try database.renameCollection("docs", "texts"));
+    try std.testing.expectError(error.InvalidArgument, database.renameCollection("texts", ""));
+    for ([_]*vl.Collection{ writer.collection, reader.collection }) |collection| {
+        try std.testing.expectEqualStrings("texts", try collection.currentName());
+        try std.testing.expect(try collection.has("a"));
+    }
+    // Another one takes the name, and nobody mistakes it.
+    const scope: vl.Scope = .{ .database = database };
+    const options: vl.Collection.Options = .{ .dimension = dimension };
+    const other = try vl.Collection.open(scope, "docs", options);
+    defer other.close();
+    try std.testing.expectEqual(Renamed.taken, try database.renameCollection("docs", "texts"));
+    try std.testing.expect(!try other.has("a") and try reader.collection.has("a"));
+    // What was made in a transaction, under whatever name, goes with it; its id comes back.
+    try database.begin();
+    const made = try vl.Collection.open(scope, "made", options);
+    defer made.close();
+    try putOne(made, "a", &vectorOf(2));
+    try std.testing.expectEqual(Renamed.done, try database.renameCollection("made", "next"));
+    try std.testing.expectEqualStrings("next", try made.currentName());
+    try std.testing.expectEqual(Renamed.done, try database.renameCollection("texts", "gone"));
+    try std.testing.expect(try writer.collection.has("a"));
+    database.rollback();
+    try std.testing.expectEqualStrings("texts", try writer.collection.currentName());
+    for ([_][]const u8{ "made", "next" }) |name| {
+        const again = try vl.Collection.open(scope, name, options);
+        defer again.close();
+        try putOne(again, "b", &vectorOf(3));
+        try std.testing.expectError(error.Closed, made.has("b"));
+        try std.testing.expectEqual(true, try database.dropCollection(name));
+    }
+    try std.testing.expect(try writer.collection.has("a"));
+}
+
 test "the search gives what sorting all rows gives, equal scores in key order" {
     for ([_]vl.Metric{ .cosine, .dot, .l2 }) |metric| {
         var diagnostics: vl.Diagnostics = .{};

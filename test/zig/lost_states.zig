@@ -116,6 +116,39 @@ test "a vector kept in memory is not taken for the one that took its place" {
     try std.testing.expectEqual((Value{ .seed = 22 }).vector(), out);
 }
 
+test "a collection that was lost is not taken for the one that got its id" {
+    for ([_]bool{ false, true }) |is_named_the_same| {
+        var machine = try Machine.init();
+        defer machine.deinit();
+        var first: Client = undefined;
+        try machine.open(&first, volatile_options);
+        defer first.close();
+        try first.database.?.flush();
+        var second: Client = undefined;
+        try machine.open(&second, volatile_options);
+        const scope: vl.Scope = .{ .database = second.database.? };
+        const made = try vl.Collection.open(scope, "lost", .{ .dimension = 3 });
+        var reader: Client = undefined;
+        try machine.open(&reader, .{ .readonly = true });
+        defer reader.close();
+        const read = try vl.Collection.open(.{ .database = reader.database.? }, "lost", .{});
+        defer read.close();
+        made.close();
+        try machine.loseVolatile(&second);
+        second.close();
+        const name = if (is_named_the_same) "lost" else "another";
+        const options: vl.Collection.Options = .{ .dimension = 3 };
+        const next = try vl.Collection.open(.{ .database = first.database.? }, name, options);
+        defer next.close();
+        try next.put(.{ .keys = "k", .key_lens = &.{1}, .vectors = &.{ 1, 2, 3 } });
+        // Of the same name and kind it is what whoever reads asked for.
+        if (is_named_the_same) {
+            try std.testing.expect(try read.has("k"));
+            try std.testing.expectEqualStrings("lost", try read.currentName());
+        } else try std.testing.expectError(error.Closed, read.has("k"));
+    }
+}
+
 test "lost states that no slot tells of any more are still left to those who read them" {
     var machine = try Machine.init();
     defer machine.deinit();
