@@ -15,6 +15,7 @@ describe("the package", () => {
       "Collection",
       "Database",
       "EmbedCache",
+      "ImportError",
       "Snapshot",
       "VectorLiteError",
       "salvage",

@@ -110,10 +110,11 @@ describe("the package", () => {
        console.log(new exported.Database(":memory:"));`,
     );
     const lines = (await expectSuccess(process.execPath, ["names.mjs"], {}, project)).split("\n");
-    const classes = ["Collection", "Database", "EmbedCache", "Snapshot", "VectorLiteError"];
-    const names = [...classes, "salvage"].map((name) => `${name} ${name}`);
-    expect(lines.slice(0, 6).sort()).toEqual(names);
-    expect(lines[6]).toMatch(/^Database /);
+    const errors = ["ImportError", "VectorLiteError"];
+    const classes = ["Collection", "Database", "EmbedCache", "Snapshot"];
+    const names = [...classes, ...errors, "salvage"].sort().map((name) => `${name} ${name}`);
+    expect(lines.slice(0, 7).sort()).toEqual(names);
+    expect(lines[7]).toMatch(/^Database /);
   });
 
   test("goes into a single binary, which runs from an empty folder", async () => {
