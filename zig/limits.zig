@@ -101,11 +101,11 @@ pub const filter_depth_max: u32 = 64;
 
 /// Replacing metadata leaves the old record in its segment. Where that would be more than one byte
 /// for so many of the segment, the row is written anew, and the segment is compacted some day.
-pub const amended_part: u64 = 8;
+pub const amended_part: u64 = 12;
 
 /// A heap extent that amendments begin is one byte for so many of the segment: all that they may
 /// waste then fits a few extents.
-pub const amended_extent_part: u64 = 32;
+pub const amended_extent_part: u64 = 24;
 
 /// Rows of a block that were amended before its columns are made anew: until then a filter looks
 /// at their documents.
