@@ -151,10 +151,9 @@ pub const OlderRootAudit = struct {
         while (try walk.next()) |found| switch (found) {
             .page => |inner| if (!audit.isNew(inner.page)) walk.skip(),
             .element => |element| {
-                if (!audit.isNew(element.ref.page)) continue;
                 var content: format.Page align(format.page_alignment) = undefined;
-                const loss = try audit.reader.read(element.ref, &content) orelse continue;
-                try audit.lose(element.ref, loss);
+                const loss = try audit.reader.read(element.ref, &content);
+                if (loss) |why| try audit.lose(element.ref, why);
             },
             .lost => |lost| try audit.lose(lost.ref, lost.loss),
             .beyond => |beyond| try audit.lose(beyond.parent, .misplaced),
