@@ -831,9 +831,8 @@ export const mutants: readonly Mutant[] = [
     "the codes of an orphan are not written again",
     "crash_simulation crash_sync crash",
     "adoption",
-    "    try rewriteCodes(context, reader, state, segment, " +
-      "if (same) base.?.disk.codedRows() else 0);\n",
-    "",
+    "    try rewriteCodes(context, reader, state, segment, coded);\n",
+    "    _ = coded;\n",
   ),
 
   // What a call leaves behind.
