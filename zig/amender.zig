@@ -1,5 +1,5 @@
-//! Replacing the metadata of a row that stays where it is: another record behind the last one of its
-//! segment's heap, and the place of that in a page of amendments.
+//! Replacing the metadata of a row that stays where it is: another record behind the last one of
+//! its segment's heap, and the place of that in a page of amendments.
 //!
 //! Nothing is written over. What is behind the used bytes of a heap extent belongs to nobody, also
 //! where the segment takes no more rows, but for states that were lost and may still be read: the
@@ -187,7 +187,8 @@ pub const Amender = struct {
             const file = amender.transaction.writer.file;
             const len = file.read(offset, std.mem.asBytes(&entry)) catch 0;
             // What is damaged is not counted.
-            if (len != @sizeOf(format.ColumnEntry) or !column_reader.isPlace(disk, &entry)) return 0;
+            const is_read = len == @sizeOf(format.ColumnEntry);
+            if (!is_read or !column_reader.isPlace(disk, &entry)) return 0;
         }
         return std.mem.alignForward(u64, entry.bytes, format.record_alignment);
     }

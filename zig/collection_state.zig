@@ -381,7 +381,11 @@ pub const CollectionState = struct {
     }
 
     /// The same without what else is loaded with it.
-    pub fn descriptor(state: *const CollectionState, source: Source, id: u32) Error!?format.Segment {
+    pub fn descriptor(
+        state: *const CollectionState,
+        source: Source,
+        id: u32,
+    ) Error!?format.Segment {
         if (state.loaded.get(id)) |loaded| return loaded.disk;
         const found = try state.findSegment(source, id) orelse return null;
         return found.disk;

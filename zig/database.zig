@@ -322,7 +322,10 @@ pub const Database = struct {
             .writer = &session.writer,
             .diagnostics = database.diagnostics,
             .working = database.current.clone() catch return database.outOfMemory(),
-            .loss = if (session.is_lost) @truncate(session.writer.transaction_id) else root.last_loss,
+            .loss = if (session.is_lost)
+                @truncate(session.writer.transaction_id)
+            else
+                root.last_loss,
         };
         if (session.is_lost) transaction.sealGrowing() catch |err| {
             transaction.deinit();

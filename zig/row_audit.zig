@@ -80,7 +80,8 @@ pub const RowAudit = struct {
         return format.pageOffset(disk.extent_page) + row * audit.stride();
     }
 
-    /// `amended` is where the record lies that took the place of the row's own; null where none did.
+    /// `amended` is where the record lies that took the place of the row's own; null where none
+    /// did.
     pub fn read(
         audit: *RowAudit,
         disk: *const format.Segment,

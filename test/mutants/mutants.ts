@@ -903,4 +903,46 @@ export const mutants: readonly Mutant[] = [
     "            .waits_for = if (is_held and known == null) session.highest_transaction " +
       "else null,\n",
   ),
+  mutant(
+    "an amendment writes where a lost state may have something",
+    "amendments",
+    "amender",
+    "const is_own = disk.heap_count > 0 and disk.heap_loss == amender.transaction.loss;",
+    "const is_own = disk.heap_count > 0;",
+  ),
+  mutant(
+    "a block of amendments is changed for those who share it",
+    "core amendments",
+    "amendments",
+    "            if (block.references > 1) {",
+    "            if (false) {",
+  ),
+  mutant(
+    "columns are believed of rows that were amended later",
+    "filtered_search amendments",
+    "row_filter",
+    "            if (has_columns) forgetStale(segment, row, count, &verdict);\n",
+    "",
+  ),
+  mutant(
+    "an orphan's amendments of durable rows are not looked at",
+    "amendments",
+    "adoption",
+    "    if (same) try readAmended(context, reader, state, segment, base.?);\n",
+    "",
+  ),
+  mutant(
+    "amendments waste without bound",
+    "amendments churn",
+    "amender",
+    "        if (!mayWaste(&segment.disk, left)) return false;\n",
+    "",
+  ),
+  mutant(
+    "pages of a segment's amendments are kept when it goes",
+    "amendments crash",
+    "transaction",
+    "        try segment.amendments.leave(writer, disk);\n",
+    "",
+  ),
 ];

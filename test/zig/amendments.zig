@@ -1,5 +1,5 @@
-//! Metadata that is replaced: everybody who reads the newest state sees the newest, whoever holds an
-//! earlier one sees that, and the vector is not written again.
+//! Metadata that is replaced: everybody who reads the newest state sees the newest, whoever holds
+//! an earlier one sees that, and the vector is not written again.
 
 const std = @import("std");
 const vl = @import("vectorlite");
@@ -390,6 +390,30 @@ test "a transaction sees what it has set, and a rollback takes it back" {
             // Behind the last record, where the others were.
             for (700..720) |i| try machine.set(i, .{ .number = @intCast(round) });
             try machine.expect();
+        }
+        try machine.reopen(.{});
+        try machine.expect();
+        try machine.verify();
+    }
+}
+
+test "filters find the one row of a block that has metadata since its columns were made" {
+    for (dimensions) |dimension| {
+        var machine: Machine = undefined;
+        try machine.init(dimension, .{ .durability = .none });
+        defer machine.deinit();
+        try machine.put(0, 1024);
+        try machine.client.database.begin();
+        for (0..512) |i| try machine.set(i, null);
+        try machine.client.database.commit();
+        for ([_]usize{ 3, 40, 41, 300 }) |number| {
+            try machine.set(number, .{ .number = 50 });
+            try machine.expect();
+        }
+        // So many that the columns are made anew.
+        for (64..96) |number| {
+            try machine.set(number, .{ .number = 50 });
+            if (number % 5 == 0) try machine.expect();
         }
         try machine.reopen(.{});
         try machine.expect();

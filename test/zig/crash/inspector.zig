@@ -328,7 +328,10 @@ pub const Inspector = struct {
         for (leaf.records, first..) |record_at, i| {
             const row_number: u32 = @intCast(i);
             const bit = leaf.stale[i % 256 / 64] >> @intCast(i % 64) & 1;
-            if (bit != 0 and record_at == 0) return inspector.unsound("a stale row of none", offset);
+            const is_stale = bit != 0;
+            if (is_stale and record_at == 0) {
+                return inspector.unsound("a stale row of none", offset);
+            }
             if (record_at == 0) continue;
             if (row_number >= disk.rows) return inspector.unsound("an amended row of none", offset);
             try out.records.put(inspector.gpa, row_number, record_at);
