@@ -1,5 +1,5 @@
 //! What this process knows of the columns of one segment, so that a filter which is asked again
-//! reads and checks nothing twice. What is written is never changed, so it stays true for as long as
+//! reads and checks nothing twice. What is written is never changed, so it stays true as long as
 //! its rows do.
 
 const std = @import("std");
