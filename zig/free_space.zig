@@ -175,13 +175,14 @@ pub const FreeSpace = struct {
         return run.page;
     }
 
-    /// How long the longest free run is, if it has fewer than `most` pages.
+    /// How long the longest free run is, at most `most` pages. The one that the file ends with only
+    /// counts where it is long enough: else the file grows by what it lacks.
     pub fn longestRun(space: *const FreeSpace, most: u32) u32 {
         var longest: u32 = 0;
         var from = space.lowest_free;
         while (space.nextRun(from)) |run| : (from = run.page + run.count) {
-            longest = @max(longest, run.count);
-            if (longest >= most) return most;
+            if (run.count >= most) return most;
+            if (run.page + run.count < space.file_pages) longest = @max(longest, run.count);
         }
         return longest;
     }
