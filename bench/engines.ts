@@ -43,8 +43,8 @@ export interface Loaded {
 export type Build = (loaded: Loaded) => Promise<OneOf<Engine[]>>;
 
 /** Graphs are built alike: so many links, and so many candidates for each new row. */
-const links = 32;
-const candidates = 200;
+export const links = 32;
+export const candidates = 200;
 const efs = [10, 20, 40, 80, 160, 320];
 
 /** Every engine that can be had here, and which cannot. */
@@ -91,7 +91,7 @@ export function vectorLite(docs: Collection, buildSeconds: number): Engine[] {
   }));
 }
 
-interface Kept {
+export interface Kept {
   path: string;
   seconds: number;
   /** Time of processors over time of the clock while it was built. */
@@ -99,7 +99,7 @@ interface Kept {
 }
 
 /** An index on the disk: the one of an earlier run, or a new one. */
-async function keep(
+export async function keep(
   { set }: Loaded,
   name: string,
   build: (path: string) => void | Promise<void>,
@@ -124,11 +124,11 @@ async function keep(
   return { path, seconds, processors };
 }
 
-function rowIn({ set, values }: Loaded, row: number): Float32Array {
+export function rowIn({ set, values }: Loaded, row: number): Float32Array {
   return values.subarray(row * set.dimension, (row + 1) * set.dimension);
 }
 
-function bytesOf(vector: Float32Array): Uint8Array {
+export function bytesOf(vector: Float32Array): Uint8Array {
   return Buffer.from(vector.buffer, vector.byteOffset, vector.byteLength);
 }
 
@@ -346,32 +346,40 @@ export const usearchExact: Build = async ({ set, values }) => {
   return { peer: [engine] };
 };
 
+function newUsearch(
+  { Index, MetricKind }: peers.Usearch,
+  dimension: number,
+  expansion: number,
+): peers.UsearchIndex {
+  return new Index({
+    dimensions: dimension,
+    metric: MetricKind.IP,
+    quantization: "f32",
+    connectivity: links,
+    expansion_add: candidates,
+    expansion_search: expansion,
+    multi: false,
+  });
+}
+
+/** The file of usearch's graph. */
+export function keepUsearch(module: peers.Usearch, loaded: Loaded): Promise<Kept> {
+  const { count, dimension } = loaded.set;
+  return keep(loaded, `usearch-m${links}-c${candidates}`, (path) => {
+    const index = newUsearch(module, dimension, k);
+    const keys = BigUint64Array.from({ length: count }, (_, row) => BigInt(row));
+    index.add(keys, loaded.values, 1);
+    index.save(path);
+  });
+}
+
 /** How far a search looks is a parameter of opening: one view of the file for each setting. */
 export const usearchHnsw: Build = async (loaded) => {
   const module = await peers.usearch();
   if ("absence" in module) return module;
-  const { Index, MetricKind } = module.peer;
-  const { count, dimension } = loaded.set;
+  const { path, seconds, processors } = await keepUsearch(module.peer, loaded);
   const open = (expansion: number): peers.UsearchIndex =>
-    new Index({
-      dimensions: dimension,
-      metric: MetricKind.IP,
-      quantization: "f32",
-      connectivity: links,
-      expansion_add: candidates,
-      expansion_search: expansion,
-      multi: false,
-    });
-  const name = `usearch-m${links}-c${candidates}`;
-  const { path, seconds, processors } = await keep(loaded, name, (path) => {
-    const index = open(k);
-    index.add(
-      BigUint64Array.from({ length: count }, (_, row) => BigInt(row)),
-      loaded.values,
-      1,
-    );
-    index.save(path);
-  });
+    newUsearch(module.peer, loaded.set.dimension, expansion);
   const views = new Map(efs.map((ef) => [ef, open(ef)]));
   for (const view of views.values()) view.view(path);
   const engine: Engine = {
@@ -387,20 +395,27 @@ export const usearchHnsw: Build = async (loaded) => {
   return { peer: [engine] };
 };
 
-export const hnswlib: Build = async (loaded) => {
-  const module = await peers.hnswlib();
-  if ("absence" in module) return module;
-  const { HierarchicalNSW } = module.peer;
+/** hnswlib's graph, with what building it took. */
+export async function openHnswlib(
+  { HierarchicalNSW }: peers.Hnswlib,
+  loaded: Loaded,
+): Promise<{ index: peers.HnswlibIndex; kept: Kept }> {
   const { count, dimension } = loaded.set;
-  const name = `hnswlib-m${links}-c${candidates}`;
-  const { path, seconds, processors } = await keep(loaded, name, (path) => {
+  const kept = await keep(loaded, `hnswlib-m${links}-c${candidates}`, (path) => {
     const index = new HierarchicalNSW("ip", dimension);
     index.initIndex(count, links, candidates);
     for (let row = 0; row < count; row++) index.addPoint(Array.from(rowIn(loaded, row)), row);
     index.writeIndexSync(path);
   });
   const index = new HierarchicalNSW("ip", dimension);
-  index.readIndexSync(path);
+  index.readIndexSync(kept.path);
+  return { index, kept };
+}
+
+export const hnswlib: Build = async (loaded) => {
+  const module = await peers.hnswlib();
+  if ("absence" in module) return module;
+  const { index, kept } = await openHnswlib(module.peer, loaded);
   // It takes arrays of numbers only; what converting costs is not its search.
   const arrays = new Map<Float32Array, number[]>();
   const engine: Engine = {
@@ -408,8 +423,8 @@ export const hnswlib: Build = async (loaded) => {
     knob: "ef",
     settings: efs,
     approximate: true,
-    buildSeconds: seconds,
-    buildProcessors: processors,
+    buildSeconds: kept.seconds,
+    buildProcessors: kept.processors,
     search: (query, ef) => {
       const array = arrays.get(query) ?? Array.from(query);
       arrays.set(query, array);

@@ -76,12 +76,15 @@ export function sqliteVec(): Promise<OneOf<SqliteVec>> {
 }
 
 export interface ZvecCollection {
-  insertSync(documents: { id: string; vectors: { v: Float32Array } }[]): unknown;
+  insertSync(
+    documents: { id: string; vectors: { v: Float32Array }; fields?: object | undefined }[],
+  ): unknown;
   optimizeSync(): void;
   querySync(query: {
     fieldName: string;
     vector: Float32Array;
     topk: number;
+    filter?: string | undefined;
     outputFields?: string[];
     params?: object;
   }): { id: string; score: number }[];
@@ -97,8 +100,14 @@ export interface Zvec {
   ZVecCollectionSchema: new (parameters: object) => object;
   ZVecCreateAndOpen(path: string, schema: object): ZvecCollection;
   ZVecOpen(path: string, options: { readOnly: boolean }): ZvecCollection;
-  ZVecDataType: { VECTOR_FP32: number };
-  ZVecIndexType: { FLAT: number; HNSW: number; HNSW_RABITQ: number };
+  ZVecDataType: {
+    VECTOR_FP32: number;
+    STRING: number;
+    INT32: number;
+    DOUBLE: number;
+    ARRAY_STRING: number;
+  };
+  ZVecIndexType: { FLAT: number; HNSW: number; HNSW_RABITQ: number; INVERT: number };
   ZVecMetricType: { COSINE: number };
   ZVecLogLevel: { ERROR: number };
 }
@@ -148,11 +157,15 @@ export function usearch(): Promise<OneOf<Usearch>> {
   return peer<Usearch>("usearch");
 }
 
-interface HnswlibIndex {
+export interface HnswlibIndex {
   initIndex(capacity: number, links: number, candidates: number): void;
   addPoint(point: number[], label: number): void;
   setEf(ef: number): void;
-  searchKnn(query: number[], count: number): { neighbors: number[] };
+  searchKnn(
+    query: number[],
+    count: number,
+    filter?: (label: number) => boolean,
+  ): { neighbors: number[] };
   writeIndexSync(path: string): void;
   readIndexSync(path: string): void;
 }
@@ -166,7 +179,8 @@ export async function hnswlib(): Promise<OneOf<Hnswlib>> {
   return "absence" in loaded ? loaded : { peer: loaded.peer.default ?? loaded.peer };
 }
 
-interface LanceQuery {
+export interface LanceQuery {
+  where(predicate: string): LanceQuery;
   distanceType(type: "cosine"): LanceQuery;
   select(columns: string[]): LanceQuery;
   limit(count: number): LanceQuery;
@@ -176,7 +190,7 @@ interface LanceQuery {
   toArray(): Promise<{ id: number }[]>;
 }
 
-interface LanceTable {
+export interface LanceTable {
   createIndex(column: string, options: { config: unknown }): Promise<void>;
   waitForIndex(names: string[], seconds: number): Promise<void>;
   vectorSearch(query: Float32Array): LanceQuery;
@@ -189,12 +203,24 @@ interface LanceDatabase {
 
 interface LanceModule {
   connect(path: string): Promise<LanceDatabase>;
-  Index: { hnswSq(options: object): unknown };
+  Index: {
+    hnswSq(options: object): unknown;
+    bitmap(): unknown;
+    btree(): unknown;
+    labelList(): unknown;
+  };
+}
+
+/** A column beside the vectors. */
+export interface LanceColumn {
+  name: string;
+  type: "string" | "int" | "double" | "strings";
+  values: readonly unknown[];
 }
 
 export interface Lance extends LanceModule {
-  /** Columns `id` and `vector`. */
-  tableOf(values: Float32Array, dimension: number): unknown;
+  /** Columns `id` and `vector`, and others. */
+  tableOf(values: Float32Array, dimension: number, columns?: readonly LanceColumn[]): unknown;
 }
 
 /** LanceDB takes its threads from the environment: run.ts sets it before the process begins. */
@@ -206,8 +232,8 @@ export async function lance(): Promise<OneOf<Lance>> {
   if ("absence" in loaded) return loaded;
   if ("absence" in arrow) return arrow;
   const { connect, Index } = loaded.peer;
-  const tableOf: Lance["tableOf"] = (values, dimension) => {
-    return arrowTable(arrow.peer, values, dimension);
+  const tableOf: Lance["tableOf"] = (values, dimension, columns = []) => {
+    return arrowTable(arrow.peer, values, dimension, columns);
   };
   return { peer: { connect, Index, tableOf } };
 }
@@ -216,15 +242,31 @@ interface Arrow {
   Field: new (name: string, type: object, nullable: boolean) => object;
   FixedSizeList: new (length: number, child: object) => object;
   Float32: new () => object;
+  Float64: new () => object;
   Int32: new () => object;
+  List: new (child: object) => object;
   RecordBatch: new (schema: object, data: object) => object;
   Schema: new (fields: object[]) => object;
   Struct: new (fields: object[]) => object;
   Table: new (schema: object, batches: object[]) => object;
+  Utf8: new () => object;
   makeData(parts: object): object;
+  vectorFromArray(values: readonly unknown[], type: object): { data: readonly object[] };
 }
 
-function arrowTable(arrow: Arrow, values: Float32Array, dimension: number): object {
+function arrowType(arrow: Arrow, type: LanceColumn["type"]): object {
+  if (type === "int") return new arrow.Int32();
+  if (type === "double") return new arrow.Float64();
+  const text = new arrow.Utf8();
+  return type === "string" ? text : new arrow.List(new arrow.Field("item", text, true));
+}
+
+function arrowTable(
+  arrow: Arrow,
+  values: Float32Array,
+  dimension: number,
+  columns: readonly LanceColumn[],
+): object {
   const length = values.length / dimension;
   const [float, int] = [new arrow.Float32(), new arrow.Int32()];
   const list = new arrow.FixedSizeList(dimension, new arrow.Field("item", float, true));
@@ -235,6 +277,11 @@ function arrowTable(arrow: Arrow, values: Float32Array, dimension: number): obje
     arrow.makeData({ type: int, length, data: ids }),
     arrow.makeData({ type: list, length, nullCount: 0, child }),
   ];
+  for (const { name, type, values } of columns) {
+    const made = arrowType(arrow, type);
+    fields.push(new arrow.Field(name, made, true));
+    children.push(...arrow.vectorFromArray(values, made).data);
+  }
   const schema = new arrow.Schema(fields);
   const data = arrow.makeData({ type: new arrow.Struct(fields), length, nullCount: 0, children });
   return new arrow.Table(schema, [new arrow.RecordBatch(schema, data)]);

@@ -49,14 +49,20 @@ export interface Resampled {
   values(): Float32Array;
   /** `count` queries, each a vector of its own; the same ones every time. */
   queries(count: number): Float32Array[];
+  /** The first `count` of other queries whose centre will do. */
+  queriesAround(count: number, willDo: (centre: number) => boolean): Float32Array[];
   /** Queries that are so far from every row as `noise` (a length) says. */
   strangers(count: number, noise: number): Float32Array[];
+  /** The real vectors that rows are mixed around, packed. */
+  centres(): { count: number; dimension: number; values: Float32Array };
 }
 
 export interface Batch {
   first: number;
   keys: string[];
   values: Float32Array;
+  /** Of each row, the real vector that it is mixed around. */
+  centres: Int32Array;
 }
 
 /** The real vectors, or the synthetic ones. */
@@ -163,8 +169,11 @@ function distance(values: Float32Array, a: number, b: number, dimension: number)
   return Math.sqrt(squares);
 }
 
-/** Fills `out` with a mix; a prefix of the real vectors where `out` is shorter than they are. */
-function mixInto(out: Float32Array, random: () => number, fixedNoise?: number): void {
+/**
+ * Fills `out` with a mix; a prefix of the real vectors where `out` is shorter than they are.
+ * Returns the row of the real vector that it lies around.
+ */
+function mixInto(out: Float32Array, random: () => number, fixedNoise?: number): number {
   const { count, dimension: stride, values, neighbours } = base();
   const table = noiseTable();
   const dimension = out.length;
@@ -191,6 +200,7 @@ function mixInto(out: Float32Array, random: () => number, fixedNoise?: number): 
   }
   const scale = 1 / Math.sqrt(squares);
   for (let at = 0; at < dimension; at++) out[at] = (out[at] ?? 0) * scale;
+  return centre;
 }
 
 function* batchesOf(count: number, dimension: number, size: number): Generator<Batch> {
@@ -198,11 +208,11 @@ function* batchesOf(count: number, dimension: number, size: number): Generator<B
   const values = new Float32Array(Math.min(size, count) * dimension);
   for (let first = 0; first < count; first += size) {
     const rows = Math.min(size, count - first);
-    for (let row = 0; row < rows; row++) {
-      mixInto(values.subarray(row * dimension, (row + 1) * dimension), random);
-    }
+    const centres = Int32Array.from({ length: rows }, (_, row) =>
+      mixInto(values.subarray(row * dimension, (row + 1) * dimension), random),
+    );
     const keys = Array.from({ length: rows }, (_, row) => keyOf(first + row));
-    yield { first, keys, values: values.subarray(0, rows * dimension) };
+    yield { first, keys, values: values.subarray(0, rows * dimension), centres };
   }
 }
 
@@ -213,6 +223,22 @@ function manyMixes(count: number, dimension: number, seed: number, noise?: numbe
     mixInto(vector, random, noise);
     return vector;
   });
+}
+
+function mixesAround(
+  count: number,
+  dimension: number,
+  willDo: (centre: number) => boolean,
+): Float32Array[] {
+  const random = randomSource(seed + 4);
+  const kept: Float32Array[] = [];
+  let vector = new Float32Array(dimension);
+  while (kept.length < count) {
+    if (!willDo(mixInto(vector, random))) continue;
+    kept.push(vector);
+    vector = new Float32Array(dimension);
+  }
+  return kept;
 }
 
 /** Of the first rows, which are the same however many there are; and of how many there are. */
@@ -243,6 +269,8 @@ export function resampled(count: number, dimension: number): Resampled {
       return values;
     },
     queries: (wanted) => manyMixes(wanted, dimension, seed + 2),
+    queriesAround: (wanted, willDo) => mixesAround(wanted, dimension, willDo),
     strangers: (wanted, noise) => manyMixes(wanted, dimension, seed + 3, noise),
+    centres: base,
   };
 }

@@ -31,6 +31,7 @@ const benches: Readonly<Record<string, Bench>> = {
   "scale-1m": { file: "scale", arguments: ["1000000"], large: true },
   recall: { file: "recall" },
   threshold: { file: "threshold" },
+  filter: { file: "filter" },
   tiers: { file: "tiers" },
   encode: { file: "encode" },
   numkong: { file: "numkong" },

@@ -98,10 +98,25 @@ export function plainTruth({ set, values }: Loaded, queries: readonly Float32Arr
   return truth;
 }
 
-function scanPlainly(set: Resampled, values: Float32Array, query: Float32Array): Set<number> {
+/** The same of the rows that `mask` has a one for; not kept. At least k of them. */
+export function maskedTruth(
+  { set, values }: Loaded,
+  queries: readonly Float32Array[],
+  mask: Uint8Array,
+): Truth {
+  return queries.map((query) => scanPlainly(set, values, query, mask));
+}
+
+function scanPlainly(
+  set: Resampled,
+  values: Float32Array,
+  query: Float32Array,
+  mask?: Uint8Array,
+): Set<number> {
   const { count, dimension } = set;
-  const scores = new Float64Array(count);
+  const scores = new Float64Array(count).fill(Number.NEGATIVE_INFINITY);
   for (let row = 0; row < count; row++) {
+    if (mask?.[row] === 0) continue;
     const from = row * dimension;
     let dot = 0;
     for (let at = 0; at < dimension; at++) dot += (values[from + at] ?? 0) * (query[at] ?? 0);
