@@ -1,6 +1,6 @@
-// usearch's filtered search, which its JavaScript binding does not offer, behind two functions for
-// bench/usearch-filter.ts. It has the kernels of the package's own binary. The predicate is compiled
-// into the search: a row is wanted where a byte says so, which is all that a callback could cost.
+// usearch's filtered search, which its JavaScript binding does not offer, behind three functions
+// for bench/usearch-filter.ts. It has the kernels of the package's own binary. The predicate is
+// compiled into the search: a row is wanted where a byte says so, the least a callback can cost.
 
 #include <cstddef>
 #include <cstdint>
