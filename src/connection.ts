@@ -59,7 +59,8 @@ export class Connection implements Scope {
   /** Whether the engine takes calls to be no part of it. */
   #isAside = false;
   #innerFailure: { readonly error: unknown } | undefined;
-  readonly #turns = new Turns();
+  /** Of those that may wait; most handles never have any. */
+  #turns: Turns | undefined;
 
   constructor(
     id: number,
@@ -105,12 +106,17 @@ export class Connection implements Scope {
     return this.#depth > 0 || this.#async?.isInside === true;
   }
 
+  #takeTurn<Result>(work: () => Result | PromiseLike<Result>): Promise<Result> {
+    this.#turns ??= new Turns();
+    return this.#turns.take(work);
+  }
+
   /**
    * Does work that needs the handle for itself when its turn comes. Inside of a transaction it is
    * a part of that, and done at once.
    */
   async inTurn<Result>(work: () => Result): Promise<Result> {
-    return this.inTransaction ? work() : this.#turns.take(work);
+    return this.inTransaction ? work() : this.#takeTurn(work);
   }
 
   /** @throws VectorLiteError ERR_CLOSED */
@@ -269,7 +275,7 @@ export class Connection implements Scope {
         if (this.#async === running) this.#innerFailure ??= { error };
       });
     }
-    return this.#turns.take(() => this.#runAsync(body));
+    return this.#takeTurn(() => this.#runAsync(body));
   }
 
   /** Refuses to begin in a synchronous transaction what would outlast it. */

@@ -161,8 +161,8 @@ fn readAmended(
     const block_rows = segment.disk.column_rows;
     var row: u32 = 0;
     while (row < base.disk.columnedRows()) : (row += block_rows) {
-        const entry = segment.amendments.columnsOf(row, block_rows) orelse continue;
-        const before = base.amendments.columnsOf(row, block_rows);
+        const entry = segment.amendments.columnsOf(row) orelse continue;
+        const before = base.amendments.columnsOf(row);
         if (before) |known| if (std.meta.eql(known.*, entry.*)) continue;
         try readColumns(context, reader, state, segment, row);
     }

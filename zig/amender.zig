@@ -15,6 +15,7 @@ const column_writer = @import("column_writer.zig");
 const errors = @import("errors.zig");
 const format = @import("format.zig");
 const limits = @import("limits.zig");
+const row_set = @import("row_set.zig");
 const rows = @import("rows.zig");
 const collection_state = @import("collection_state.zig");
 const Transaction = @import("transaction.zig").Transaction;
@@ -39,20 +40,11 @@ pub fn renewColumns(
             .column_memory = column_memory,
         };
         for (state.loaded.values()) |segment| {
-            const block_rows = segment.disk.column_rows;
-            if (!segment.changed or segment.amendments.blocks.len == 0 or block_rows == 0) continue;
-            var row: u32 = 0;
-            while (row < segment.disk.columnedRows()) : (row += block_rows) {
-                const block = segment.amendments.blockOf(row) orelse continue;
-                var stale: u32 = 0;
-                for (block.staleRows(row, block_rows)) |word| stale += @popCount(word);
-                if (stale < limits.stale_rows_max) continue;
-                amender.renew(segment, row) catch |err| switch (err) {
-                    // Documents come first, and they are written.
-                    error.NoSpace => return,
-                    else => return err,
-                };
-            }
+            amender.renewSegment(segment) catch |err| switch (err) {
+                // Documents come first, and they are written.
+                error.NoSpace => return,
+                else => return err,
+            };
         }
     }
 }
@@ -78,7 +70,7 @@ pub const Amender = struct {
         const state = amender.state;
         const segment = try amender.transaction.editableSegment(state, location.segment);
         const left = rows.recordBytes(new.key.len, new.old_metadata_bytes);
-        if (!mayWaste(&segment.disk, left)) return false;
+        if (!mayWaste(&segment.disk, left, limits.amended_part)) return false;
         const bytes = rows.recordBytes(new.key.len, new.metadata.len);
         const offset = try amender.takeHeap(segment, @intCast(bytes)) orelse return false;
         const row: u32 = location.row;
@@ -100,15 +92,17 @@ pub const Amender = struct {
         const block = segment.amendments.edit(amender.gpa, segment.disk.capacity, row) catch
             return amender.outOfMemory();
         block.records[row % block.records.len] = offset;
-        if (row < segment.disk.columnedRows()) block.setStale(row);
+        const number: u8 = @intCast(row % block.records.len);
+        if (row < segment.disk.columnedRows()) row_set.insert(&block.stale, number);
         const place = column_writer.placeOf(state, segment);
         amender.column_memory.open.replace(place, row, new.metadata);
         return true;
     }
 
-    /// Whether so many more bytes of the segment may be what nothing leads to.
-    fn mayWaste(disk: *const format.Segment, bytes: u64) bool {
-        const most = @min(segmentBytes(disk) / limits.amended_part, std.math.maxInt(u32));
+    /// Whether so many more bytes of the segment may be what nothing leads to, if that is at most
+    /// one for so many of all.
+    fn mayWaste(disk: *const format.Segment, bytes: u64, part: u64) bool {
+        const most = @min(segmentBytes(disk) / part, std.math.maxInt(u32));
         return disk.wasted_bytes + bytes <= most;
     }
 
@@ -145,13 +139,26 @@ pub const Amender = struct {
         return offset;
     }
 
+    fn renewSegment(amender: Amender, segment: *SegmentState) Error!void {
+        if (!segment.changed) return;
+        for (segment.amendments.blocks, 0..) |maybe, number| {
+            const block = maybe orelse continue;
+            const first: u32 = @intCast(number * block.records.len);
+            // A file may have lied about rows without columns.
+            if (first >= segment.disk.columnedRows()) return;
+            if (row_set.count(&block.stale) < limits.stale_rows_max) continue;
+            try amender.renew(segment, first);
+        }
+    }
+
     /// Makes the columns of the block anew whose first row is `row`, as far as there is room.
     fn renew(amender: Amender, segment: *SegmentState, row: u32) Error!void {
         const state = amender.state;
         const writer = amender.transaction.writer;
         const disk = &segment.disk;
         const left = amender.columnBytes(segment, row);
-        if (!mayWaste(disk, left)) return;
+        // The other half is for documents, which must be written.
+        if (!mayWaste(disk, left, 2 * limits.amended_part)) return;
         defer amender.column_memory.rest();
         const made = column_writer.make(
             amender.column_memory,
@@ -170,16 +177,15 @@ pub const Amender = struct {
         disk.wasted_bytes += @intCast(left);
         const block = segment.amendments.edit(amender.gpa, disk.capacity, row) catch
             return amender.outOfMemory();
-        const index = row % block.records.len / disk.column_rows;
-        block.columns[index] = made.entry(state, segment, row, offset);
-        block.clearStale(row, disk.column_rows);
+        block.columns = made.entry(state, segment, row, offset);
+        block.stale = row_set.none;
     }
 
     /// Of the columns as they are, what they take in the heap.
     fn columnBytes(amender: Amender, segment: *const SegmentState, row: u32) u64 {
         const disk = &segment.disk;
         var entry: format.ColumnEntry = undefined;
-        if (segment.amendments.columnsOf(row, disk.column_rows)) |newer| {
+        if (segment.amendments.columnsOf(row)) |newer| {
             entry = newer.*;
         } else {
             const dimension = amender.state.identity.dimension;

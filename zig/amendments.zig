@@ -10,6 +10,7 @@ const std = @import("std");
 const errors = @import("errors.zig");
 const format = @import("format.zig");
 const page_array = @import("page_array.zig");
+const row_set = @import("row_set.zig");
 const PageRef = format.PageRef;
 const PageWriter = @import("page_writer.zig").PageWriter;
 const Source = @import("key_index.zig").Source;
@@ -26,50 +27,15 @@ pub const Block = struct {
     /// Private to the running transaction, and not as `page` says any more.
     is_changed: bool = false,
     records: [rows_per_block]u64 = @splat(0),
-    columns: [rows_per_block / format.code_block_rows]format.ColumnEntry = @splat(.none),
-    stale: [rows_per_block / 64]u64 = @splat(0),
+    columns: format.ColumnEntry = .none,
+    /// Rows that were amended after the columns were made.
+    stale: row_set.Rows = row_set.none,
 
     fn release(block: *Block, gpa: std.mem.Allocator) void {
         block.references -= 1;
         if (block.references == 0) gpa.destroy(block);
     }
-
-    pub fn setStale(block: *Block, row: u32) void {
-        const at = row % rows_per_block;
-        block.stale[at / 64] |= @as(u64, 1) << @intCast(at % 64);
-    }
-
-    pub fn isStale(block: *const Block, row: u32) bool {
-        const at = row % rows_per_block;
-        return block.stale[at / 64] >> @intCast(at % 64) & 1 != 0;
-    }
-
-    /// Those of `count` rows from `row` on, which begin a block of columns, whose columns say what
-    /// was before.
-    pub fn staleRows(block: *const Block, row: u32, count: u32) Rows {
-        return sliceOf(&block.stale, row, count);
-    }
-
-    pub fn clearStale(block: *Block, row: u32, count: u32) void {
-        const old = block.staleRows(row, count);
-        const at = row % rows_per_block;
-        for (old, 0..) |word, i| {
-            if (word != 0) block.stale[at / 64 + i] &= ~(word << @intCast(at % 64));
-        }
-    }
 };
-
-/// Bit r mod 64 of word r / 64 is row r of a block of columns.
-pub const Rows = [rows_per_block / 64]u64;
-
-/// `count` is a power of two, and `row` a multiple of it.
-fn sliceOf(words: *const Rows, row: u32, count: u32) Rows {
-    const at = row % rows_per_block;
-    var out: Rows = @splat(0);
-    for (0..(count + 63) / 64) |i| out[i] = words[at / 64 + i] >> @intCast(at % 64);
-    if (count < 64) out[0] &= (@as(u64, 1) << @intCast(count)) - 1;
-    return out;
-}
 
 pub const Amendments = struct {
     /// By number of page; empty where the segment has none.
@@ -156,16 +122,11 @@ pub const Amendments = struct {
         return if (offset == 0) null else offset;
     }
 
-    /// The entry of a block of columns that took the place of the one in the fixed extent; null
-    /// where none did.
-    pub fn columnsOf(
-        found: *const Amendments,
-        row: u32,
-        column_rows: u32,
-    ) ?*const format.ColumnEntry {
+    /// The entry of the row's block of columns that took the place of the one in the fixed extent;
+    /// null where none did.
+    pub fn columnsOf(found: *const Amendments, row: u32) ?*const format.ColumnEntry {
         const block = found.blockOf(row) orelse return null;
-        const entry = &block.columns[row % rows_per_block / column_rows];
-        return if (std.meta.eql(entry.*, format.ColumnEntry.none)) null else entry;
+        return if (std.meta.eql(block.columns, format.ColumnEntry.none)) null else &block.columns;
     }
 
     /// The block of the row, private to the transaction that the segment is private to.
@@ -258,19 +219,6 @@ pub const Amendments = struct {
         return source.cache.diagnostics.failOs(error.OutOfMemory, "reading a segment");
     }
 };
-
-test "rows of a block of columns are cut out of those of a page" {
-    var block: Block = .{};
-    for ([_]u32{ 3, 31, 32, 64, 130, 255 }) |row| block.setStale(256 + row);
-    try std.testing.expectEqual(Rows{ 1 << 3 | 1 << 31, 0, 0, 0 }, block.staleRows(256, 32));
-    try std.testing.expectEqual(Rows{ 1, 0, 0, 0 }, block.staleRows(256 + 32, 32));
-    try std.testing.expectEqual(Rows{ 1 << 2, 1 << 63, 0, 0 }, block.staleRows(256 + 128, 128));
-    block.clearStale(256 + 32, 32);
-    const left: Rows = .{ 1 << 3 | 1 << 31, 1, 1 << 2, 1 << 63 };
-    try std.testing.expectEqual(left, block.staleRows(512, 256));
-    block.clearStale(512, 256);
-    try std.testing.expectEqual(Rows{ 0, 0, 0, 0 }, block.stale);
-}
 
 test "a block is copied when somebody else has it too" {
     const gpa = std.testing.allocator;

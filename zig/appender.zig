@@ -15,6 +15,7 @@ const format = @import("format.zig");
 const limits = @import("limits.zig");
 const rows = @import("rows.zig");
 const collection_state = @import("collection_state.zig");
+const FreeSpace = @import("free_space.zig").FreeSpace;
 const Transaction = @import("transaction.zig").Transaction;
 
 const Error = errors.Error;
@@ -201,7 +202,8 @@ pub const Appender = struct {
         const block = format.code_block_rows;
         const least = format.pagesFor(format.segmentBytes(block, dimension, code_dimension));
         const most = format.pagesFor(format.segmentBytes(wanted, dimension, code_dimension));
-        const pages = try appender.fittingPages(@intCast(least), @intCast(most));
+        // A collection that grows has the same segments whatever its last commit has left behind.
+        const pages = try appender.fittingPages(@intCast(least), @intCast(most), .grows);
         if (pages == most) return wanted;
         const bytes = format.pageOffset(pages);
         var capacity = @max(block, @as(u64, wanted) * pages / most / block * block);
@@ -210,8 +212,13 @@ pub const Appender = struct {
     }
 
     /// As many as lie together and are free, if that is a good part of those that are wanted.
-    fn fittingPages(appender: *Appender, least: u32, most: u32) Error!u32 {
-        const longest = try appender.transaction.writer.longestRun(most);
+    fn fittingPages(
+        appender: *Appender,
+        least: u32,
+        most: u32,
+        at_end: FreeSpace.AtEnd,
+    ) Error!u32 {
+        const longest = try appender.transaction.writer.longestRun(most, at_end);
         return if (longest >= @max(least, most / fitting_part)) longest else most;
     }
     const fitting_part = 4;
@@ -263,7 +270,7 @@ pub const Appender = struct {
         const wanted = @min(@max(expected, reserve), limits.heap_extent_bytes_max);
         const least: u32 = @intCast(format.pagesFor(record_bytes));
         const most: u32 = @intCast(format.pagesFor(@max(roundUp(wanted), record_bytes)));
-        const fitting = try appender.fittingPages(least, most);
+        const fitting = try appender.fittingPages(least, most, .counts);
         const run = try appender.transaction.writer.takeRun(least, fitting);
         disk.heap[disk.heap_count] = .{
             .page = run.page,
@@ -299,16 +306,8 @@ pub const Appender = struct {
         row: Row,
         record_bytes: u32,
     ) Error!u64 {
-        const extent = &segment.disk.heap[segment.disk.heap_count - 1];
-        const offset = format.pageOffset(extent.page) + extent.used_bytes;
-        if (appender.records.items.len == 0) appender.records_offset = offset;
-        const start = appender.records.items.len;
-        appender.records.appendNTimes(
-            appender.gpa,
-            0,
-            record_bytes,
-        ) catch return appender.outOfMemory();
-        rows.writeRecord(appender.records.items[start..], seed, .{
+        const place = try appender.takeHeap(segment, record_bytes);
+        rows.writeRecord(place.bytes, seed, .{
             .metadata_checksum = checksum.bytes(seed, row.metadata),
             .expiry_ms = row.expiry_ms,
             .transaction_id = appender.transaction.writer.transaction_id,
@@ -316,8 +315,21 @@ pub const Appender = struct {
             .key_bytes = @intCast(row.key.len),
             .metadata_bytes = @intCast(row.metadata.len),
         }, row.key, row.metadata);
-        extent.used_bytes += record_bytes;
-        return offset;
+        return place.offset;
+    }
+
+    const HeapPlace = struct { offset: u64, bytes: []u8 };
+
+    /// The next bytes of the segment's heap, which has room for them: zeros that the caller fills,
+    /// written with the run.
+    fn takeHeap(appender: *Appender, segment: *SegmentState, count: u32) Error!HeapPlace {
+        const extent = &segment.disk.heap[segment.disk.heap_count - 1];
+        const offset = format.pageOffset(extent.page) + extent.used_bytes;
+        if (appender.records.items.len == 0) appender.records_offset = offset;
+        const start = appender.records.items.len;
+        appender.records.appendNTimes(appender.gpa, 0, count) catch return appender.outOfMemory();
+        extent.used_bytes += count;
+        return .{ .offset = offset, .bytes = appender.records.items[start..] };
     }
 
     /// Behind the last row of a block of columns come the columns.
@@ -349,28 +361,15 @@ pub const Appender = struct {
             return appender.outOfMemory();
         const room = made.room();
         if (room > 0 and !try appender.heapRoom(segment, room)) made = .left_out;
-        const has_bytes = made.bytes.len > 0;
-        const place = if (has_bytes) try appender.addToHeap(segment, made.bytes, room) else 0;
-        const entry = made.entry(state, segment, first, place);
+        var at: u64 = 0;
+        if (made.bytes.len > 0) {
+            const place = try appender.takeHeap(segment, room);
+            @memcpy(place.bytes[0..made.bytes.len], made.bytes);
+            at = place.offset;
+        }
+        const entry = made.entry(state, segment, first, at);
         const offset = segment.disk.columnEntryOffset(block, state.identity.dimension);
         try writer.writeBytes(offset, &.{std.mem.asBytes(&entry)});
-    }
-
-    /// Behind the last record, where there is room for it; `room` of it is taken.
-    fn addToHeap(
-        appender: *Appender,
-        segment: *SegmentState,
-        content: []const u8,
-        room: u32,
-    ) Error!u64 {
-        const extent = &segment.disk.heap[segment.disk.heap_count - 1];
-        const offset = format.pageOffset(extent.page) + extent.used_bytes;
-        if (appender.records.items.len == 0) appender.records_offset = offset;
-        const start = appender.records.items.len;
-        appender.records.appendNTimes(appender.gpa, 0, room) catch return appender.outOfMemory();
-        @memcpy(appender.records.items[start..][0..content.len], content);
-        extent.used_bytes += room;
-        return offset;
     }
 
     /// A vector that follows the last one in the caller's memory extends the run as it lies there.

@@ -778,25 +778,26 @@ pub const Collection = struct {
             .page_count = &state.index_pages,
         };
         var buried: u32 = 0;
-        for (matches.runs.keys()) |id| {
-            for (matches.of(id).?, 0..) |word, index| {
-                var bits = word;
-                while (bits != 0) : (bits &= bits - 1) {
-                    const row: u32 = @intCast(index * 64 + @ctz(bits));
-                    const segment = (try state.loadSegment(
-                        collection.gpa,
-                        transaction.source(),
-                        id,
-                    )).?;
-                    const location: format.Location = .of(&segment.disk, row);
-                    const record = try reader.record(state, segment, row);
-                    try editor.remove(collection.keyHash(record.key), location.toInt());
-                    try transaction.buryRow(state, location);
-                    buried += 1;
-                    if (transaction.writer.dirty.count() < limits.dirty_pages_max) continue;
-                    try transaction.spill();
-                }
-            }
+        var next: ?Matches.Row = matches.first();
+        while (next) |place| : (next = matches.after(place)) {
+            const segment = try state.loadSegment(
+                collection.gpa,
+                transaction.source(),
+                place.segment,
+            ) orelse return collection.fail(
+                // It went with the last row that it says it has.
+                error.Corrupt,
+                "segment {d} has more rows than it says; the file is damaged, restore a backup " ++
+                    "or salvage() it",
+                .{place.segment},
+            );
+            const location: format.Location = .of(&segment.disk, place.row);
+            const record = try reader.record(state, segment, place.row);
+            try editor.remove(collection.keyHash(record.key), location.toInt());
+            try transaction.buryRow(state, location);
+            buried += 1;
+            if (transaction.writer.dirty.count() < limits.dirty_pages_max) continue;
+            try transaction.spill();
         }
         return buried;
     }

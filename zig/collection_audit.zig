@@ -14,6 +14,7 @@ const hash = @import("hash.zig");
 const metrics = @import("metrics.zig");
 const page_reader = @import("page_reader.zig");
 const row_audit = @import("row_audit.zig");
+const row_set = @import("row_set.zig");
 const soundness = @import("soundness.zig");
 const tree_walk = @import("tree_walk.zig");
 const Amendments = amendments_module.Amendments;
@@ -359,14 +360,10 @@ pub const CollectionAudit = struct {
         const columned = disk.columnedRows();
         for (block.records, first..) |record, row| {
             if (record != 0 and row >= disk.rows) return false;
-            if (block.isStale(@intCast(row)) and (record == 0 or row >= columned)) return false;
+            const is_stale = row_set.contains(&block.stale, @intCast(row - first));
+            if (is_stale and (record == 0 or row >= columned)) return false;
         }
-        for (block.columns, 0..) |entry, index| {
-            if (std.meta.eql(entry, format.ColumnEntry.none)) continue;
-            const row = index * disk.column_rows;
-            if (row >= block.records.len or first + row >= columned) return false;
-        }
-        return true;
+        return first < columned or std.meta.eql(block.columns, format.ColumnEntry.none);
     }
 
     // The key index.
@@ -550,7 +547,7 @@ pub const CollectionAudit = struct {
     ) OutOfMemory!u64 {
         const disk = &segment.disk;
         if (row >= disk.columnedRows() or row % disk.column_rows != 0) return 0;
-        const amended = segment.amendments.columnsOf(row, disk.column_rows);
+        const amended = segment.amendments.columnsOf(row);
         const found = try audit.rows.columns(disk, row, amended);
         if (found.problem) |problem| try audit.report(
             problem.kind,

@@ -21,7 +21,7 @@ pub fn entryAt(
 ) errors.Error!?format.ColumnEntry {
     const disk = &segment.disk;
     var entry: format.ColumnEntry = undefined;
-    if (segment.amendments.columnsOf(row, disk.column_rows)) |newer| {
+    if (segment.amendments.columnsOf(row)) |newer| {
         entry = newer.*;
     } else {
         const offset = disk.columnEntryOffset(row / disk.column_rows, state.identity.dimension);

@@ -399,7 +399,7 @@ pub const CodeCentreTail = extern struct {
     checksum: u64 = 0,
 };
 
-/// Rows of one page of amendments: those of the largest block of columns.
+/// Rows of one page of amendments: those of a block of columns.
 pub const amendment_rows_per_page = column_block_rows;
 
 /// What was replaced of 256 rows since they were written.
@@ -407,12 +407,11 @@ pub const AmendmentPage = extern struct {
     header: PageHeader,
     /// Of each row, byte offset of the record that took the place of its own; 0 where none did.
     records: [amendment_rows_per_page]u64,
-    /// Of each block of columns, the entry that took the place of the one in the fixed extent; all
-    /// zeros where none did.
-    columns: [amendment_rows_per_page / code_block_rows]ColumnEntry,
+    /// Took the place of the entry in the fixed extent; all zeros where none did.
+    columns: ColumnEntry,
     /// Bit r mod 64 of word r / 64 is set where row r was amended after its columns were made.
     stale: [amendment_rows_per_page / 64]u64,
-    reserved: [page_bytes - @sizeOf(PageHeader) - 2048 - 256 - 32]u8 = @splat(0),
+    reserved: [page_bytes - @sizeOf(PageHeader) - 2048 - 32 - 32]u8 = @splat(0),
 };
 
 /// Elements of a segment's array of amendment pages.

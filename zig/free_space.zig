@@ -175,14 +175,18 @@ pub const FreeSpace = struct {
         return run.page;
     }
 
-    /// How long the longest free run is, at most `most` pages. The one that the file ends with only
-    /// counts where it is long enough: else the file grows by what it lacks.
-    pub fn longestRun(space: *const FreeSpace, most: u32) u32 {
+    /// Whether the run that the file ends with counts: else it does where it is long enough, and
+    /// the file grows by what it lacks where it is not.
+    pub const AtEnd = enum { counts, grows };
+
+    /// How long the longest free run is, at most `most` pages.
+    pub fn longestRun(space: *const FreeSpace, most: u32, at_end: AtEnd) u32 {
         var longest: u32 = 0;
         var from = space.lowest_free;
         while (space.nextRun(from)) |run| : (from = run.page + run.count) {
             if (run.count >= most) return most;
-            if (run.page + run.count < space.file_pages) longest = @max(longest, run.count);
+            const is_end = run.page + run.count == space.file_pages;
+            if (!is_end or at_end == .counts) longest = @max(longest, run.count);
         }
         return longest;
     }
@@ -377,8 +381,8 @@ test "what is taken leaves long runs whole" {
     space.release(.{ .page = 700, .count = 2 });
     space.release(.{ .page = 990, .count = 10 });
     try std.testing.expectEqual(@as(?u32, 500), space.take(80));
-    try std.testing.expectEqual(300, space.longestRun(301));
-    try std.testing.expectEqual(64, space.longestRun(64));
+    try std.testing.expectEqual(300, space.longestRun(301, .counts));
+    try std.testing.expectEqual(64, space.longestRun(64, .grows));
     for ([_]u32{ 700, 701, 580, 581 }) |page| {
         try std.testing.expectEqual(@as(?u32, page), space.take(1));
     }

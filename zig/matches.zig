@@ -102,6 +102,35 @@ pub const Matches = struct {
         return matches.words.items[run.start..][0..run.len];
     }
 
+    pub const Row = struct {
+        segment: u32,
+        row: u32,
+        /// Number of its segment among those with matches.
+        number: usize,
+    };
+
+    /// When all are found.
+    pub fn first(matches: *const Matches) ?Row {
+        return matches.from(0, 0);
+    }
+
+    pub fn after(matches: *const Matches, place: Row) ?Row {
+        return matches.from(place.number, place.row + 1);
+    }
+
+    fn from(matches: *const Matches, number: usize, row: u32) ?Row {
+        var at = row;
+        for (matches.runs.keys()[number..], number..) |id, i| {
+            const words = matches.of(id).?;
+            while (at < words.len * 64) : (at = (at / 64 + 1) * 64) {
+                const bits = words[at / 64] >> @intCast(at % 64);
+                if (bits != 0) return .{ .segment = id, .row = at + @ctz(bits), .number = i };
+            }
+            at = 0;
+        }
+        return null;
+    }
+
     fn outOfMemory(matches: *Matches) Error {
         return matches.filter.reader.diagnostics.failOs(error.OutOfMemory, "filtering");
     }

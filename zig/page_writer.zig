@@ -210,12 +210,12 @@ pub const PageWriter = struct {
     }
 
     /// How many pages an extent may have, at most `most`, for which the file need not grow.
-    pub fn longestRun(writer: *PageWriter, most: u32) Error!u32 {
-        const longest = writer.space.longestRun(most);
+    pub fn longestRun(writer: *PageWriter, most: u32, at_end: FreeSpace.AtEnd) Error!u32 {
+        const longest = writer.space.longestRun(most, at_end);
         const relief = writer.relief orelse return longest;
         if (longest == most) return longest;
         try relief.run(relief.context);
-        return writer.space.longestRun(most);
+        return writer.space.longestRun(most, at_end);
     }
 
     /// As many pages as are good, or on a full disk as few as do.

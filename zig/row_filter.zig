@@ -70,7 +70,7 @@ pub const RowFilter = struct {
                 try row_filter.askColumns(segment, row)
             else
                 unknown;
-            if (has_columns) forgetStale(segment, row, count, &verdict);
+            if (has_columns) forgetStale(segment, row, &verdict);
             try row_filter.decide(segment, selection, row, count, &verdict);
         }
     }
@@ -83,14 +83,9 @@ pub const RowFilter = struct {
     }
 
     /// Columns know nothing of rows that were amended after they were made.
-    fn forgetStale(
-        segment: *const SegmentState,
-        first: u32,
-        count: u32,
-        verdict: *Verdict,
-    ) void {
-        const block = segment.amendments.blockOf(first) orelse return;
-        for (block.staleRows(first, count), &verdict.yes, &verdict.maybe) |stale, *yes, *maybe| {
+    fn forgetStale(segment: *const SegmentState, row: u32, verdict: *Verdict) void {
+        const block = segment.amendments.blockOf(row) orelse return;
+        for (block.stale, &verdict.yes, &verdict.maybe) |stale, *yes, *maybe| {
             yes.* &= ~stale;
             maybe.* |= stale;
         }
@@ -160,7 +155,8 @@ pub const RowFilter = struct {
             else => return unknown,
         }
         const image = row_filter.reader.image;
-        if (isMapped(segment) or image.always_mapped) {
+        const is_mapped = isMapped(segment) or entry.bytes > copied_bytes_max;
+        if (is_mapped or image.always_mapped) {
             if (image.scan(entry.offset, entry.bytes)) |bytes| {
                 const verdict = row_filter.judge(segment, row, &entry, known, bytes);
                 if (image.isWhole(entry.offset)) return verdict;
@@ -172,7 +168,7 @@ pub const RowFilter = struct {
             errdefer known.drop(row_filter.gpa);
             try row_filter.reader.bytes(entry.offset, room);
         }
-        defer if (isMapped(segment)) known.drop(row_filter.gpa);
+        defer if (is_mapped) known.drop(row_filter.gpa);
         return row_filter.judge(segment, row, &entry, known, known.copy);
     }
 
@@ -182,7 +178,7 @@ pub const RowFilter = struct {
         row: u32,
         known: *KnownColumns.Block,
     ) Error!?format.ColumnEntry {
-        const is_amended = segment.amendments.columnsOf(row, segment.disk.column_rows) != null;
+        const is_amended = segment.amendments.columnsOf(row) != null;
         if (!is_amended) if (known.entry) |entry| return entry;
         const entry = try column_reader.entryAt(row_filter.reader, row_filter.state, segment, row);
         // What is known is shared with states that have an earlier one.
@@ -195,6 +191,8 @@ pub const RowFilter = struct {
         return segment.disk.capacity > copied_rows_max;
     }
     const copied_rows_max = 4096;
+    /// Of one block, so that documents with hundreds of fields do not fill the memory.
+    const copied_bytes_max = 32 * 1024;
 
     /// All rows of a block without metadata are alike.
     fn askNothing(row_filter: *RowFilter) Verdict {

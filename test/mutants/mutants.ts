@@ -921,7 +921,7 @@ export const mutants: readonly Mutant[] = [
     "columns are believed of rows that were amended later",
     "filtered_search amendments",
     "row_filter",
-    "            if (has_columns) forgetStale(segment, row, count, &verdict);\n",
+    "            if (has_columns) forgetStale(segment, row, &verdict);\n",
     "",
   ),
   mutant(
@@ -935,7 +935,7 @@ export const mutants: readonly Mutant[] = [
     "amendments waste without bound",
     "amendments churn",
     "amender",
-    "        if (!mayWaste(&segment.disk, left)) return false;\n",
+    "        if (!mayWaste(&segment.disk, left, limits.amended_part)) return false;\n",
     "",
   ),
   mutant(

@@ -98,8 +98,7 @@ function cycles() {
     docs.getVector("key");
     db.close();
   };
-  // What the runtime keeps for the next ones comes in steps, of which the last is before 30,000.
-  for (let n = 0; n < 30_000; n++) cycle();
+  for (let n = 0; n < 1000; n++) cycle();
   collect();
   const before = { descriptors: descriptors(), bytes: process.memoryUsage.rss() };
   for (let n = 0; n < 10_000; n++) cycle();

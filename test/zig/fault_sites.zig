@@ -160,46 +160,6 @@ const exempt = [_]struct { file: []const u8, line: []const u8, why: []const u8 }
         .why = "the arena has room left",
     },
     .{
-        .file = "adoption.zig",
-        .line = "context.gpa.alloc(u8, entry.bytes)",
-        .why = "the story has no filter yet, and no columns in a commit that is adopted",
-    },
-    .{
-        .file = "row_filter.zig",
-        .line = "row_filter.document.resize(",
-        .why = "the story has no filter yet, and no columns in a commit that is adopted",
-    },
-    .{
-        .file = "row_filter.zig",
-        .line = "row_filter.gpa.create(ReadWindow)",
-        .why = "the story has no filter yet, and no columns in a commit that is adopted",
-    },
-    .{
-        .file = "known_columns.zig",
-        .line = "block.copy = try gpa.alignedAlloc(",
-        .why = "the story has no filter yet, and no columns in a commit that is adopted",
-    },
-    .{
-        .file = "known_columns.zig",
-        .line = "known.blocks = try gpa.alloc(",
-        .why = "the story has no filter yet, and no columns in a commit that is adopted",
-    },
-    .{
-        .file = "read_window.zig",
-        .line = "image.file.read(offset",
-        .why = "the story has no filter yet, and no columns in a commit that is adopted",
-    },
-    .{
-        .file = "matches.zig",
-        .line = "matches.runs.put(matches.gpa",
-        .why = "the story has no filter yet, and no columns in a commit that is adopted",
-    },
-    .{
-        .file = "matches.zig",
-        .line = "matches.words.appendSlice(",
-        .why = "the story has no filter yet, and no columns in a commit that is adopted",
-    },
-    .{
         .file = "older_root_audit.zig",
         .line = "seen.resize(",
         .why = "no older state is larger than the newest before files shrink",

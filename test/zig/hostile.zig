@@ -293,6 +293,34 @@ test "a number that cannot be is damage, whatever the checksums say" {
     }
 }
 
+test "a segment that lies about its dead rows is damage to who deletes by a filter" {
+    // Its last live row is not the last one that matches: the segment goes before they do.
+    const original = try build(300);
+    defer gpa.free(original);
+    var forgery = try Forgery.init(original);
+    defer forgery.deinit();
+    var forged: u32 = 0;
+    for (forgery.pages.items) |number| {
+        if (forgery.page(format.PageHeader, number).type != .segment) continue;
+        const segment = &forgery.page(format.SegmentPage, number).segment;
+        segment.dead_rows = segment.rows - 1;
+        forged += 1;
+    }
+    try std.testing.expect(forged > 0);
+    try forgery.seal();
+    const disk = try Disk.create(gpa, .{ .content = forgery.bytes });
+    defer disk.destroy();
+    var client: Client = .{
+        .gpa = gpa,
+        .process = try disk.process(),
+        .options = .{ .durability = .none, .create = false },
+    };
+    try client.open();
+    defer client.close();
+    const filter: []const u8 = &.{ 1, 3, 16, 4, 'n', 'o', 'n', 'e' };
+    try std.testing.expectError(error.Corrupt, client.collection.?.deleteWhere(filter));
+}
+
 test "files forged at random are answered, not obeyed" {
     var prng = std.Random.DefaultPrng.init(0xF0F0);
     const random = prng.random();

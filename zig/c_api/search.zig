@@ -12,7 +12,8 @@ const slice = boundary.slice;
 
 /// `hits_len` is exactly k hits for every query; how many of them are filled goes to `counts`, and
 /// what the search took to `report_out`. `plan` is 0, or 1 to compare every vector. `threads` is 0
-/// for as many as the work is worth. `filter` is empty, or as docs/file-format.md has it.
+/// for as many as the work is worth. `filter` is empty, or as
+/// docs/decisions/0017-metadata-in-columns.md has it.
 pub fn search(
     handle: u32,
     queries: [*]align(1) const f32,

@@ -337,12 +337,9 @@ pub const Inspector = struct {
             try out.records.put(inspector.gpa, row_number, record_at);
         }
         if (disk.column_rows == 0) return;
-        for (0..256 / disk.column_rows) |i| {
-            const entry = std.mem.asBytes(&leaf.columns[i]);
-            if (std.mem.allEqual(u8, entry, 0)) continue;
-            const block = first / disk.column_rows + @as(u32, @intCast(i));
-            try out.columns.put(inspector.gpa, block, entry.*);
-        }
+        const entry = std.mem.asBytes(&leaf.columns);
+        if (std.mem.allEqual(u8, entry, 0)) return;
+        try out.columns.put(inspector.gpa, number, entry.*);
     }
 
     /// Likewise.

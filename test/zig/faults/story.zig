@@ -146,17 +146,17 @@ pub const Story = struct {
     const Act = *const fn (story: *Story) anyerror!void;
 
     const acts = [_]Act{
-        putSeventy,    readTwice,   openSnapshot,  overwrite,   delete,      readOld,
-        putBySecond,   readTwice,   flush,         amendSome,   readByOther, putMany,
-        amendMany,     readTwice,   putLong,       putBySecond, amendSome,   reopen,
-        amendOften,    readByOther, verifyAll,     killAmended, delete,      putBySecond,
-        transact,      rollBack,    readBeside,    backUp,      closeOld,    addAnother,
-        readByOther,   beOvertaken, renameAnother, verifyAll,   dropAnother, putTwice,
-        overwriteMany, verifyAll,   readOlder,     killAndRead, putNew,      readTwice,
-        flush,         killAndPut,  putLong,       clear,       putNew,      readByOther,
-        reopen,        readTwice,   deleteMany,    flush,       putNew,      loseUnsynced,
-        readTwice,     putNew,      compactAll,    readTwice,   names,       putHuge,
-        closeFirst,
+        putSeventy,   readTwice,     openSnapshot, overwrite,     delete,      readOld,
+        filterRows,   putBySecond,   readTwice,    flush,         amendSome,   readByOther,
+        putMany,      amendMany,     readTwice,    putLong,       putBySecond, amendSome,
+        reopen,       amendOften,    readByOther,  verifyAll,     killAmended, delete,
+        putBySecond,  transact,      rollBack,     readBeside,    backUp,      closeOld,
+        addAnother,   readByOther,   beOvertaken,  renameAnother, verifyAll,   dropAnother,
+        putTwice,     overwriteMany, verifyAll,    readOlder,     killAndRead, putNew,
+        readTwice,    flush,         killAndPut,   putLong,       clear,       putNew,
+        readByOther,  reopen,        readTwice,    deleteMany,    flush,       putNew,
+        loseUnsynced, readTwice,     putNew,       compactAll,    readTwice,   names,
+        putHuge,      closeFirst,
     };
 
     pub fn run(story: *Story) !void {
@@ -276,7 +276,7 @@ pub const Story = struct {
     }
 
     fn putNew(story: *Story) !void {
-        try story.put(&story.first, &.{ 600 + story.value_next, 7 }, 1);
+        try story.put(&story.first, &.{ 600 + story.value_next, 7 }, 2);
     }
 
     fn putBySecond(story: *Story) !void {
@@ -531,6 +531,13 @@ pub const Story = struct {
         try story.readTwice();
     }
 
+    /// By columns and by documents. All rows match: none has a field of that name.
+    fn filterRows(story: *Story) !void {
+        const filter: []const u8 = &.{ 1, 3, 16, 4, 'n', 'o', 'n', 'e' };
+        const count = try story.first.collection.?.countWhere(filter);
+        if (count != story.now().rows.count()) return error.WrongContents;
+    }
+
     fn readByOther(story: *Story) !void {
         if (story.reader.database == null) try story.reader.open();
         const found = try story.reader.readAll();
@@ -669,7 +676,8 @@ pub const Story = struct {
     /// The one that comes then adopts such commits before it writes.
     fn killAndPut(story: *Story) !void {
         try story.overwriteMany();
-        try story.put(&story.first, &numbersFrom(700, 20), 3000);
+        // So many that the columns of a block are among them.
+        try story.put(&story.first, &numbersFrom(700, 70), 300);
         try story.killAndRead();
         try story.overwrite();
     }

@@ -104,6 +104,16 @@ pub const User = struct {
         }
         if (user.choices.oneIn(2)) user.scan(collection) catch {};
         if (user.choices.oneIn(2)) user.search(collection) catch {};
+        if (user.choices.oneIn(2)) _ = collection.countWhere(user.chooseFilter()) catch {};
+    }
+
+    /// Of the fields that contents.zig writes: all rows, those with the field m, one value of it.
+    fn chooseFilter(user: *User) []const u8 {
+        return switch (user.choices.below(3)) {
+            0 => &.{ 1, 3, 16, 4, 'n', 'o', 'n', 'e' },
+            1 => &.{ 1, 16, 1, 'm' },
+            else => &.{ 1, 20, 1, 'm', 4, 2, 0x80, 0x80 },
+        };
     }
 
     fn scan(user: *User, collection: *vl.Collection) vl.Error!void {
@@ -125,7 +135,12 @@ pub const User = struct {
         const threshold: ?f32 = if (user.choices.oneIn(4)) 0.25 else null;
         var counts: [1]u32 = undefined;
         const hits = user.buffers.hits[0..k];
-        try collection.search(query, k, threshold, hits, &counts);
+        var report: vl.SearchReport = .{};
+        try collection.searchWith(query, .{
+            .k = k,
+            .threshold = threshold,
+            .filter = if (user.choices.oneIn(3)) user.chooseFilter() else &.{},
+        }, hits, &counts, &report);
         var writer: vl.EntryWriter = .{
             .out = &user.buffers.bytes,
             .vectors = &user.buffers.vectors,
@@ -229,7 +244,8 @@ pub const User = struct {
             const key: Key = .init(number);
             const len: u32 = @intCast(key.len);
             @memset(vector, @floatFromInt(1 + number));
-            switch (choices.below(11)) {
+            switch (choices.below(12)) {
+                11 => _ = try collection.deleteWhere(user.chooseFilter()),
                 8...10 => {
                     const bytes = user.buffers.bytes[0..choices.below(100)];
                     _ = try collection.setMetadata(key.text(), bytes);
