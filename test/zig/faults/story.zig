@@ -146,17 +146,17 @@ pub const Story = struct {
     const Act = *const fn (story: *Story) anyerror!void;
 
     const acts = [_]Act{
-        putSeventy,   readTwice,     openSnapshot, overwrite,     delete,      readOld,
-        filterRows,   putBySecond,   readTwice,    flush,         amendSome,   readByOther,
-        putMany,      amendMany,     readTwice,    putLong,       putBySecond, amendSome,
-        reopen,       amendOften,    readByOther,  verifyAll,     killAmended, delete,
-        putBySecond,  transact,      rollBack,     readBeside,    backUp,      closeOld,
-        addAnother,   readByOther,   beOvertaken,  renameAnother, verifyAll,   dropAnother,
-        putTwice,     overwriteMany, verifyAll,    readOlder,     killAndRead, putNew,
-        readTwice,    flush,         killAndPut,   putLong,       clear,       putNew,
-        readByOther,  reopen,        readTwice,    deleteMany,    flush,       putNew,
-        loseUnsynced, readTwice,     putNew,       compactAll,    readTwice,   names,
-        putHuge,      closeFirst,
+        putSeventy,  readTwice,    openSnapshot,  overwrite,   delete,        readOld,
+        filterRows,  putBySecond,  readTwice,     flush,       amendSome,     readByOther,
+        putMany,     filterRows,   amendMany,     readTwice,   putLong,       putBySecond,
+        amendSome,   reopen,       amendOften,    readByOther, verifyAll,     killAmended,
+        delete,      putBySecond,  transact,      rollBack,    readBeside,    backUp,
+        closeOld,    addAnother,   readByOther,   beOvertaken, renameAnother, verifyAll,
+        dropAnother, putTwice,     overwriteMany, verifyAll,   readOlder,     killAndRead,
+        putNew,      readTwice,    flush,         killAndPut,  putLong,       clear,
+        putNew,      readByOther,  reopen,        readTwice,   deleteMany,    flush,
+        putNew,      loseUnsynced, readTwice,     putNew,      compactAll,    readTwice,
+        names,       putHuge,      closeFirst,
     };
 
     pub fn run(story: *Story) !void {
@@ -676,8 +676,8 @@ pub const Story = struct {
     /// The one that comes then adopts such commits before it writes.
     fn killAndPut(story: *Story) !void {
         try story.overwriteMany();
-        // So many that the columns of a block are among them.
-        try story.put(&story.first, &numbersFrom(700, 70), 300);
+        // With those before so many that a block of columns is among them.
+        try story.put(&story.first, &numbersFrom(1000, 200), 12);
         try story.killAndRead();
         try story.overwrite();
     }
