@@ -266,8 +266,8 @@ pub const CodeScan = struct {
             from.verified.dropCopy(scan.request.gpa);
             return .{ .bytes = bytes, .mapped_at = offset };
         };
-        const copied = from.verified.copied_blocks;
-        if (first <= copied) if (scan.copyOf(from)) |copy| {
+        if (scan.copyOf(from)) |copy| {
+            const copied = from.verified.copied_blocks;
             const end = first + count;
             if (end > copied) {
                 const place = from.disk.blockOffset(copied, dimension);
@@ -276,7 +276,7 @@ pub const CodeScan = struct {
                 from.verified.copied_blocks = end;
             }
             return .{ .bytes = copy[first * block_bytes ..][0..len] };
-        };
+        }
         if (scan.blocks.len < len) {
             scan.blocks = scan.request.memory.allocator().alignedAlloc(u8, .@"64", len) catch
                 return scan.request.outOfMemory();
@@ -456,7 +456,10 @@ pub const CodeScan = struct {
         const candidates = prepared.candidates[0..prepared.count];
         std.sort.pdq(Candidate, candidates, {}, Candidate.isBetter);
         var left: usize = 0;
-        for (candidates) |candidate| {
+        for (candidates, 1..) |candidate, next| {
+            if (next < candidates.len) {
+                scan.looker.announce(candidates[next].from, candidates[next].row);
+            }
             const least = limit(query, &prepared.codes.kernel);
             if (candidate.bound < least) continue;
             if (which == .best and candidate.estimate < least) {
@@ -478,7 +481,7 @@ pub const CodeScan = struct {
     ) Error!void {
         scan.request.report.reranked += 1;
         try scan.looker.read(from, row);
-        scan.looker.offer(from, row, query);
+        try scan.looker.offer(from, row, query);
     }
 
     /// Data that codes poorly, and a query that is near to everything, are compared in order: each

@@ -24,7 +24,6 @@ pub const Verified = struct {
     /// The blocks of codes, likewise.
     blocks: std.DynamicBitSetUnmanaged,
     columns: KnownColumns = .{},
-    column_rows: u32,
     /// Of the centre that was checked; 0 before.
     centre_id: u64 = 0,
     /// The codes of the first blocks, where somebody who searches wants them in memory.
@@ -39,7 +38,6 @@ pub const Verified = struct {
         verified.* = .{
             .rows = try .initEmpty(gpa, disk.capacity),
             .blocks = .{},
-            .column_rows = disk.column_rows,
         };
         errdefer verified.rows.deinit(gpa);
         verified.blocks = try .initEmpty(gpa, disk.capacity / format.code_block_rows);
@@ -51,7 +49,7 @@ pub const Verified = struct {
         const block = first / format.code_block_rows;
         forgetBits(&verified.rows, first);
         forgetBits(&verified.blocks, block);
-        if (verified.column_rows > 0) verified.columns.forgetFrom(first / verified.column_rows);
+        verified.columns.forgetFrom(first / format.column_block_rows);
         verified.forgetCopies(@intCast(block));
         if (block == 0) verified.centre_id = 0;
     }

@@ -51,17 +51,35 @@ pub const Block = struct {
         return row_set.first(block.row_count);
     }
 
-    /// The columns of one field.
-    pub fn find(block: *const Block, name: []const u8) Error!Columns {
-        var low: usize = 0;
-        var high = block.directory.len / @sizeOf(format.Column);
+    /// The columns of one field. Where `guess` is the first of them they are found at once; it
+    /// becomes what it should have been.
+    pub fn find(block: *const Block, name: []const u8, guess: *u32) Error!Columns {
+        if (!try block.beginsAt(guess.*, name)) guess.* = try block.lowerBound(name);
+        return .{ .block = block, .name = name, .index = guess.* };
+    }
+
+    fn beginsAt(block: *const Block, index: u32, name: []const u8) Error!bool {
+        if (index >= block.columnCount()) return false;
+        const found = block.entry(index);
+        if (!std.mem.eql(u8, try block.nameOf(found), name)) return false;
+        // The columns of a field have its name in common.
+        return index == 0 or block.entry(index - 1).name_offset != found.name_offset;
+    }
+
+    fn lowerBound(block: *const Block, name: []const u8) Error!u32 {
+        var low: u32 = 0;
+        var high = block.columnCount();
         while (low < high) {
             const middle = low + (high - low) / 2;
             const other = try block.nameOf(block.entry(middle));
             const is_before = document.nameOrder(other, name) == .lt;
             if (is_before) low = middle + 1 else high = middle;
         }
-        return .{ .block = block, .name = name, .index = low };
+        return low;
+    }
+
+    fn columnCount(block: *const Block) u32 {
+        return @intCast(block.directory.len / @sizeOf(format.Column));
     }
 
     fn entry(block: *const Block, index: usize) *align(1) const format.Column {
@@ -78,11 +96,11 @@ pub const Block = struct {
 pub const Columns = struct {
     block: *const Block,
     name: []const u8,
-    index: usize,
+    index: u32,
 
     pub fn next(columns: *Columns) Error!?Column {
         const block = columns.block;
-        if (columns.index * @sizeOf(format.Column) == block.directory.len) return null;
+        if (columns.index == block.columnCount()) return null;
         const entry = block.entry(columns.index);
         if (!std.mem.eql(u8, try block.nameOf(entry), columns.name)) return null;
         columns.index += 1;
@@ -227,6 +245,7 @@ pub const Dictionary = struct {
         return text.len > format.column_text_bytes_max;
     }
 
+    /// The first number that is not below `value`.
     fn numberBound(dictionary: *const Dictionary, value: f64) u32 {
         var low: u32 = 0;
         var high = dictionary.count;
@@ -237,16 +256,60 @@ pub const Dictionary = struct {
         return low;
     }
 
+    /// The first text that is not before `value`.
     fn textBound(dictionary: *const Dictionary, value: []const u8) Error!u32 {
+        const head = document.textHead(value);
+        var low = try dictionary.headBound(head);
+        // There may be more with the same head.
+        var high = dictionary.count;
+        if (low == high or !try dictionary.isBefore(low, head, value)) return low;
+        low += 1;
+        while (low < high) {
+            const middle = low + (high - low) / 2;
+            if (try dictionary.isBefore(middle, head, value)) low = middle + 1 else high = middle;
+        }
+        return low;
+    }
+
+    fn isBefore(
+        dictionary: *const Dictionary,
+        index: u32,
+        head: u64,
+        value: []const u8,
+    ) Error!bool {
+        const text = try dictionary.textAt(index);
+        const other = document.textHead(text);
+        if (other != head) return other < head;
+        return document.textOrderBehind(text, value) == .lt;
+    }
+
+    /// The first text whose head is not below `head`. A filter with a set of strings spends most of
+    /// its time here, so nothing is checked twice: the offsets are all there (`dictionary`), and
+    /// any of them is fine as long as eight bytes follow.
+    fn headBound(dictionary: *const Dictionary, head: u64) Error!u32 {
+        @setRuntimeSafety(false);
+        const bytes = dictionary.text orelse return error.Malformed;
         var low: u32 = 0;
         var high = dictionary.count;
         while (low < high) {
             const middle = low + (high - low) / 2;
-            const is_before = document.textOrder(try dictionary.textAt(middle), value) == .lt;
-            if (is_before) low = middle + 1 else high = middle;
+            const place = dictionary.fixed[middle * @sizeOf(u16) ..][0 .. 2 * @sizeOf(u16)];
+            const start, const end = std.mem.bytesToValue([2]u16, place);
+            const other = if (@as(usize, start) + 8 <= bytes.len)
+                std.mem.readInt(u64, bytes[start..][0..8], .big) & head_masks[@min(end -% start, 8)]
+            else
+                document.textHead(try dictionary.textAt(middle));
+            if (other < head) low = middle + 1 else high = middle;
         }
         return low;
     }
+
+    /// What is left of eight bytes by a text of that length.
+    const head_masks: [9]u64 = masks: {
+        var masks: [9]u64 = @splat(0);
+        for (masks[1..], 1..) |*mask, length| mask.* = ~@as(u64, 0) << 64 - 8 * length;
+        break :masks masks;
+    };
 };
 
 fn slice(bytes: []const u8, offset: usize, length: usize) Error![]const u8 {
@@ -291,7 +354,8 @@ test "a field has a column for each kind, with the rows of that kind" {
         "\x01a\x04\x01x",              "\x01a\x03" ++ numberBytes(-1),
         "\x02bb\x02\x01a\x00",
     });
-    var of_a = try columns.block.find("a");
+    var guess: u32 = 0;
+    var of_a = try columns.block.find("a", &guess);
     const empty = (try of_a.next()).?;
     try testing.expectEqual(.null, empty.kind);
     try testing.expectEqual(0b10000, (try empty.rows())[0]);
@@ -304,8 +368,21 @@ test "a field has a column for each kind, with the rows of that kind" {
     try testing.expectEqual(5, values.numberAt(1));
     try testing.expectEqual(.string, (try of_a.next()).?.kind);
     try testing.expectEqual(null, try of_a.next());
-    var of_nothing = try columns.block.find("b");
+    var of_nothing = try columns.block.find("b", &guess);
     try testing.expectEqual(null, try of_nothing.next());
+    // Wherever somebody guesses that they are, the same are found.
+    for (0..6) |wrong| for ([_][]const u8{ "a", "bb" }, [_]u32{ 0, 3 }, [_]u32{ 3, 1 }) |
+        name,
+        first,
+        count,
+    | {
+        guess = @intCast(wrong);
+        var found = try columns.block.find(name, &guess);
+        try testing.expectEqual(first, guess);
+        var sum: u32 = 0;
+        while (try found.next()) |_| sum += 1;
+        try testing.expectEqual(count, sum);
+    };
 }
 
 test "the elements of arrays have lists of rows" {
@@ -317,7 +394,8 @@ test "the elements of arrays have lists of rows" {
         "\x01a\x05\x00",
         "\x01a\x05\x41" ++ "\x01z" ** 65,
     });
-    var fields = try columns.block.find("a");
+    var guess: u32 = 0;
+    var fields = try columns.block.find("a", &guess);
     const column = (try fields.next()).?;
     const values = try column.dictionary();
     try testing.expectEqual(2, values.count);
@@ -334,11 +412,44 @@ test "of a long string there is the beginning" {
     var columns: TestColumns = .{};
     defer columns.deinit();
     try columns.init(&.{"\x01a\x04\x8C\x01" ++ long});
-    var fields = try columns.block.find("a");
+    var guess: u32 = 0;
+    var fields = try columns.block.find("a", &guess);
     const values = try (try fields.next()).?.dictionary();
     try testing.expectEqual(.perhaps, (try values.find(.{ .string = long })).found);
     try testing.expectEqual(.perhaps, (try values.find(.{ .string = long ++ "l" })).found);
     try testing.expectEqual(.no, (try values.find(.{ .string = long[0..128] })).found);
+}
+
+test "texts are found among others that begin like them, whatever their length" {
+    const gpa = testing.allocator;
+    const texts = [_][]const u8{
+        "",             "a",         "ab",         "abcd",      "abcdefg", "abcdefgh",
+        "abcdefgh\x00", "abcdefgha", "abcdefghab", "abcdefghb", "abd",     "b\x00",
+        "\xFF" ** 7,    "\xFF" ** 9,
+    };
+    var documents: [texts.len][]const u8 = undefined;
+    defer for (documents) |one| gpa.free(one);
+    for (texts, &documents) |text, *one| {
+        const start = [_]u8{ 1, 'a', 4, @intCast(text.len) };
+        one.* = try std.mem.concat(gpa, u8, &.{ &start, text });
+    }
+    var columns: TestColumns = .{};
+    defer columns.deinit();
+    try columns.init(&documents);
+    var guess: u32 = 0;
+    var fields = try columns.block.find("a", &guess);
+    const values = try (try fields.next()).?.dictionary();
+    for (texts, 0..) |text, index| {
+        const there: Dictionary.Place = .{ .index = @intCast(index), .found = .yes };
+        try testing.expectEqual(there, try values.find(.{ .string = text }));
+        const longer = try std.mem.concat(gpa, u8, &.{ text, "\x00" });
+        defer gpa.free(longer);
+        for (texts, 0..) |other, bound| {
+            if (document.textOrder(other, longer) == .lt) continue;
+            try testing.expectEqual(bound, (try values.find(.{ .string = longer })).index);
+            break;
+        }
+    }
 }
 
 test "columns of other rows, and columns that are cut, are not opened" {

@@ -201,22 +201,38 @@ pub fn find(bytes: []const u8, name: []const u8) error{Malformed}!?Value {
 
 /// Strings in the order of their bytes, which is that of their code points.
 pub fn textOrder(a: []const u8, b: []const u8) std.math.Order {
-    const length = @min(a.len, b.len);
-    var at: usize = 0;
-    while (at + 8 <= length) : (at += 8) {
-        const order = wordOrder(a[at..], b[at..]);
-        if (order != .eq) return order;
-    }
-    if (length < 8) return std.mem.order(u8, a, b);
-    // The last eight bytes; those that come again are equal.
-    const order = wordOrder(a[length - 8 ..], b[length - 8 ..]);
-    return if (order == .eq) std.math.order(a.len, b.len) else order;
+    const heads = std.math.order(textHead(a), textHead(b));
+    return if (heads == .eq) textOrderBehind(a, b) else heads;
 }
 
-fn wordOrder(a: []const u8, b: []const u8) std.math.Order {
-    const left = std.mem.readInt(u64, a[0..8], .big);
-    const right = std.mem.readInt(u64, b[0..8], .big);
-    return std.math.order(left, right);
+/// Of texts whose heads are equal.
+pub fn textOrderBehind(a: []const u8, b: []const u8) std.math.Order {
+    const length = @min(a.len, b.len);
+    var at: usize = 8;
+    while (at < length) : (at += 8) {
+        // The last eight bytes may overlap those before, which are equal.
+        const start = @min(at, length - 8);
+        const order = std.math.order(textHead(a[start..]), textHead(b[start..]));
+        if (order != .eq) return order;
+    }
+    return std.math.order(a.len, b.len);
+}
+
+/// The first eight bytes, the first one the highest; zeros where there are fewer. Where the heads
+/// of two texts differ, they are their order.
+pub fn textHead(text: []const u8) u64 {
+    const length = text.len;
+    if (length >= 8) return std.mem.readInt(u64, text[0..8], .big);
+    if (length == 0) return 0;
+    // Two reads that meet or overlap.
+    const shift: u6 = @intCast(64 - 8 * length);
+    if (length >= 4) {
+        const low = std.mem.readInt(u32, text[length - 4 ..][0..4], .big);
+        return @as(u64, std.mem.readInt(u32, text[0..4], .big)) << 32 | @as(u64, low) << shift;
+    }
+    if (length == 1) return @as(u64, text[0]) << shift;
+    const low = std.mem.readInt(u16, text[length - 2 ..][0..2], .big);
+    return @as(u64, std.mem.readInt(u16, text[0..2], .big)) << 48 | @as(u64, low) << shift;
 }
 
 /// Names in the order in which they are looked up: shorter ones first, which decides almost always.

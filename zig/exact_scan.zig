@@ -127,11 +127,13 @@ pub const ExactScan = struct {
         end: u32,
         which: Which,
     ) Error!void {
-        var at = start;
-        while (selection.next(at, end)) |row| : (at = row + 1) {
+        var next = selection.next(start, end);
+        while (next) |row| {
+            next = selection.next(row + 1, end);
+            if (next) |later| scan.looker.announce(from, later);
             try scan.looker.read(from, row);
             for (scan.queries) |*query| {
-                if (which.has(query)) scan.looker.offer(from, row, query);
+                if (which.has(query)) try scan.looker.offer(from, row, query);
             }
         }
     }

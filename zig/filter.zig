@@ -107,6 +107,9 @@ pub const Filter = struct {
     fields: []const []const u8,
     /// Values of one document, by the index of their field. For `matches` only.
     values: []?Value,
+    /// Where the columns of each field were in the block before, so that those of the next one are
+    /// found at once. For `filter_columns.evaluate` only.
+    guesses: []u32,
 
     /// Everything lies in `arena`, the caller's bytes are not needed any more.
     pub fn parse(arena: std.mem.Allocator, bytes: []const u8) Error!Filter {
@@ -120,7 +123,10 @@ pub const Filter = struct {
         if (parser.reader.rest.len != 0) return error.Malformed;
         const nodes = parser.nodes.items;
         const fields = try nameFields(arena, nodes, parser.leaves.items);
-        return .{ .nodes = nodes, .fields = fields, .values = try arena.alloc(?Value, fields.len) };
+        const guesses = try arena.alloc(u32, fields.len);
+        @memset(guesses, 0);
+        const values = try arena.alloc(?Value, fields.len);
+        return .{ .nodes = nodes, .fields = fields, .values = values, .guesses = guesses };
     }
 
     /// Whether the filter is true of the document. The document is walked until every field that

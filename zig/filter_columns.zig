@@ -27,10 +27,11 @@ pub const Verdict = struct {
     maybe: Rows,
 
     const nobody: Verdict = .{ .yes = row_set.none, .maybe = row_set.none };
+    pub const unknown: Verdict = .{ .yes = row_set.none, .maybe = @splat(std.math.maxInt(u64)) };
 };
 
-/// Columns that are damaged make rows "maybe", so there is always an answer. Allocates nothing; any
-/// number of threads may use one filter.
+/// Columns that are damaged make rows "maybe", so there is always an answer. Allocates nothing. By
+/// one thread at a time, since they would share `guesses`.
 pub fn evaluate(filter: *const Filter, block: *const Block) Verdict {
     const all = block.rows();
     return evaluateNode(filter, block, all, 0);
@@ -69,15 +70,15 @@ fn evaluateNode(filter: *const Filter, block: *const Block, all: Words, index: u
             return .{ .yes = all & ~possible, .maybe = verdict.maybe };
         },
         else => {
-            const name = filter.fields[node.field];
-            return leafRows(node, name, block) catch .{ .yes = row_set.none, .maybe = all };
+            return leafRows(filter, node, block) catch .{ .yes = row_set.none, .maybe = all };
         },
     }
 }
 
-fn leafRows(node: *const Node, name: []const u8, block: *const Block) Error!Verdict {
+fn leafRows(filter: *const Filter, node: *const Node, block: *const Block) Error!Verdict {
+    const name = filter.fields[node.field];
     if (name.len > format.column_name_bytes_max) return error.Malformed;
-    var columns = try block.find(name);
+    var columns = try block.find(name, &filter.guesses[node.field]);
     var yes = none;
     var maybe = none;
     var is_there = false;
@@ -187,7 +188,7 @@ fn chunkWithin(codes: @Vector(64, u8), low: u8, width: u8) u64 {
 }
 
 /// More runs of codes than these are looked up row by row.
-const runs_max = 8;
+const runs_max = 2;
 
 fn setRows(set: *const Set, column: *const Column) Error!Verdict {
     if (column.entry.value_count > format.column_block_rows) return error.Malformed;
@@ -262,11 +263,12 @@ fn codeSetRows(column: *const Column, set: *const Rows) Error!Rows {
 
 /// A bit for each code that is in `set`.
 fn codesIn(codes: []const u8, set: *const Rows) Rows {
-    var bits = row_set.none;
-    for (codes, 0..) |code, i| {
-        bits[i / 64] |= @as(u64, @intFromBool(row_set.contains(set, code))) << @truncate(i);
-    }
-    return bits;
+    var is_in: [format.column_block_rows]u8 = @splat(0);
+    var members = row_set.iterate(set);
+    while (members.next()) |code| is_in[code] = 1;
+    var found: [format.column_block_rows]u8 = undefined;
+    for (codes, found[0..codes.len]) |code, *one| one.* = is_in[code];
+    return codesWithin(found[0..codes.len], 1, 0);
 }
 
 /// `contains`.

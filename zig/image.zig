@@ -22,6 +22,8 @@ pub const Image = struct {
     /// Reading memory as memory: the maps are the content itself, nothing is counted.
     always_mapped: bool,
     budget_bytes: u64,
+    /// The end of the last byte that anybody has glanced at.
+    seen_bytes: u64 = 0,
     windows: std.ArrayList(Window) = .empty,
     /// Touches of each chunk; `hot_touches` and more means it is read through the map.
     chunks: std.ArrayList(u8) = .empty,
@@ -69,16 +71,32 @@ pub const Image = struct {
         if (try image.file.read(offset, out) != out.len) return error.Truncated;
     }
 
-    /// Fills `out` for somebody who looks at places all over the file, each for its own sake: they
-    /// do not get hot by it, so none of them brings its surroundings into memory.
+    /// Fills `out` for somebody who looks at places all over the file, each for its own sake: in a
+    /// file larger than the budget they do not get hot by it, so none of them brings its
+    /// surroundings into memory.
     pub fn glance(image: *Image, offset: u64, out: []u8) CopyError!void {
-        const index = offset / chunk_bytes;
-        const last = (offset + out.len -| 1) / chunk_bytes;
-        const is_known = last < image.chunks.items.len;
-        const is_hot = is_known and image.chunks.items[index] >= hot_touches and
-            image.chunks.items[last] >= hot_touches;
-        if (image.always_mapped or is_hot) return image.copy(offset, out);
+        image.seen_bytes = @max(image.seen_bytes, offset + out.len);
+        if (image.seen_bytes <= image.budget_bytes or image.isHot(offset, out.len)) {
+            return image.copy(offset, out);
+        }
         if (try image.file.read(offset, out) != out.len) return error.Truncated;
+    }
+
+    /// The bytes through the map, if they are hot; they count as touched by nobody. What was made
+    /// of them may be believed if `isWhole(offset)` afterwards. `len` stays within one window.
+    pub fn hot(image: *Image, offset: u64, len: usize) ?[]const u8 {
+        if (!image.isHot(offset, len)) return null;
+        const base = image.window(offset) orelse return null;
+        return base[offset % format.window_bytes ..][0..len];
+    }
+
+    fn isHot(image: *const Image, offset: u64, len: usize) bool {
+        if (image.always_mapped) return true;
+        const first = offset / chunk_bytes;
+        const last = (offset + len -| 1) / chunk_bytes;
+        if (last >= image.chunks.items.len) return false;
+        return image.chunks.items[first] >= hot_touches and
+            image.chunks.items[last] >= hot_touches;
     }
 
     /// The bytes through the map whatever their heat, for a scan that reads all of them; null where
@@ -136,20 +154,20 @@ pub const Image = struct {
         const first = offset / chunk_bytes;
         const last = (offset + len - 1) / chunk_bytes;
         if (!image.growChunks(last)) return null;
-        var hot = true;
+        var all_hot = true;
         var grew = false;
         for (image.chunks.items[first .. last + 1]) |*touches| {
             if (touches.* >= hot_touches) continue;
             touches.* += 1;
             if (touches.* < hot_touches) {
-                hot = false;
+                all_hot = false;
             } else {
                 image.hot_chunks += 1;
                 grew = true;
             }
         }
         if (grew) image.trim();
-        if (!hot) return null;
+        if (!all_hot) return null;
         const base = image.window(offset) orelse return null;
         return base[offset % format.window_bytes ..][0..len];
     }

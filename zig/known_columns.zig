@@ -4,10 +4,13 @@
 
 const std = @import("std");
 const format = @import("format.zig");
+const LooseColumns = @import("loose_columns.zig").LooseColumns;
 
 pub const KnownColumns = struct {
     /// One for each block of columns that the segment can have; none before the first is asked for.
     blocks: []Block = &.{},
+    /// Of the rows behind the last block that the file has columns of.
+    loose: LooseColumns = .{},
 
     pub const Block = struct {
         /// As the segment's fixed extent has it; null before it was read.
@@ -59,8 +62,9 @@ pub const KnownColumns = struct {
         return &known.blocks[row / disk.column_rows];
     }
 
-    /// The rows from there on are others now. Memory stays for the next ones.
+    /// The rows of the blocks from there on are others now. Memory stays for the next ones.
     pub fn forgetFrom(known: *KnownColumns, index: usize) void {
+        known.loose.forget();
         for (known.blocks[@min(index, known.blocks.len)..]) |*block| {
             block.entry = null;
             block.offset = 0;
@@ -70,11 +74,12 @@ pub const KnownColumns = struct {
     pub fn bytes(known: *const KnownColumns) u64 {
         var sum: u64 = known.blocks.len * @sizeOf(Block);
         for (known.blocks) |*block| sum += block.copy.len;
-        return sum;
+        return sum + known.loose.columns.capacity;
     }
 
     pub fn deinit(known: *KnownColumns, gpa: std.mem.Allocator) void {
         for (known.blocks) |*block| gpa.free(block.copy);
         gpa.free(known.blocks);
+        known.loose.deinit(gpa);
     }
 };

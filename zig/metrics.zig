@@ -72,20 +72,23 @@ pub const Scorer = struct {
     const scale_max = 1e18;
     const square_min = 1e-30;
 
-    /// `vector` has the query's length.
+    /// `vector` has the query's length. Sums run in lanes that every CPU adds up in one order.
     pub fn exact(scorer: *const Scorer, vector: []const f32) f32 {
-        var sum: f64 = 0;
-        var squares: f64 = 0;
-        for (scorer.query, vector) |q32, r32| {
-            const q: f64 = q32;
-            const r: f64 = r32;
+        var sums: Lanes = @splat(0);
+        var square_sums: Lanes = @splat(0);
+        var at: usize = 0;
+        while (at < vector.len) : (at += lane_count) {
+            const q = wideAt(scorer.query, at);
+            const r = wideAt(vector, at);
             if (scorer.metric == .l2) {
-                sum += (q - r) * (q - r);
+                sums += (q - r) * (q - r);
             } else {
-                sum += q * r;
-                squares += r * r;
+                sums += q * r;
+                square_sums += r * r;
             }
         }
+        const sum = treeSum(sums);
+        const squares = treeSum(square_sums);
         return switch (scorer.metric) {
             .cosine => @floatCast(std.math.clamp(
                 sum / (scorer.query_norm * @sqrt(squares)),
@@ -117,6 +120,27 @@ pub const Scorer = struct {
         return if (scorer.metric == .l2) score <= threshold else score >= threshold;
     }
 };
+
+const lane_count = 8;
+const Lanes = @Vector(lane_count, f64);
+
+/// The values from `at` on, with zeros behind the last one.
+inline fn wideAt(values: []const f32, at: usize) Lanes {
+    if (at + lane_count <= values.len) {
+        const whole: @Vector(lane_count, f32) = values[at..][0..lane_count].*;
+        return @floatCast(whole);
+    }
+    var padded: [lane_count]f32 = @splat(0);
+    @memcpy(padded[0 .. values.len - at], values[at..]);
+    return @floatCast(@as(@Vector(lane_count, f32), padded));
+}
+
+fn treeSum(lanes: Lanes) f64 {
+    const parts: [lane_count]f64 = lanes;
+    const low = (parts[0] + parts[4]) + (parts[2] + parts[6]);
+    const high = (parts[1] + parts[5]) + (parts[3] + parts[7]);
+    return low + high;
+}
 
 /// A score is a number that JSON can hold, also where single precision overflows.
 fn finite(value: f64) f32 {

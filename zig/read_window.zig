@@ -15,7 +15,8 @@ pub const ReadWindow = struct {
         bytes: [window_bytes]u8 = undefined,
     };
 
-    const window_bytes = 16 * 1024;
+    /// Both fit into 32 KiB with what belongs to them, which is a size that allocators keep.
+    const window_bytes = 15 * 1024;
 
     /// Fills `out`. The bytes were in the file when the window was last emptied, or later.
     pub fn read(reader: *ReadWindow, image: *Image, offset: u64, out: []u8) Image.CopyError!void {

@@ -13,6 +13,7 @@ const format = @import("format.zig");
 const row_set = @import("row_set.zig");
 const rows = @import("rows.zig");
 const collection_state = @import("collection_state.zig");
+const Documents = @import("loose_columns.zig").Documents;
 const Filter = @import("filter.zig").Filter;
 const Image = @import("image.zig").Image;
 const KnownColumns = @import("known_columns.zig").KnownColumns;
@@ -24,8 +25,6 @@ const Error = errors.Error;
 const SegmentState = collection_state.SegmentState;
 const Verdict = filter_columns.Verdict;
 
-const unknown: Verdict = .{ .yes = row_set.none, .maybe = @splat(std.math.maxInt(u64)) };
-
 pub const RowFilter = struct {
     gpa: std.mem.Allocator,
     filter: *const Filter,
@@ -36,12 +35,15 @@ pub const RowFilter = struct {
     /// Of columns and documents.
     bytes_read: u64 = 0,
     document: std.ArrayList(u8) = .empty,
+    /// Of rows that have no columns in the file.
+    documents: Documents = .{},
     window: ?*ReadWindow = null,
     /// Chunks of the image that columns were read from.
     mapped_chunks: u64 = 0,
 
     pub fn deinit(row_filter: *RowFilter) void {
         row_filter.document.deinit(row_filter.gpa);
+        row_filter.documents.deinit(row_filter.gpa);
         if (row_filter.window) |window| row_filter.gpa.destroy(window);
         row_filter.* = undefined;
     }
@@ -55,23 +57,63 @@ pub const RowFilter = struct {
         first: u32,
         end: u32,
     ) Error!void {
-        const columned = @min(end, segment.disk.columnedRows());
+        const columned = segment.disk.columnedRows();
         if (first == 0 and isMapped(segment)) row_filter.countChunks(segment);
         var row = first;
-        while (row < end) {
-            const has_columns = row < columned;
-            const count = if (has_columns)
-                segment.disk.columnBlockRows(row)
-            else
-                @min(format.column_block_rows, end - row);
-            defer row += count;
-            if (selection.countIn(row, row + count) == 0) continue;
-            var verdict = if (has_columns)
-                try row_filter.askColumns(segment, row)
-            else
-                unknown;
-            if (has_columns) forgetStale(segment, row, &verdict);
-            try row_filter.decide(segment, selection, row, count, &verdict);
+        while (row < end) : (row += format.column_block_rows) {
+            const selected = selection.columnBlock(row);
+            if (row_set.isEmpty(selected.*)) continue;
+            if (row >= columned) {
+                try row_filter.narrowLoose(segment, row, selected);
+                continue;
+            }
+            var verdict = try row_filter.askColumns(segment, row);
+            forgetStale(segment, row, &verdict);
+            try row_filter.decide(segment, row, &verdict, selected, null);
+        }
+    }
+
+    /// Rows of which the file has no columns.
+    fn narrowLoose(
+        row_filter: *RowFilter,
+        segment: *SegmentState,
+        row: u32,
+        selected: *row_set.Rows,
+    ) Error!void {
+        const is_amended = segment.amendments.blockOf(row) != null;
+        if (is_amended) return row_filter.decide(segment, row, &.unknown, selected, null);
+        const loose = &segment.verified.columns.loose;
+        const verdict = loose.evaluate(row_filter.filter, row);
+        const is_known = row_set.isEmpty(@as(row_set.Words, selected.*) & verdict.maybe);
+        if (is_known or !loose.ask(segment.disk.rows)) {
+            return row_filter.decide(segment, row, &verdict, selected, null);
+        }
+        const rows_there = selected.*;
+        const documents = &row_filter.documents;
+        documents.clear();
+        try row_filter.decide(segment, row, &.unknown, selected, documents);
+        loose.build(row_filter.gpa, row, &rows_there, documents) catch
+            return row_filter.outOfMemory();
+    }
+
+    /// Leaves in `selected` what matches: documents are asked where the verdict does not tell, and
+    /// kept in `documents`.
+    fn decide(
+        row_filter: *RowFilter,
+        segment: *SegmentState,
+        first: u32,
+        verdict: *const Verdict,
+        selected: *row_set.Rows,
+        documents: ?*Documents,
+    ) Error!void {
+        const wanted: row_set.Words = selected.*;
+        selected.* = wanted & verdict.yes;
+        const open: row_set.Rows = wanted & verdict.maybe;
+        var left = row_set.iterate(&open);
+        while (left.next()) |index| {
+            if (try row_filter.askDocument(segment, first + index)) row_set.insert(selected, index);
+            if (documents) |kept| kept.add(row_filter.gpa, row_filter.document.items) catch
+                return row_filter.outOfMemory();
         }
     }
 
@@ -88,31 +130,6 @@ pub const RowFilter = struct {
         for (block.stale, &verdict.yes, &verdict.maybe) |stale, *yes, *maybe| {
             yes.* &= ~stale;
             maybe.* |= stale;
-        }
-    }
-
-    fn decide(
-        row_filter: *RowFilter,
-        segment: *SegmentState,
-        selection: *Selection,
-        first: u32,
-        count: u32,
-        verdict: *const Verdict,
-    ) Error!void {
-        var at: u32 = 0;
-        while (at < count) {
-            const row = first + at;
-            const part = @min(64 - row % 64, count - at);
-            const shift: u6 = @intCast(at % 64);
-            const wanted = selection.bitsOf(row, part);
-            var kept = wanted & verdict.yes[at / 64] >> shift;
-            var open = wanted & verdict.maybe[at / 64] >> shift;
-            while (open != 0) : (open &= open - 1) {
-                const bit: u6 = @intCast(@ctz(open));
-                if (try row_filter.askDocument(segment, row + bit)) kept |= @as(u64, 1) << bit;
-            }
-            selection.setBits(row, part, kept);
-            at += part;
         }
     }
 
@@ -147,12 +164,12 @@ pub const RowFilter = struct {
     fn askColumns(row_filter: *RowFilter, segment: *SegmentState, row: u32) Error!Verdict {
         const known = segment.verified.columns.at(row_filter.gpa, &segment.disk, row) catch
             return row_filter.outOfMemory();
-        const entry = try row_filter.entryOf(segment, row, known) orelse return unknown;
+        const entry = try row_filter.entryOf(segment, row, known) orelse return .unknown;
         row_filter.bytes_read += @sizeOf(format.ColumnEntry) + entry.bytes;
         switch (entry.kind) {
             .none => return row_filter.askNothing(),
             .block => {},
-            else => return unknown,
+            else => return .unknown,
         }
         const image = row_filter.reader.image;
         const is_mapped = isMapped(segment) or entry.bytes > copied_bytes_max;
@@ -214,11 +231,11 @@ pub const RowFilter = struct {
     ) Verdict {
         if (!known.isWhole(entry)) {
             const seed = row_filter.state.seedOf(segment, row);
-            if (checksum.bytes(seed, bytes) != entry.block_checksum) return unknown;
+            if (checksum.bytes(seed, bytes) != entry.block_checksum) return .unknown;
             known.remember(entry);
         }
         const block = column_block.Block.open(bytes, segment.disk.columnBlockRows(row)) catch
-            return unknown;
+            return .unknown;
         return filter_columns.evaluate(row_filter.filter, &block);
     }
 

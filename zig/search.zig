@@ -13,6 +13,7 @@ const search_query = @import("search_query.zig");
 const CodeScan = @import("code_scan.zig").CodeScan;
 const Crew = @import("os/crew.zig").Crew;
 const ExactScan = @import("exact_scan.zig").ExactScan;
+const Looker = @import("look.zig").Looker;
 const Matches = @import("matches.zig").Matches;
 const SearchCost = search_cost.SearchCost;
 const SegmentState = @import("collection_state.zig").SegmentState;
@@ -151,8 +152,7 @@ const Part = struct {
     /// Of the next one, the rows that were kept, and how many of them have their final scores.
     kept: ?[]const Hit,
     rescored: usize,
-    /// Takes one vector.
-    vector: []f32,
+    looker: Looker,
     /// What the last step is worth, in bytes that one query looks at.
     bytes_taken: u64,
 
@@ -190,8 +190,7 @@ const Part = struct {
         part.finished = 0;
         part.kept = null;
         part.rescored = 0;
-        part.vector = request.memory.allocator().alloc(f32, dimension) catch
-            return request.outOfMemory();
+        part.looker = try .init(request);
     }
 
     /// Some rows, or what is left to do for one of the queries; false when all is done.
@@ -291,8 +290,7 @@ const Part = struct {
         const todo = kept[part.rescored..][0..@intCast(@min(kept.len - part.rescored, hits_max))];
         for (todo) |hit| {
             const from = try request.segmentOf(hit);
-            try request.glancing().vector(request.state, from, hit.row, part.vector);
-            const score = query.scorer.exact(part.vector);
+            const score = try part.looker.exactly(from, hit.row, query);
             part.rescored += 1;
             if (query.scorer.passes(score)) {
                 query.collector.offer(.{ .segment = hit.segment, .row = hit.row, .score = score });

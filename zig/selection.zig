@@ -5,12 +5,14 @@ const std = @import("std");
 const errors = @import("errors.zig");
 const format = @import("format.zig");
 const limits = @import("limits.zig");
+const row_set = @import("row_set.zig");
 const Error = errors.Error;
 const SegmentState = @import("collection_state.zig").SegmentState;
 const Source = @import("key_index.zig").Source;
 
 pub const Selection = struct {
-    /// Bit r mod 64 of word r / 64 is row r; as many as there are rows.
+    /// Bit r mod 64 of word r / 64 is row r. Up to the end of a block of columns all are set: no
+    /// row is beyond the last one.
     words: [limits.segment_rows_max / 64]u64 = undefined,
     /// The rows of the segment.
     rows: u32 = 0,
@@ -19,7 +21,9 @@ pub const Selection = struct {
     pub fn load(selection: *Selection, source: Source, segment: *const SegmentState) Error!void {
         const count = segment.disk.rows;
         selection.rows = count;
-        @memset(selection.words[0..wordsFor(count)], std.math.maxInt(u64));
+        @memset(selection.words[0 .. count / 64], std.math.maxInt(u64));
+        const rest = std.mem.alignForward(u32, count, format.column_block_rows) / 64;
+        @memset(selection.words[count / 64 .. rest], 0);
         if (count % 64 != 0) {
             selection.words[count / 64] = (@as(u64, 1) << @intCast(count % 64)) - 1;
         }
@@ -41,6 +45,7 @@ pub const Selection = struct {
 
     comptime {
         std.debug.assert(format.tombstone_rows_per_page % 64 == 0);
+        std.debug.assert(limits.segment_rows_max % format.column_block_rows == 0);
     }
 
     pub fn wordsFor(rows: u32) u32 {
@@ -75,7 +80,8 @@ pub const Selection = struct {
         var row = first;
         while (row < end) {
             const part = @min(64 - row % 64, end - row);
-            total += @popCount(selection.bitsOf(row, part));
+            const mask = @as(u64, std.math.maxInt(u64)) >> @intCast(64 - part);
+            total += @popCount(selection.words[row / 64] >> @intCast(row % 64) & mask);
             row += part;
         }
         return total;
@@ -95,33 +101,22 @@ pub const Selection = struct {
         return null;
     }
 
-    /// The bits of `count` rows, which lie in one word.
-    pub fn bitsOf(selection: *const Selection, row: u32, count: u32) u64 {
-        return selection.words[row / 64] >> @intCast(row % 64) & maskOf(count);
-    }
-
-    pub fn setBits(selection: *Selection, row: u32, count: u32, bits: u64) void {
-        const mask = maskOf(count) << @intCast(row % 64);
-        const word = &selection.words[row / 64];
-        word.* = (word.* & ~mask) | (bits << @intCast(row % 64) & mask);
-    }
-
-    fn maskOf(count: u32) u64 {
-        return @as(u64, std.math.maxInt(u64)) >> @intCast(64 - count);
+    /// The rows of the block of columns that begins with `first`.
+    pub fn columnBlock(selection: *Selection, first: u32) *row_set.Rows {
+        return selection.words[first / 64 ..][0..@typeInfo(row_set.Rows).array.len];
     }
 };
 
-test "rows are counted, found and replaced within words and across them" {
+test "rows are counted and found within words and across them" {
     var selection: Selection = .{ .rows = 130 };
-    @memset(selection.words[0..3], 0);
-    for ([_]u32{ 0, 31, 32, 63, 64, 129 }) |row| selection.setBits(row, 1, 1);
+    @memset(selection.words[0..4], 0);
+    const block = selection.columnBlock(0);
+    for ([_]u8{ 0, 31, 32, 63, 64, 129 }) |row| row_set.insert(block, row);
     try std.testing.expectEqual(6, selection.countIn(0, 130));
     try std.testing.expectEqual(3, selection.countIn(32, 96));
     try std.testing.expectEqual(64, selection.next(64, 130).?);
     try std.testing.expectEqual(129, selection.next(65, 130).?);
     try std.testing.expectEqual(null, selection.next(65, 129));
     try std.testing.expect(selection.hasAny(32) and !selection.hasAny(96));
-    selection.setBits(32, 32, 0b101);
-    try std.testing.expect(selection.has(32) and !selection.has(33) and selection.has(34));
-    try std.testing.expect(selection.has(31) and !selection.has(63));
+    try std.testing.expect(selection.has(32) and !selection.has(33));
 }

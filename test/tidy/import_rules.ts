@@ -25,7 +25,7 @@ const zigLayers: readonly Layer[] = [
     "pure",
     "zig",
     "format limits checksum hash soundness top_k hot_cache metrics held_states document filter " +
-      "row_set column_block column_builder filter_columns metadata_writer kernels/*",
+      "row_set column_block column_builder filter_columns loose_columns metadata_writer kernels/*",
   ),
   layer("os", "zig", "os/*"),
   layer(
