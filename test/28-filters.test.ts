@@ -6,6 +6,7 @@ import fc from "fast-check";
 import { type Collection, Database, type Filter, type Metadata } from "vectorlite";
 import { beforeAll, describe, expect, test } from "vitest";
 import { compileFilter } from "../src/filter-compiler.ts";
+import { anyFilter, anyMetadata } from "./any-filter.ts";
 import { type AnyFilter, matches } from "./filter-model.ts";
 import {
   closing,
@@ -284,64 +285,6 @@ describe("setMetadata()", () => {
   });
 });
 
-const texts = ["", "a", "ab", "b", "é", "\uffff", "😀", "\ud83d", "x".repeat(400)] as const;
-const numbers = [-1.5, -0, 0, 1, 2, 1e300] as const;
-const fields = ["a", "b", "c", "__proto__"] as const;
-const anyScalar = fc.oneof(
-  ...[fc.constantFrom(...texts), fc.constantFrom(...numbers)],
-  fc.constantFrom(null, true, false),
-);
-const anyOrdered = fc.oneof(fc.constantFrom(...texts), fc.constantFrom(...numbers));
-
-function objectOf(entries: readonly (readonly [string, unknown])[]): AnyFilter {
-  return Object.fromEntries(entries) as AnyFilter;
-}
-
-const { filter: anyFilter } = fc.letrec<{ filter: AnyFilter; operators: AnyFilter }>((tie) => ({
-  operators: fc
-    .array(
-      fc.oneof(
-        { maxDepth: 3 },
-        fc.tuple(fc.constantFrom("$eq", "$ne"), anyScalar),
-        fc.tuple(fc.constantFrom("$gt", "$gte", "$lt", "$lte", "$contains"), anyOrdered),
-        fc.tuple(fc.constantFrom("$in", "$nin"), fc.array(anyScalar, { maxLength: 4 })),
-        fc.tuple(fc.constant("$exists"), fc.boolean()),
-        fc.tuple(fc.constant("$startsWith"), fc.constantFrom(...texts)),
-        fc.tuple(fc.constant("$not"), tie("operators")),
-      ),
-      { minLength: 1, maxLength: 2 },
-    )
-    .map(objectOf),
-  filter: fc
-    .array(
-      fc.oneof(
-        { maxDepth: 4 },
-        fc.tuple(fc.constantFrom(...fields), anyScalar),
-        fc.tuple(fc.constantFrom(...fields), tie("operators")),
-        fc.tuple(
-          fc.constantFrom("$and", "$or"),
-          fc.array(tie("filter"), { minLength: 1, maxLength: 3 }),
-        ),
-        fc.tuple(fc.constant("$not"), tie("filter")),
-      ),
-      { maxLength: 3 },
-    )
-    .map(objectOf),
-}));
-
-/** Metadata of which filters are true often enough. */
-function randomMetadata(random: () => number): Metadata {
-  const pick = <T>(list: readonly T[]): T => list[Math.floor(random() * list.length)] as T;
-  const list = <T>(from: readonly T[]): T[] =>
-    Array.from({ length: Math.floor(random() * 4) }, () => pick(from));
-  const makers = [
-    ...[() => pick(texts), () => pick(texts), () => pick(numbers), () => pick(numbers)],
-    ...[() => pick([true, false, null]), () => list(texts), () => list(numbers)],
-  ];
-  const present = fields.filter(() => random() < 0.7);
-  return Object.fromEntries(present.map((field) => [field, pick(makers)()]));
-}
-
 describe("whatever the filter, the engine finds what the model finds", () => {
   const dimension = 16;
   const count = 900;
@@ -352,10 +295,12 @@ describe("whatever the filter, the engine finds what the model finds", () => {
 
   beforeAll(() => {
     const random = seededRandom(28);
+    const metadatas = fc.sample(anyMetadata, { seed: 28, numRuns: 2 * count });
+    const nextMetadata = (): Metadata => metadatas.pop() ?? {};
     db = new Database(":memory:");
     docs = db.collection("docs", { dimension, metric: "l2" });
     for (const [index, vector] of vectors.entries()) {
-      state.set(`key ${index}`, { vector, metadata: randomMetadata(random) });
+      state.set(`key ${index}`, { vector, metadata: nextMetadata() });
     }
     docs.upsertMany([...state].map(([key, record]) => ({ key, ...record })));
     // Some are deleted, and some have other metadata than their block was written with.
@@ -365,7 +310,7 @@ describe("whatever the filter, the engine finds what the model finds", () => {
         docs.delete(key);
         state.delete(key);
       } else if (roll < 0.3) {
-        const metadata = randomMetadata(random);
+        const metadata = nextMetadata();
         docs.setMetadata(key, metadata);
         state.set(key, { vector, metadata });
       }
