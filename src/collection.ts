@@ -309,8 +309,7 @@ export class Collection<Doc extends MetadataOf<Doc> = Metadata> {
   /**
    * Writes all records of a source, in batches: each is one transaction, so what is written stays
    * where a later one fails. Records are pulled one by one, at most one batch before they are
-   * written, and copied then, but for their metadata, which must stay as it is until its batch is
-   * written. Between batches the event loop goes on, and others may write.
+   * written, and copied then. Between batches the event loop goes on, and others may write.
    *
    * Inside of `transactionAsync()` the batches are a part of that.
    *

@@ -5,8 +5,10 @@
  * @module
  */
 
+import { type ByteWriter, takeWriter } from "./byte-writer.ts";
 import { ImportError, invalidArgument, VectorLiteError } from "./errors.ts";
 import { type CompiledFilter, filterOption } from "./filter-compiler.ts";
+import { releaseDocuments, writeDocument } from "./metadata.ts";
 import { checkFunction, checkOptions, integerOption, type Known } from "./options.ts";
 import type { Records } from "./records.ts";
 import { pagesOfSnapshot } from "./scan.ts";
@@ -20,13 +22,14 @@ import type {
   TransferProgress,
 } from "./types.ts";
 import { writeVector } from "./vectors.ts";
-import { writeMany } from "./write.ts";
+import { writeCopies } from "./write.ts";
 
 const batchSizeMax = 1_000_000;
 
-/** Records of a batch, unless their vectors take more than 4 MiB. */
 const batchSizeDefault = 1000;
-const batchFloats = 1 << 20;
+
+/** A batch ends with the record whose vector and metadata bring it to so much. */
+const batchBytes = 4 << 20;
 
 const knownImportOptions: Known = { batchSize: true, onProgress: true, signal: true };
 
@@ -53,7 +56,8 @@ function checkPlan(given: ImportOptions, dimension: number): Plan {
   if (signal !== undefined && !(signal instanceof AbortSignal)) {
     throw invalidArgument("signal", "an AbortSignal", signal);
   }
-  const fallback = Math.max(1, Math.min(batchSizeDefault, Math.floor(batchFloats / dimension)));
+  const inBytes = Math.floor(batchBytes / (dimension * Float32Array.BYTES_PER_ELEMENT));
+  const fallback = Math.max(1, Math.min(batchSizeDefault, inBytes));
   const batchSize = integerOption(given.batchSize, "batchSize", {
     min: 1,
     max: batchSizeMax,
@@ -108,7 +112,8 @@ class Batch {
   readonly #checkRecord: (record: unknown, index: number) => NewRecord<unknown>;
   #packed: Float32Array;
   #keys: string[] = [];
-  #metadatas: unknown[] = [];
+  #documents: ByteWriter = takeWriter();
+  #lengths: number[] = [];
   /** What the caller's `onProgress` threw. */
   #stopped: { readonly error: unknown } | undefined;
   /** Records in whole batches that are written. */
@@ -122,8 +127,8 @@ class Batch {
     this.#records = records;
     this.#plan = plan;
     this.#checkRecord = checkRecord;
-    // It grows to the size of a batch: a source may have less.
-    this.#packed = new Float32Array(Math.min(plan.batchSize, 16) * records.dimension);
+    // It grows with the batch: a source may have less.
+    this.#packed = new Float32Array(records.dimension);
     plan.signal?.throwIfAborted();
   }
 
@@ -136,15 +141,16 @@ class Batch {
     const at = this.#keys.length * dimension;
     if (at === this.#packed.length) this.#grow();
     writeVector(this.#packed, at, vector, dimension, `records[${index}].vector`);
+    const documentsAt = this.#documents.length;
+    writeDocument(this.#documents, metadata);
+    this.#lengths.push(this.#documents.length - documentsAt);
     this.#keys.push(key);
-    this.#metadatas.push(metadata);
-    return this.#keys.length === this.#plan.batchSize;
+    const bytes = (at + dimension) * Float32Array.BYTES_PER_ELEMENT + this.#documents.length;
+    return this.#keys.length === this.#plan.batchSize || bytes >= batchBytes;
   }
 
   #grow(): void {
-    const { dimension } = this.#records;
-    const floats = Math.min(this.#packed.length * 2, this.#plan.batchSize * dimension);
-    const larger = new Float32Array(floats);
+    const larger = new Float32Array(this.#packed.length * 2);
     larger.set(this.#packed);
     this.#packed = larger;
   }
@@ -153,15 +159,18 @@ class Batch {
   async write(): Promise<void> {
     const { onProgress, signal } = this.#plan;
     const records = this.#records;
-    const [keys, metadatas] = [this.#keys, this.#metadatas];
+    const keys = this.#keys;
     if (keys.length === 0) return;
+    const documents = { writer: this.#documents, lengths: Uint32Array.from(this.#lengths) };
     const vectors = this.#packed.subarray(0, keys.length * records.dimension);
     await records.connection.transactionAsync(() => {
       signal?.throwIfAborted();
-      writeMany(records, keys, vectors, metadatas);
+      writeCopies(records, keys, vectors, documents);
     });
+    releaseDocuments(documents);
+    this.#documents = takeWriter();
     this.#keys = [];
-    this.#metadatas = [];
+    this.#lengths = [];
     this.written += keys.length;
     try {
       await onProgress?.({ records: this.written });

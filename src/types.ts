@@ -348,8 +348,9 @@ export interface TransferProgress {
 /** Options of `collection.import()`. */
 export interface ImportOptions {
   /**
-   * Records of one batch, which is one transaction; 1 to 1,000,000. It is all that is in memory of
-   * the source. Default 1000, or as many as have 4 MiB of vectors.
+   * Records of one batch, which is one transaction; 1 to 1,000,000. Default 1000. A batch has fewer
+   * where the vectors and the metadata of fewer take 4 MiB: it ends with the record that brings it
+   * there. It is all that is in memory of the source.
    */
   batchSize?: number | undefined;
   /**
@@ -371,7 +372,10 @@ export interface ImportResult {
 export interface ExportOptions<Included extends Include = Include, Doc = Metadata> {
   /** Only records whose metadata match. Default: all. */
   filter?: Filter<Doc> | undefined;
-  /** Records between two turns of the event loop, 1 to 1,000,000. Default as for `import()`. */
+  /**
+   * Records between two turns of the event loop, 1 to 1,000,000. Default 1000, or as many as have
+   * 4 MiB of vectors.
+   */
   batchSize?: number | undefined;
   /** What each record has beside its key. Default `["vector", "metadata"]`. */
   include?: readonly Included[] | undefined;

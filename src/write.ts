@@ -33,10 +33,20 @@ export function writeMany(
   records.checkWritable();
   // Reading what the caller gave may run the caller's code, so only copies are used from here on.
   const keys = checkKeys(givenKeys);
-  const count = keys.length;
-  const documents = writeDocuments(metadatas, count);
+  const documents = writeDocuments(metadatas, keys.length);
   writeVectors(records, keys, vectors, documents);
   if (documents !== undefined) releaseDocuments(documents);
+}
+
+/** The same of vectors and metadata that were copied already. */
+export function writeCopies(
+  records: Records,
+  givenKeys: readonly string[],
+  packed: Float32Array,
+  documents: Documents,
+): void {
+  records.checkWritable();
+  writeVectors(records, checkKeys(givenKeys), packed, documents);
 }
 
 function writeVectors(

@@ -76,14 +76,20 @@ describe("import", () => {
     });
   });
 
-  test("copies a vector when it is pulled: one array may serve for all", async () => {
+  test("copies what is pulled: one vector and one object may serve for all records", async () => {
     const { docs } = newCollection();
-    const shared = new Float32Array(4);
+    const vector = new Float32Array(4);
+    const metadata = { n: 0 };
     function* source(): Generator<NewRecord<Doc>> {
-      for (let n = 0; n < 100; n++) yield { key: `${n}`, vector: shared.fill(n + 1) };
+      for (let n = 0; n < 100; n++) {
+        metadata.n = n;
+        yield { key: `${n}`, vector: vector.fill(n + 1), metadata };
+      }
     }
     await docs.import(source(), { batchSize: 30 });
-    for (let n = 0; n < 100; n++) expect(docs.getVector(`${n}`)?.[0]).toBe(n + 1);
+    for (let n = 0; n < 100; n++) {
+      expect(docs.get(`${n}`)).toMatchObject({ vector: vector.fill(n + 1), metadata: { n } });
+    }
   });
 
   test("replaces, and of several records with one key the last wins", async () => {
@@ -115,6 +121,30 @@ describe("import", () => {
       },
     });
     expect(furthest).toBe(50);
+  });
+
+  test.each([
+    { what: "metadata", dimension: 4, textBytes: 1 << 20, each: 4 },
+    { what: "metadata, larger than a batch,", dimension: 4, textBytes: 5 << 20, each: 1 },
+    { what: "vectors", dimension: 65_536, textBytes: 0, each: 16 },
+    { what: "both", dimension: 65_536, textBytes: 1 << 18, each: 8 },
+  ])("pulls no more than 4 MiB at once: $what", async ({ dimension, textBytes, each }) => {
+    const db = closing(new Database(":memory:"));
+    const docs = db.collection<{ text: string }>("docs", { dimension });
+    const count = 2 * each + 1;
+    const metadata = { text: "x".repeat(textBytes) };
+    let furthest = 0;
+    function* source(): Generator<NewRecord<{ text: string }>> {
+      for (let n = 0; n < count; n++) {
+        furthest = Math.max(furthest, n + 1 - docs.size);
+        yield { key: `${n}`, vector: new Float32Array(dimension).fill(n + 1), metadata };
+      }
+    }
+    // Whatever the number of records that is asked for.
+    expect(await docs.import(source(), { batchSize: 1000 })).toEqual({ records: count });
+    expect(furthest).toBe(each);
+    expect(docs.size).toBe(count);
+    expect(docs.get("1")).toMatchObject({ vector: new Float32Array(dimension).fill(2), metadata });
   });
 
   test("lets others in between batches, and shows whole batches only", async () => {
