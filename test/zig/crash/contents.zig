@@ -57,6 +57,11 @@ pub const Digest = struct {
         digest.sum +%= hash.final();
     }
 
+    /// One of collections, which are what their names and their rows say.
+    pub fn addCollection(digest: *Digest, name: []const u8, rows: Digest) void {
+        digest.add(name, std.mem.asBytes(&rows.rows), std.mem.asBytes(&rows.sum));
+    }
+
     pub fn eql(a: Digest, b: Digest) bool {
         return a.rows == b.rows and a.sum == b.sum;
     }

@@ -101,6 +101,8 @@ pub const Inspector = struct {
     file_pages: u32 = 0,
     owned: std.DynamicBitSetUnmanaged = .{},
     digest: Digest = .{},
+    /// The collections by their names, with what each of them holds.
+    named: Digest = .{},
     /// Of the collection being walked.
     segments: std.ArrayList(Rows) = .empty,
     indexed: u64 = 0,
@@ -135,6 +137,7 @@ pub const Inspector = struct {
     /// The content of every collection together.
     pub fn inspect(inspector: *Inspector, from: *const Root) Error!Digest {
         inspector.digest = .{};
+        inspector.named = .{};
         inspector.file_pages = from.file_pages;
         const length = format.pageOffset(from.file_pages);
         if (length > inspector.bytes.len) return inspector.unsound("the file is too short", length);
@@ -197,6 +200,7 @@ pub const Inspector = struct {
         const page = try inspector.load(format.CollectionPage, ref, .collection);
         inspector.dropSegments();
         defer inspector.dropSegments();
+        const before = inspector.digest;
         try inspector.segmentArray(&page, page.segments, heightOf(page.segment_array_len));
         if (page.has_growing == 1) try inspector.segment(&page, &page.growing);
         inspector.indexed = 0;
@@ -209,6 +213,13 @@ pub const Inspector = struct {
         if (inspector.indexed != page.live_rows) {
             return inspector.unsound("a wrong count of live rows", format.pageOffset(ref.page));
         }
+        if (page.name_bytes > page.name.len) {
+            return inspector.unsound("a name that is too long", format.pageOffset(ref.page));
+        }
+        inspector.named.addCollection(page.name[0..page.name_bytes], .{
+            .rows = inspector.digest.rows - before.rows,
+            .sum = inspector.digest.sum -% before.sum,
+        });
     }
 
     fn dropSegments(inspector: *Inspector) void {

@@ -11,8 +11,13 @@ const Process = vl.backends.simulated.Process;
 
 pub const Role = enum { reader, writer, compactor };
 
-/// A collection, and which making of it was opened.
-pub const Handle = struct { collection: *vl.Collection, made: u32 };
+/// A collection, and which making of it was opened; 0: nobody knows.
+pub const Handle = struct {
+    collection: *vl.Collection,
+    made: u32,
+    /// It was used under another name than it was opened with.
+    is_renamed: bool = false,
+};
 
 pub const Held = struct {
     snapshot: *vl.Snapshot,
@@ -105,17 +110,13 @@ pub const Actor = struct {
         });
     }
 
-    /// The handle of the collection that was made as `made` says.
-    pub fn handle(actor: *Actor, index: usize, made: u32) vl.Error!*vl.Collection {
-        if (actor.handles[index]) |known| {
-            if (known.made == made) return known.collection;
-            known.collection.close();
-            actor.handles[index] = null;
-        }
-        const scope: vl.Scope = .{ .database = actor.database.? };
-        const collection = try actor.openCollection(scope, index, false);
-        actor.handles[index] = .{ .collection = collection, .made = made };
-        return collection;
+    /// The place of the handle of the collection that was made as `made` says: by the name with
+    /// which it was opened.
+    pub fn placeOf(actor: *const Actor, made: u32) ?usize {
+        for (actor.handles, 0..) |maybe, place| if (maybe) |known| {
+            if (known.made == made) return place;
+        };
+        return null;
     }
 
     pub fn closeHandle(actor: *Actor, index: usize) void {

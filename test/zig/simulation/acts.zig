@@ -19,16 +19,17 @@ const calls_of_reader = [_]Weight{
 };
 
 const calls_of_writer = [_]Weight{
-    .{ .op = .put, .weight = 40 },          .{ .op = .delete, .weight = 8 },
-    .{ .op = .amend, .weight = 20 },        .{ .op = .clear, .weight = 1 },
-    .{ .op = .drop, .weight = 1 },          .{ .op = .make, .weight = 2 },
-    .{ .op = .begin, .weight = 5 },         .{ .op = .commit, .weight = 5 },
-    .{ .op = .rollback, .weight = 1 },      .{ .op = .flush, .weight = 5 },
-    .{ .op = .compact, .weight = 3 },       .{ .op = .read, .weight = 5 },
-    .{ .op = .lookup, .weight = 4 },        .{ .op = .snapshot_open, .weight = 2 },
-    .{ .op = .snapshot_read, .weight = 3 }, .{ .op = .snapshot_close, .weight = 2 },
-    .{ .op = .verify, .weight = 2 },        .{ .op = .backup, .weight = 1 },
-    .{ .op = .close, .weight = 2 },         .{ .op = .kill, .weight = 2 },
+    .{ .op = .put, .weight = 40 },           .{ .op = .delete, .weight = 8 },
+    .{ .op = .amend, .weight = 20 },         .{ .op = .clear, .weight = 1 },
+    .{ .op = .drop, .weight = 1 },           .{ .op = .make, .weight = 2 },
+    .{ .op = .rename, .weight = 3 },         .{ .op = .begin, .weight = 5 },
+    .{ .op = .commit, .weight = 5 },         .{ .op = .rollback, .weight = 1 },
+    .{ .op = .flush, .weight = 5 },          .{ .op = .compact, .weight = 3 },
+    .{ .op = .read, .weight = 5 },           .{ .op = .lookup, .weight = 4 },
+    .{ .op = .snapshot_open, .weight = 2 },  .{ .op = .snapshot_read, .weight = 3 },
+    .{ .op = .snapshot_close, .weight = 2 }, .{ .op = .verify, .weight = 2 },
+    .{ .op = .backup, .weight = 1 },         .{ .op = .close, .weight = 2 },
+    .{ .op = .kill, .weight = 2 },
 };
 
 const calls_of_compactor = [_]Weight{
@@ -75,6 +76,7 @@ fn draw(world: *World, actor: *const Actor) ?Op {
         .verify => world.plan.has_jobs,
         .backup => world.plan.has_jobs and mayCopy(world, actor),
         .clear, .drop => world.plan.has_drops,
+        .rename => world.plan.has_renames,
         .begin, .flush, .compact => actor.transaction == null,
         .commit, .rollback => actor.transaction != null,
         .snapshot_open => countSnapshots(actor) < Actor.snapshots_max,
@@ -127,13 +129,13 @@ pub fn perform(world: *World, frame: *Frame) anyerror!void {
             try world.lookFrom(frame);
             actor.transaction = world.oracle.now().*;
         },
-        .commit => try writing.commit(frame),
+        .commit => try writing.commit(world, frame),
         .rollback => {
             database.rollback();
             actor.transaction = null;
             actor.doomed = null;
         },
-        .put, .amend, .delete, .clear, .drop, .make => try writing.write(world, frame),
+        .put, .amend, .delete, .clear, .drop, .make, .rename => try writing.write(world, frame),
         .flush => try database.flush(),
         .compact => try writing.compact(actor),
         .kill, .power_loss => unreachable,

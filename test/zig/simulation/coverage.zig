@@ -23,6 +23,7 @@ pub const Op = enum {
     clear,
     drop,
     make,
+    rename,
     flush,
     compact,
     kill,

@@ -8,7 +8,7 @@ const Contents = contents.Contents;
 const Digest = contents.Digest;
 const Value = contents.Value;
 
-pub const names = [_][]const u8{ "docs", "more" };
+pub const names = [_][]const u8{ "docs", "more", "next" };
 pub const key_count = 20;
 pub const batch_max = 8;
 
@@ -37,7 +37,7 @@ pub const Rows = struct {
 };
 
 pub const Put = struct {
-    collection: usize,
+    made: u32,
     count: usize = 0,
     numbers: [batch_max]u32 = undefined,
     values: [batch_max]Value = undefined,
@@ -45,7 +45,7 @@ pub const Put = struct {
 
 /// Other metadata for the row of a key, if there is one.
 pub const Amend = struct {
-    collection: usize,
+    made: u32,
     number: u32,
     metadata_seed: u32,
     metadata_bytes: u32,
@@ -58,20 +58,24 @@ pub const Amend = struct {
     }
 };
 
+/// Rows are written to the collection that was made so, whatever it is called; who drops, makes or
+/// renames means a name.
 pub const Change = union(enum) {
     /// As by a flush, by moving rows, and by reading.
     none,
     put: Put,
     amend: Amend,
-    delete: struct { collection: usize, number: u32 },
-    clear: usize,
+    delete: struct { made: u32, number: u32 },
+    clear: u32,
     drop: usize,
     make: struct { collection: usize, made: u32 },
+    rename: struct { from: usize, to: usize },
     /// An explicit transaction, which nobody else can come between.
     all: State,
 };
 
 pub const State = struct {
+    /// By name.
     collections: [names.len]Rows = @splat(.{}),
 
     pub fn init(rows: *const Contents) State {
@@ -88,37 +92,47 @@ pub const State = struct {
         switch (change.*) {
             .none => {},
             .put => |*put| {
-                const values = &next.collections[put.collection].values;
+                const values = &(next.find(put.made) orelse return next).values;
                 for (put.numbers[0..put.count], put.values[0..put.count]) |number, found| {
                     values[number - 1] = found;
                 }
             },
             .amend => |*one| {
-                const place = &next.collections[one.collection].values[one.number - 1];
+                const rows = next.find(one.made) orelse return next;
+                const place = &rows.values[one.number - 1];
                 if (place.seed != 0) place.* = one.of(place.*);
             },
             .delete => |one| {
-                next.collections[one.collection].values[one.number - 1] = .{ .seed = 0 };
+                const rows = next.find(one.made) orelse return next;
+                rows.values[one.number - 1] = .{ .seed = 0 };
             },
-            .clear => |collection| {
-                next.collections[collection] = .{ .made = state.collections[collection].made };
+            .clear => |made| if (next.find(made)) |rows| {
+                rows.* = .{ .made = made };
             },
             .drop => |collection| next.collections[collection] = .{},
             .make => |one| if (next.collections[one.collection].made == 0) {
                 next.collections[one.collection] = .{ .made = one.made };
+            },
+            .rename => |one| if (next.collections[one.to].made == 0) {
+                next.collections[one.to] = next.collections[one.from];
+                next.collections[one.from] = .{};
             },
             .all => |whole| next = whole,
         }
         return next;
     }
 
-    /// Of all collections together.
+    /// The collection that was made so, under whatever name.
+    pub fn find(state: *State, made: u32) ?*Rows {
+        for (&state.collections) |*rows| if (rows.made == made) return rows;
+        return null;
+    }
+
+    /// Of the collections by their names.
     pub fn digest(state: *const State) Digest {
         var out: Digest = .{};
-        for (&state.collections) |*rows| {
-            const one = rows.digest();
-            out.rows += one.rows;
-            out.sum +%= one.sum;
+        for (&state.collections, names) |*rows, name| {
+            if (rows.made != 0) out.addCollection(name, rows.digest());
         }
         return out;
     }

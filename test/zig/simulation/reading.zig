@@ -9,6 +9,7 @@ const model = @import("model.zig");
 const world_module = @import("world.zig");
 const Actor = @import("actor.zig").Actor;
 const Frame = world_module.Frame;
+const Handle = @import("actor.zig").Handle;
 const Held = @import("actor.zig").Held;
 const World = world_module.World;
 
@@ -20,8 +21,13 @@ pub fn read(world: *World, frame: *Frame) anyerror!void {
     const rows = world.seenBy(actor).collections[index];
     const ways: client.Ways = if (world.random.boolean()) .scan else .every_way;
     if (rows.made == 0) return expectAbsentNow(world, frame, index);
-    const collection = try actor.handle(index, rows.made);
+    const collection = handle(world, frame, index, rows.made) catch |err| {
+        if (err != error.Overtaken) return err;
+        world.coverage.counts.reads_overtaken += 1;
+        return;
+    };
     const found = client.readEverything(collection, ways);
+    const name = collection.currentName();
     if (world.oracle.moves != frame.moves) {
         // It is many calls, and somebody has committed between them.
         world.coverage.counts.reads_overtaken += 1;
@@ -29,7 +35,27 @@ pub fn read(world: *World, frame: *Frame) anyerror!void {
         return;
     }
     if (!rows.digest().eql(try found)) return error.WrongContents;
+    if (!std.mem.eql(u8, model.names[index], try name)) return error.WrongName;
     world.coverage.counts.reads_checked += 1;
+}
+
+/// The collection that was made so: the one that the process has open, whatever it was called then,
+/// or the one with that name.
+pub fn handle(world: *World, frame: *Frame, index: usize, made: u32) anyerror!*vl.Collection {
+    const actor = frame.actor;
+    if (actor.placeOf(made)) |place| {
+        const known = &actor.handles[place].?;
+        if (place != index) known.is_renamed = true;
+        if (try hasFollowed(world, known)) return known.collection;
+        actor.closeHandle(place);
+    }
+    actor.closeHandle(index);
+    const scope: vl.Scope = .{ .database = actor.database.? };
+    const collection = try actor.openCollection(scope, index, false);
+    // Another one may have got the name meanwhile.
+    const is_known = actor.transaction != null or world.oracle.moves == frame.moves;
+    actor.handles[index] = .{ .collection = collection, .made = if (is_known) made else 0 };
+    return if (is_known) collection else error.Overtaken;
 }
 
 /// What `readEverything` says where two of its calls do not agree.
@@ -39,6 +65,17 @@ fn isOwnError(err: anyerror) bool {
         error.KeyFound, error.WrongOrder, error.RowFoundTwice => true,
         else => false,
     };
+}
+
+/// Where states may have been lost, and ids with them, a handle does not follow a renamed
+/// collection: only its name would tell it from one that was made since.
+fn hasFollowed(world: *World, known: *const Handle) !bool {
+    const has_losses = world.oracle.losses > 0 or world.oracle.newest.last_loss != 0;
+    if (!known.is_renamed or !has_losses) return true;
+    _ = known.collection.currentName() catch |err| {
+        return if (err == error.Closed) false else err;
+    };
+    return true;
 }
 
 fn expectAbsent(actor: *Actor, scope: vl.Scope, index: usize) !void {
@@ -66,7 +103,9 @@ pub fn lookup(world: *World, frame: *Frame) anyerror!void {
     const number = 1 + world.random.uintLessThan(u32, model.key_count);
     const rows = world.seenBy(actor).collections[index];
     if (rows.made == 0) return expectAbsentNow(world, frame, index);
-    const collection = try actor.handle(index, rows.made);
+    const collection = handle(world, frame, index, rows.made) catch |err| {
+        return if (err == error.Overtaken) {} else err;
+    };
     const key: contents.Key = .init(number);
     var vector: [contents.dimension]f32 = undefined;
     const is_there = try collection.get(key.text(), &vector);
@@ -75,7 +114,8 @@ pub fn lookup(world: *World, frame: *Frame) anyerror!void {
     if (actor.transaction != null) return expectValue(&rows, number, is_there, &vector);
     for (world.oracle.history.items[frame.index..]) |entry| {
         const state = &world.oracle.records.getPtr(entry.sum).?.state.?;
-        expectValue(&state.collections[index], number, is_there, &vector) catch continue;
+        const then = state.find(rows.made) orelse continue;
+        expectValue(then, number, is_there, &vector) catch continue;
         return;
     }
     return error.WrongValue;
@@ -204,6 +244,7 @@ pub fn backup(world: *World, frame: *Frame) !void {
     const root = inspector.newest(&slots, null) orelse return error.WrongBackup;
     var copied: inspector.Inspector = .{ .gpa = gpa, .bytes = bytes, .hash_key = header.hash_key };
     defer copied.deinit();
-    if (!actor.backup_state.digest().eql(try copied.inspect(&root))) return error.WrongBackup;
+    _ = try copied.inspect(&root);
+    if (!actor.backup_state.digest().eql(copied.named)) return error.WrongBackup;
     world.coverage.counts.backups += 1;
 }

@@ -5,34 +5,44 @@ const vl = @import("vectorlite");
 const client = @import("../crash/client.zig");
 const contents = @import("../crash/contents.zig");
 const model = @import("model.zig");
+const reading = @import("reading.zig");
 const Actor = @import("actor.zig").Actor;
 const Frame = @import("world.zig").Frame;
+const Renamed = vl.Database.Renamed;
 const World = @import("world.zig").World;
 
 pub fn write(world: *World, frame: *Frame) anyerror!void {
     const actor = frame.actor;
     const database = actor.database.?;
     const random = world.random;
-    const index: usize = if (random.uintLessThan(u32, 4) == 0) 1 else 0;
-    const rows = world.seenBy(actor).collections[index];
+    const index = random.weightedIndex(u32, &.{ 8, 2, 1 });
+    const state = world.seenBy(actor);
+    const rows = state.collections[index];
     if (rows.made == 0 and frame.op != .make) frame.op = .make;
     var change: model.Change = switch (frame.op) {
-        .put => .{ .put = drawPut(world, index) },
-        .amend => .{ .amend = drawAmend(world, index) },
+        .put => .{ .put = drawPut(world, rows.made) },
+        .amend => .{ .amend = drawAmend(world, rows.made) },
         .delete => .{ .delete = .{
-            .collection = index,
+            .made = rows.made,
             .number = 1 + random.uintLessThan(u32, model.key_count),
         } },
-        .clear => .{ .clear = index },
+        .clear => .{ .clear = rows.made },
         .drop => .{ .drop = index },
         .make => .{ .make = .{ .collection = index, .made = world.made_next } },
+        .rename => .{ .rename = .{
+            .from = index,
+            .to = random.uintLessThan(usize, model.names.len),
+        } },
         else => unreachable,
     };
     world.made_next += @intFromBool(frame.op == .make);
     const is_implicit = actor.transaction == null;
     if (is_implicit) frame.change = change;
-    const result = callWrite(world, frame, &change, rows);
-    if (is_implicit) return result;
+    const result = callWrite(world, frame, &change, &state, index);
+    if (is_implicit) return result catch |err| {
+        if (err != error.Overtaken) return err;
+        frame.change = .none;
+    };
     if (actor.doomed) |cause| {
         // A transaction that is done for takes nothing any more.
         if (result) |_| return error.DoomedWritten else |err| {
@@ -56,16 +66,18 @@ fn callWrite(
     world: *World,
     frame: *Frame,
     change: *model.Change,
-    rows: model.Rows,
+    state: *const model.State,
+    index: usize,
 ) anyerror!void {
     const actor = frame.actor;
+    const rows = &state.collections[index];
     switch (change.*) {
         .put => |*put| {
-            const collection = try actor.handle(put.collection, rows.made);
+            const collection = try reading.handle(world, frame, index, rows.made);
             try client.putRows(collection, put.numbers[0..put.count], put.values[0..put.count]);
         },
         .amend => |*one| {
-            const collection = try actor.handle(one.collection, rows.made);
+            const collection = try reading.handle(world, frame, index, rows.made);
             const key: contents.Key = .init(one.number);
             var buffer: [contents.metadata_bytes_max]u8 = undefined;
             const new = one.of(.{ .seed = 1 });
@@ -76,17 +88,17 @@ fn callWrite(
             if (is_known and was_there != expected) return error.WrongAnswer;
         },
         .delete => |one| {
-            const collection = try actor.handle(one.collection, rows.made);
+            const collection = try reading.handle(world, frame, index, rows.made);
             const was_there = try client.deleteRow(collection, one.number);
             const expected = rows.value(one.number) != null;
             const is_known = frame.intrusions == 0 and actor.doomed == null;
             if (is_known and was_there != expected) return error.WrongAnswer;
         },
-        .clear => |index| {
-            const collection = try actor.handle(index, rows.made);
+        .clear => {
+            const collection = try reading.handle(world, frame, index, rows.made);
             try collection.clear();
         },
-        .drop => |index| {
+        .drop => {
             const found = try actor.database.?.dropCollection(model.names[index]);
             if (frame.intrusions == 0 and actor.doomed == null and !found) return error.WrongAnswer;
         },
@@ -99,25 +111,34 @@ fn callWrite(
             if (frame.intrusions > 0) return collection.close();
             actor.handles[one.collection] = .{ .collection = collection, .made = made };
         },
+        .rename => |one| {
+            const names = model.names;
+            const answer = try actor.database.?.renameCollection(names[one.from], names[one.to]);
+            const is_free = one.from == one.to or state.collections[one.to].made == 0;
+            const is_known = frame.intrusions == 0 and actor.doomed == null;
+            if (is_known and answer != @as(Renamed, if (is_free) .done else .taken)) {
+                return error.WrongAnswer;
+            }
+        },
         .none, .all => unreachable,
     }
 }
 
-fn drawAmend(world: *World, index: usize) model.Amend {
+fn drawAmend(world: *World, made: u32) model.Amend {
     const random = world.random;
     const is_long = world.plan.has_large_rows and random.uintLessThan(u32, 8) == 0;
     defer world.value_next += 1;
     return .{
-        .collection = index,
+        .made = made,
         .number = 1 + random.uintLessThan(u32, model.key_count),
         .metadata_seed = world.value_next,
         .metadata_bytes = random.uintLessThan(u32, if (is_long) 6000 else 40),
     };
 }
 
-fn drawPut(world: *World, index: usize) model.Put {
+fn drawPut(world: *World, made: u32) model.Put {
     const random = world.random;
-    var put: model.Put = .{ .collection = index };
+    var put: model.Put = .{ .made = made };
     const is_large = random.uintLessThan(u32, 6) == 0;
     put.count = if (is_large) model.batch_max else 1 + random.uintLessThan(usize, 2);
     for (put.numbers[0..put.count], put.values[0..put.count]) |*number, *value| {
@@ -132,9 +153,14 @@ fn drawPut(world: *World, index: usize) model.Put {
     return put;
 }
 
-pub fn commit(frame: *Frame) !void {
+pub fn commit(world: *World, frame: *Frame) !void {
     const actor = frame.actor;
     const doomed = actor.doomed;
+    var before = world.oracle.now().*;
+    // Collections that it made are closed, even where its root is in the file all the same.
+    errdefer for (actor.handles, 0..) |maybe, place| if (maybe) |known| {
+        if (before.find(known.made) == null) actor.closeHandle(place);
+    };
     frame.change = .{ .all = actor.transaction.? };
     actor.transaction = null;
     actor.doomed = null;
