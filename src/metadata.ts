@@ -136,11 +136,10 @@ function writeString(writer: ByteWriter, value: string): void {
 }
 
 function writeArray(writer: ByteWriter, value: unknown, field: string): void {
-  const name = `metadata.${shorten(field)}`;
-  if (typeof value === "number") throw invalidArgument(name, "a finite number", value);
+  if (typeof value === "number") throw invalidArgument(pathOf(field), "a finite number", value);
   if (!Array.isArray(value)) {
     throw invalidArgument(
-      name,
+      pathOf(field),
       "a string, a finite number, a boolean, null, or an array of strings or of numbers",
       value,
     );
@@ -149,35 +148,43 @@ function writeArray(writer: ByteWriter, value: unknown, field: string): void {
   const elements: unknown[] = [];
   const count = value.length;
   for (let index = 0; index < count; index++) elements.push(value[index]);
-  if (typeof elements[0] === "number") writeNumbers(writer, elements, name);
-  else writeStrings(writer, elements, name);
+  if (typeof elements[0] === "number") writeNumbers(writer, elements, field);
+  else writeStrings(writer, elements, field);
 }
 
-function writeNumbers(writer: ByteWriter, elements: readonly unknown[], name: string): void {
+function writeNumbers(writer: ByteWriter, elements: readonly unknown[], field: string): void {
   writer.byte(Kind.NUMBERS);
   writer.varint(elements.length);
-  for (const [index, element] of elements.entries()) {
-    if (typeof element !== "number") throw mixed(`${name}[${index}]`, "number", element);
+  for (let index = 0; index < elements.length; index++) {
+    const element = elements[index];
+    if (typeof element !== "number") throw mixed(field, index, "number", element);
     if (!Number.isFinite(element)) {
-      throw invalidArgument(`${name}[${index}]`, "a finite number", element);
+      throw invalidArgument(pathOf(field, index), "a finite number", element);
     }
     writer.number(element);
   }
 }
 
-function writeStrings(writer: ByteWriter, elements: readonly unknown[], name: string): void {
+function writeStrings(writer: ByteWriter, elements: readonly unknown[], field: string): void {
   const kindAt = writer.length;
   writer.byte(Kind.STRINGS);
   writer.varint(elements.length);
   let isLone = false;
-  for (const [index, element] of elements.entries()) {
+  for (let index = 0; index < elements.length; index++) {
+    const element = elements[index];
     if (typeof element === "string") isLone = writer.text(element) || isLone;
-    else if (index > 0) throw mixed(`${name}[${index}]`, "string", element);
-    else throw invalidArgument(`${name}[0]`, "a string or a finite number", element);
+    else if (index > 0) throw mixed(field, index, "string", element);
+    else throw invalidArgument(pathOf(field, 0), "a string or a finite number", element);
   }
   if (isLone) writer.bytes[kindAt] = Kind.STRINGS | lone;
 }
 
-function mixed(name: string, kind: string, found: unknown): Error {
-  return invalidArgument(name, `a ${kind} like the ones before it`, found);
+function mixed(field: string, index: number, kind: string, found: unknown): Error {
+  return invalidArgument(pathOf(field, index), `a ${kind} like the ones before it`, found);
+}
+
+/** What an error calls a value, or an element of it. */
+function pathOf(field: string, index?: number): string {
+  const path = `metadata.${shorten(field)}`;
+  return index === undefined ? path : `${path}[${index}]`;
 }
