@@ -74,7 +74,8 @@ const Value = struct {
     }
 
     fn isSame(a: *const Value, b: *const Value) bool {
-        return a.head == b.head and std.mem.eql(u8, a.text, b.text);
+        if (a.head != b.head or a.text.len != b.text.len) return false;
+        return a.text.len <= 8 or std.mem.eql(u8, a.text[8..], b.text[8..]);
     }
 
     /// Cheap, and good enough for what it is for: texts that differ only in their middle meet.
@@ -89,10 +90,23 @@ const Value = struct {
 
 /// At most 8 bytes, the first one the highest.
 fn word(bytes: []const u8) u64 {
-    if (bytes.len == 8) return std.mem.readInt(u64, bytes[0..8], .big);
-    var value: u64 = 0;
-    for (bytes, 0..) |byte, i| value |= @as(u64, byte) << @intCast(56 - 8 * i);
-    return value;
+    const len = bytes.len;
+    if (len == 8) return std.mem.readInt(u64, bytes[0..8], .big);
+    if (len >= 4) {
+        // Bytes that are in both halves come to lie on themselves.
+        const low: u64 = std.mem.readInt(u32, bytes[len - 4 ..][0..4], .big);
+        return @as(u64, std.mem.readInt(u32, bytes[0..4], .big)) << 32 | low << shiftAt(len - 1);
+    }
+    if (len == 0) return 0;
+    const middle = len / 2;
+    return @as(u64, bytes[0]) << 56 |
+        @as(u64, bytes[middle]) << shiftAt(middle) |
+        @as(u64, bytes[len - 1]) << shiftAt(len - 1);
+}
+
+/// Of the byte at `index` of a word.
+fn shiftAt(index: usize) u6 {
+    return @intCast(56 - 8 * index);
 }
 
 /// As it is sorted. `value` is an index.
@@ -112,6 +126,44 @@ const Item = struct { value: u16, row: u8 };
 /// Of the table that finds most values again, so that few of them have to be sorted.
 const Slot = u10;
 const no_value = std.math.maxInt(u16);
+
+/// Puts keys with heads that are near to each other together before it compares any: values are
+/// many or spread, and comparing them takes most of the time that columns take.
+fn sortKeys(values: []const Value, keys: []Key) void {
+    var least = values[0].head;
+    var most = least;
+    for (values) |value| {
+        least = @min(least, value.head);
+        most = @max(most, value.head);
+    }
+    const shift: u6 = @intCast((64 - @clz(most - least)) -| @bitSizeOf(Bucket));
+    // Where each begins; once its keys are there, where it ends.
+    var places: [1 << @bitSizeOf(Bucket)]u16 = @splat(0);
+    for (values) |value| places[(value.head - least) >> shift] += 1;
+    var place: u16 = 0;
+    for (&places) |*count| {
+        const next = place + count.*;
+        count.* = place;
+        place = next;
+    }
+    for (values, 0..) |value, i| {
+        const to = &places[(value.head - least) >> shift];
+        keys[to.*] = .{ .head = value.head, .value = @intCast(i) };
+        to.* += 1;
+    }
+    var start: usize = 0;
+    for (places) |end| {
+        const near = keys[start..end];
+        start = end;
+        // The sort for many begins with work that takes longer than this.
+        if (near.len <= few_keys) {
+            std.sort.insertion(Key, near, values, Key.isBefore);
+        } else std.sort.pdq(Key, near, values, Key.isBefore);
+    }
+}
+
+const Bucket = u8;
+const few_keys = 24;
 
 const Builder = struct {
     /// For everything but `out`.
@@ -142,7 +194,7 @@ const Builder = struct {
     fn reserve(builder: *Builder) Error!void {
         const rows: usize = builder.row_count;
         const cells = @min(builder.cells.items.len * rows, 16 * 1024);
-        try builder.cells.ensureTotalCapacity(builder.arena, cells);
+        try builder.cells.ensureTotalCapacityPrecise(builder.arena, cells);
         try builder.values.ensureTotalCapacity(builder.arena, rows);
         try builder.items.ensureTotalCapacity(builder.arena, rows);
         try builder.keys.ensureTotalCapacity(builder.arena, rows);
@@ -290,8 +342,9 @@ const Builder = struct {
     /// Takes the values of a column, or the elements of its arrays, but for those that are too
     /// many: their rows become unknown.
     fn collect(builder: *Builder, field: Field, kind: Kind, unknown: *Rows) Error!void {
-        builder.values.clearRetainingCapacity();
-        builder.items.clearRetainingCapacity();
+        // Without a look at what is there, which is overwritten.
+        builder.values.items.len = 0;
+        builder.items.items.len = 0;
         @memset(&builder.slots, no_value);
         var index = field.first_cell;
         while (index != no_cell) {
@@ -333,20 +386,19 @@ const Builder = struct {
     /// Gives equal values one code, in their order.
     fn sort(builder: *Builder) Error!void {
         const values = builder.values.items;
+        const dictionary = &builder.dictionary;
+        dictionary.items.len = 0;
+        try dictionary.ensureTotalCapacity(builder.arena, values.len);
         try builder.keys.resize(builder.arena, values.len);
         try builder.codes.resize(builder.arena, values.len);
+        if (values.len == 0) return;
         const keys = builder.keys.items;
-        for (keys, values, 0..) |*key, value, i| {
-            key.* = .{ .head = value.head, .value = @intCast(i) };
-        }
-        std.sort.pdq(Key, keys, values, Key.isBefore);
-        const dictionary = &builder.dictionary;
-        dictionary.clearRetainingCapacity();
+        sortKeys(values, keys);
         for (keys) |key| {
             const count = dictionary.items.len;
             const is_new = count == 0 or
                 !values[key.value].isSame(&values[dictionary.items[count - 1]]);
-            if (is_new) try dictionary.append(builder.arena, key.value);
+            if (is_new) dictionary.appendAssumeCapacity(key.value);
             builder.codes.items[key.value] = @intCast(dictionary.items.len - 1);
         }
     }
@@ -367,19 +419,29 @@ const Builder = struct {
 
     fn writeTexts(builder: *Builder) Error!void {
         const values = builder.values.items;
-        var offset: u16 = 0;
-        for (builder.dictionary.items) |value| {
-            try builder.append(std.mem.asBytes(&offset));
-            offset += @intCast(values[value].text.len);
+        const dictionary = builder.dictionary.items;
+        var text_bytes: usize = 0;
+        for (dictionary) |value| text_bytes += values[value].text.len;
+        const offset_bytes = (dictionary.len + 1) * @sizeOf(u16);
+        const bytes = try builder.out.addManyAsSlice(builder.gpa, offset_bytes + text_bytes);
+        const offsets = std.mem.bytesAsSlice(u16, bytes[0..offset_bytes]);
+        const texts = bytes[offset_bytes..];
+        var at: usize = 0;
+        for (dictionary, offsets[0..dictionary.len]) |value, *offset| {
+            const text = values[value].text;
+            offset.* = @intCast(at);
+            @memcpy(texts[at..][0..text.len], text);
+            at += text.len;
         }
-        try builder.append(std.mem.asBytes(&offset));
-        for (builder.dictionary.items) |value| try builder.append(values[value].text);
+        offsets[dictionary.len] = @intCast(at);
     }
 
     fn writeNumbers(builder: *Builder) Error!void {
-        for (builder.dictionary.items) |value| {
-            const number = unsorted(builder.values.items[value].head);
-            try builder.append(std.mem.asBytes(&number));
+        const dictionary = builder.dictionary.items;
+        const byte_count = dictionary.len * @sizeOf(f64);
+        const bytes = try builder.out.addManyAsSlice(builder.gpa, byte_count);
+        for (dictionary, std.mem.bytesAsSlice(f64, bytes)) |value, *number| {
+            number.* = unsorted(builder.values.items[value].head);
         }
     }
 
