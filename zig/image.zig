@@ -68,6 +68,10 @@ pub const Image = struct {
             kernels.active().copy(out.ptr, bytes.ptr, out.len);
             if (image.isWhole(offset)) return;
         }
+        return image.read(offset, out);
+    }
+
+    fn read(image: *Image, offset: u64, out: []u8) CopyError!void {
         if (try image.file.read(offset, out) != out.len) return error.Truncated;
     }
 
@@ -79,7 +83,7 @@ pub const Image = struct {
         if (image.seen_bytes <= image.budget_bytes or image.isHot(offset, out.len)) {
             return image.copy(offset, out);
         }
-        if (try image.file.read(offset, out) != out.len) return error.Truncated;
+        return image.read(offset, out);
     }
 
     /// The bytes through the map, if they are hot; they count as touched by nobody. What was made

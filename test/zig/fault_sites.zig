@@ -145,21 +145,6 @@ const exempt = [_]struct { file: []const u8, line: []const u8, why: []const u8 }
         .why = "an older state that is damaged is in damage_verify.zig",
     },
     .{
-        .file = "column_builder.zig",
-        .line = "appendNTimes(builder.gpa, 0, @sizeOf(format.ColumnBlock))",
-        .why = "the arena has room left",
-    },
-    .{
-        .file = "column_builder.zig",
-        .line = "appendNTimes(builder.gpa, 0, padding)",
-        .why = "the arena has room left",
-    },
-    .{
-        .file = "column_builder.zig",
-        .line = "appendSlice(builder.gpa, bytes)",
-        .why = "the arena has room left",
-    },
-    .{
         .file = "older_root_audit.zig",
         .line = "seen.resize(",
         .why = "no older state is larger than the newest before files shrink",

@@ -531,11 +531,14 @@ pub const Story = struct {
         try story.readTwice();
     }
 
-    /// By columns and by documents. All rows match: none has a field of that name.
+    /// By columns and by documents, of which columns are made the second time. All rows match: none
+    /// has a field of that name.
     fn filterRows(story: *Story) !void {
         const filter: []const u8 = &.{ 1, 3, 16, 4, 'n', 'o', 'n', 'e' };
-        const count = try story.first.collection.?.countWhere(filter);
-        if (count != story.now().rows.count()) return error.WrongContents;
+        for (0..2) |_| {
+            const count = try story.first.collection.?.countWhere(filter);
+            if (count != story.now().rows.count()) return error.WrongContents;
+        }
     }
 
     fn readByOther(story: *Story) !void {
