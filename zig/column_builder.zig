@@ -70,7 +70,7 @@ const Value = struct {
 
     fn ofText(whole: []const u8) Value {
         const text = whole[0..@min(whole.len, format.column_text_bytes_max + 1)];
-        return .{ .head = word(text[0..@min(text.len, 8)]), .text = text };
+        return .{ .head = document.textHead(text), .text = text };
     }
 
     fn isSame(a: *const Value, b: *const Value) bool {
@@ -81,33 +81,12 @@ const Value = struct {
     /// Cheap, and good enough for what it is for: texts that differ only in their middle meet.
     fn hash(value: *const Value) u64 {
         const text = value.text;
-        const tail = if (text.len > 8) word(text[text.len - 8 ..]) else 0;
+        const tail = if (text.len > 8) document.textHead(text[text.len - 8 ..]) else 0;
         const mixed = (value.head ^ std.math.rotl(u64, tail, 23) ^ text.len) *%
             0x9E37_79B9_7F4A_7C15;
         return mixed >> (64 - @bitSizeOf(Slot));
     }
 };
-
-/// At most 8 bytes, the first one the highest.
-fn word(bytes: []const u8) u64 {
-    const len = bytes.len;
-    if (len == 8) return std.mem.readInt(u64, bytes[0..8], .big);
-    if (len >= 4) {
-        // Bytes that are in both halves come to lie on themselves.
-        const low: u64 = std.mem.readInt(u32, bytes[len - 4 ..][0..4], .big);
-        return @as(u64, std.mem.readInt(u32, bytes[0..4], .big)) << 32 | low << shiftAt(len - 1);
-    }
-    if (len == 0) return 0;
-    const middle = len / 2;
-    return @as(u64, bytes[0]) << 56 |
-        @as(u64, bytes[middle]) << shiftAt(middle) |
-        @as(u64, bytes[len - 1]) << shiftAt(len - 1);
-}
-
-/// Of the byte at `index` of a word.
-fn shiftAt(index: usize) u6 {
-    return @intCast(56 - 8 * index);
-}
 
 /// As it is sorted. `value` is an index.
 const Key = struct {
