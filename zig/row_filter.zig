@@ -207,7 +207,7 @@ pub const RowFilter = struct {
     fn isMapped(segment: *const SegmentState) bool {
         return segment.disk.capacity > copied_rows_max;
     }
-    const copied_rows_max = 4096;
+    const copied_rows_max = 2048;
     /// Of one block, so that documents with hundreds of fields do not fill the memory.
     const copied_bytes_max = 32 * 1024;
 
