@@ -25,6 +25,7 @@ interface Bench {
 const benches: Readonly<Record<string, Bench>> = {
   get: { file: "get" },
   put: { file: "put" },
+  compute: { file: "compute" },
   search: { file: "search" },
   plans: { file: "plans" },
   scale: { file: "scale" },

@@ -11,10 +11,11 @@
  * @module
  */
 
-import type { Connection } from "./connection.ts";
+import { CacheFile } from "./cache-file.ts";
+import { CacheNamespace } from "./cache-namespace.ts";
 import { VectorLiteError } from "./errors.ts";
-import { Flights } from "./flights.ts";
-import { durabilities, openDatabase, openRecords } from "./open.ts";
+import { checkBatchPlan, Flights } from "./flights.ts";
+import { durabilities, openDatabase } from "./open.ts";
 import {
   booleanOption,
   busyTimeoutDefaultMs,
@@ -29,14 +30,14 @@ import {
   thresholdOption,
   wordOption,
 } from "./options.ts";
-import type { Records } from "./records.ts";
-import { iterateKeys } from "./scan.ts";
 import { planSearch, searchOne } from "./search.ts";
 import { sharedInstance } from "./serverless.ts";
 import type {
-  CollectionStats,
+  CacheStats,
   Compute,
   ComputeMany,
+  ComputeManyOptions,
+  ComputeOptions,
   EmbedCacheOptions,
   SearchOptions,
   ServerlessOptions,
@@ -46,7 +47,6 @@ import type {
   VectorsLike,
 } from "./types.ts";
 import { dimensionMax } from "./vectors.ts";
-import { writeMany } from "./write.ts";
 
 /** The collection of the file that is the cache. */
 const collectionName = "default";
@@ -62,6 +62,8 @@ const known: Known = {
   model: true,
   durability: true,
   readonly: true,
+  maxBatch: true,
+  concurrency: true,
   namespace: notYet,
   ttl: notYet,
   maxEntries: notYet,
@@ -82,8 +84,7 @@ const knownServerless: Known = {
  * ERR_CORRUPT or ERR_IO where the file is damaged.
  */
 export class EmbedCache implements Disposable {
-  readonly #connection: Connection;
-  readonly #records: Records;
+  readonly #namespace: CacheNamespace;
   readonly #flights: Flights;
   /** NaN: none. */
   readonly #threshold: number;
@@ -103,9 +104,9 @@ export class EmbedCache implements Disposable {
   constructor(options?: EmbedCacheOptions) {
     const given = checkOptions(options, known, "EmbedCache");
     this.#threshold = thresholdOption(given.similarityThreshold, "similarityThreshold", [-1, 1]);
-    this.#records = open(given);
-    this.#connection = this.#records.connection;
-    this.#flights = new Flights(this.#records);
+    const batches = checkBatchPlan(given);
+    this.#namespace = open(given);
+    this.#flights = new Flights(this.#namespace, batches);
   }
 
   /**
@@ -129,13 +130,13 @@ export class EmbedCache implements Disposable {
     const given = checkOptions(options, knownServerless, "forServerless()");
     return sharedInstance(name, given, (path) => {
       const instance = newCache({ ...given, path });
-      const isOpen = (): boolean => instance.#records.isOpen;
+      const isOpen = (): boolean => instance.#namespace.isOpen;
       return { instance, isOpen, checkSame: (later) => instance.#checkSame(later) };
     });
   }
 
   #checkSame(given: ServerlessOptions): void {
-    const { dimension, info } = this.#records;
+    const { dimension, model } = this.#namespace;
     if (given.dimension !== undefined && given.dimension !== dimension) {
       throw new VectorLiteError(
         "ERR_DIMENSION",
@@ -143,10 +144,10 @@ export class EmbedCache implements Disposable {
           "Use another name for another model.",
       );
     }
-    if (given.model !== undefined && given.model !== info.model) {
+    if (given.model !== undefined && given.model !== model) {
       throw new VectorLiteError(
         "ERR_MODEL",
-        `The serverless cache is open for the model ${JSON.stringify(info.model)}; found ` +
+        `The serverless cache is open for the model ${JSON.stringify(model)}; found ` +
           `${JSON.stringify(given.model)}. Use another name for another model.`,
       );
     }
@@ -167,7 +168,7 @@ export class EmbedCache implements Disposable {
    */
   set(key: string, vector: VectorLike, options?: Record<string, never>): void {
     if (options !== undefined) checkOptions(options, { ttl: notYet }, "set()");
-    this.#records.put(key, vector, undefined);
+    this.#namespace.put(key, vector);
   }
 
   /**
@@ -183,7 +184,7 @@ export class EmbedCache implements Disposable {
    * ```
    */
   setMany(keys: readonly string[], vectors: VectorsLike): void {
-    writeMany(this.#records, keys, vectors, undefined);
+    this.#namespace.putMany(keys, vectors);
   }
 
   /**
@@ -196,7 +197,7 @@ export class EmbedCache implements Disposable {
    * ```
    */
   get(key: string): Float32Array | undefined {
-    return this.#records.getVector(key);
+    return this.#namespace.getVector(key);
   }
 
   /**
@@ -213,7 +214,7 @@ export class EmbedCache implements Disposable {
    * ```
    */
   getInto(key: string, out: Float32Array): boolean {
-    return this.#records.getInto(key, out);
+    return this.#namespace.getInto(key, out);
   }
 
   /**
@@ -223,7 +224,7 @@ export class EmbedCache implements Disposable {
    * @throws {@link VectorLiteError} ERR_KEY, ERR_INVALID_ARGUMENT, ERR_CORRUPT, ERR_CLOSED
    */
   getMany(keys: readonly string[]): VectorBatch {
-    return this.#records.getMany(keys);
+    return this.#namespace.getMany(keys);
   }
 
   /**
@@ -232,7 +233,7 @@ export class EmbedCache implements Disposable {
    * @throws {@link VectorLiteError} ERR_KEY, ERR_INVALID_ARGUMENT, ERR_CORRUPT, ERR_CLOSED
    */
   has(key: string): boolean {
-    return this.#records.has(key);
+    return this.#namespace.has(key);
   }
 
   /**
@@ -242,7 +243,7 @@ export class EmbedCache implements Disposable {
    * @throws {@link VectorLiteError} as {@link set}
    */
   delete(key: string): boolean {
-    return this.#records.delete(key);
+    return this.#namespace.delete(key);
   }
 
   /**
@@ -251,7 +252,7 @@ export class EmbedCache implements Disposable {
    * @throws {@link VectorLiteError} as {@link set}
    */
   clear(): void {
-    this.#records.clear();
+    this.#namespace.clear();
   }
 
   /**
@@ -260,7 +261,7 @@ export class EmbedCache implements Disposable {
    * @throws {@link VectorLiteError} ERR_CLOSED
    */
   get size(): number {
-    return this.#records.size;
+    return this.#namespace.size;
   }
 
   /**
@@ -270,41 +271,60 @@ export class EmbedCache implements Disposable {
    * @throws {@link VectorLiteError} ERR_CLOSED, ERR_CORRUPT
    */
   keys(): Generator<string, void, undefined> {
-    this.#records.checkOpen();
-    return iterateKeys(this.#records);
+    return this.#namespace.keys();
   }
 
   /**
-   * The cached vector of a key, or what `compute` makes of it, stored. Concurrent calls for one
-   * key compute once; when that fails all of them fail and nothing is stored.
+   * The cached vector of a key, or what `compute` makes of it, stored. In one process a key is
+   * computed once for everybody who wants it meanwhile, also through other handles of the file;
+   * when that fails all of them fail and nothing is stored.
    *
-   * @param compute - Called with the key on a miss, sync or async. It may not wait for its own key.
+   * @param compute - Called with the key on a miss, sync or async; returns a vector, or
+   * `{ vector, tokens }`. It may not wait for its own key.
+   * @param options - `signal`: gives up waiting. The `signal` that `compute` gets is aborted only
+   * when everybody who waits has given up; nothing is stored then.
    * @returns A copy that the caller owns.
-   * @throws {@link VectorLiteError} (as a rejection) as {@link set}, and whatever `compute` throws
+   * @throws {@link VectorLiteError} (as a rejection) as {@link set}, whatever `compute` throws, and
+   * the reason of `signal`
    * @example
    * ```ts
-   * const vector = await cache.getOrCompute(text, async (text) => embed(text));
+   * const vector = await cache.getOrCompute(text, (text, { signal }) => embed(text, signal));
    * ```
    */
-  getOrCompute(key: string, compute: Compute): Promise<Float32Array> {
-    return this.#flights.one(key, compute);
+  getOrCompute(key: string, compute: Compute, options?: ComputeOptions): Promise<Float32Array> {
+    return this.#flights.one(key, compute, options);
   }
 
   /**
-   * The same for many keys: `compute` is called once with the distinct keys that are neither
-   * cached nor being computed already, or not at all.
+   * The same for many keys: `compute` is called with the distinct keys that are neither cached nor
+   * being computed already, in batches, or not at all.
    *
-   * @param compute - Returns one vector for each of its keys, in their order, sync or async. It
-   * may not wait for one of them.
-   * @returns The vectors in the order of `keys`, duplicates included, each one a copy.
-   * @throws {@link VectorLiteError} (as a rejection) as {@link set}, and whatever `compute` throws
+   * Each batch is stored as a whole when it is computed, and stays where a later one fails. After a
+   * failure the call rejects at once: no more batches are begun, and those under way are stored
+   * when they come. Where a computation fails after the caller who began it has given up, those who
+   * joined it compute again.
+   *
+   * @param compute - Returns one vector for each of its keys, in their order, sync or async; or
+   * `{ vectors, tokens }`. It may not wait for one of the keys of this call.
+   * @param options - `signal` as for {@link getOrCompute}; `maxBatch` and `concurrency` as for the
+   * cache.
+   * @returns The vectors in the order of `keys`, duplicates included. The caller owns them; they
+   * are views of one packed array, which lives as long as one of them does: `slice()` what is kept.
+   * @throws {@link VectorLiteError} (as a rejection) as {@link set}, whatever `compute` throws, and
+   * the reason of `signal`
    * @example
    * ```ts
-   * const vectors = await cache.getOrComputeMany(texts, (missing) => embedAll(missing));
+   * const vectors = await cache.getOrComputeMany(texts, (missing) => embedAll(missing), {
+   *   maxBatch: 100,
+   * });
    * ```
    */
-  getOrComputeMany(keys: readonly string[], compute: ComputeMany): Promise<Float32Array[]> {
-    return this.#flights.many(keys, compute);
+  getOrComputeMany(
+    keys: readonly string[],
+    compute: ComputeMany,
+    options?: ComputeManyOptions,
+  ): Promise<Float32Array[]> {
+    return this.#flights.many(keys, compute, options);
   }
 
   /**
@@ -364,7 +384,9 @@ export class EmbedCache implements Disposable {
     where: string,
   ): SimilarEntry[] {
     const plan = planSearch({ ...options, include: ["vector"] }, where);
-    return searchOne(this.#records, vector, plan, "The vector") as SimilarEntry[];
+    const { records } = this.#namespace;
+    if (records === undefined) return [];
+    return searchOne(records, vector, plan, "The vector") as SimilarEntry[];
   }
 
   /**
@@ -372,8 +394,8 @@ export class EmbedCache implements Disposable {
    *
    * @throws {@link VectorLiteError} ERR_CLOSED
    */
-  stats(): CollectionStats {
-    return this.#records.stats();
+  stats(): CacheStats {
+    return { ...this.#namespace.stats(), ...this.#flights.counts };
   }
 
   /**
@@ -382,7 +404,7 @@ export class EmbedCache implements Disposable {
    * @throws {@link VectorLiteError} ERR_NO_SPACE, ERR_IO, ERR_POISONED, ERR_CLOSED
    */
   flush(): void {
-    this.#connection.flush();
+    this.#namespace.connection.flush();
   }
 
   /**
@@ -391,7 +413,7 @@ export class EmbedCache implements Disposable {
    * @throws {@link VectorLiteError} where the flush fails; it is closed all the same.
    */
   close(): void {
-    this.#connection.close();
+    this.#namespace.connection.close();
   }
 
   /** Closes the cache at the end of a `using` block. */
@@ -405,20 +427,18 @@ function newCache(options: EmbedCacheOptions): EmbedCache {
   return new EmbedCache(options);
 }
 
-function open(given: EmbedCacheOptions): Records {
+function open(given: EmbedCacheOptions): CacheNamespace {
   const path = textOption(given.path, "path", pathDefault);
   const readonly = booleanOption(given.readonly, "readonly", false);
   const subject = `The cache ${JSON.stringify(path)}`;
-  const collection = {
+  const plan = {
     name: collectionName,
     dimension: integerOption(given.dimension, "dimension", {
       min: 1,
       max: dimensionMax,
       fallback: 0,
     }),
-    metric: -1,
     model: textOption(given.model, "model", ""),
-    create: !readonly,
     cacheSize: integerOption(given.cacheSize, "cacheSize", {
       min: 0,
       max: cacheSizeMax,
@@ -436,8 +456,9 @@ function open(given: EmbedCacheOptions): Records {
     olderRoot: 0,
   });
   try {
-    const records = openRecords(connection, collection);
-    if (records !== undefined) return records;
+    const namespace = new CacheNamespace(new CacheFile(path, connection), plan);
+    if (!readonly) namespace.create(plan.dimension);
+    if (namespace.records !== undefined) return namespace;
     throw new VectorLiteError(
       "ERR_INVALID_ARGUMENT",
       `${subject} holds no cache, and readonly forbids to make one.`,

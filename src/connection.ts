@@ -119,6 +119,11 @@ export class Connection implements Scope {
     return this.inTransaction ? work() : this.#takeTurn(work);
   }
 
+  /** Whether it was not closed yet. */
+  get isOpen(): boolean {
+    return this.#open;
+  }
+
   /** @throws VectorLiteError ERR_CLOSED */
   checkOpen(): void {
     if (!this.#open) throw closed(this.subject);

@@ -1,132 +1,271 @@
 /**
  * Computes what a cache misses, once per key however many callers wait for it.
  *
- * A flight is one call of a caller's `compute` with its distinct keys. While it is under way every
- * other caller who wants one of its keys joins it. When it fails, everyone who waits gets its
- * error, nothing is stored, and the next caller starts a new one.
- *
  * @module
  */
 
+import type { CacheNamespace } from "./cache-namespace.ts";
+import { asBatch, type Computed } from "./computed.ts";
 import { VectorLiteError } from "./errors.ts";
+import { type Call, Flight, type Seat, seatOf } from "./flight.ts";
 import { checkKeys } from "./keys.ts";
-import { checkFunction } from "./options.ts";
-import type { Records } from "./records.ts";
-import type { Compute, ComputeMany, VectorsLike } from "./types.ts";
-import { isFloat32Array } from "./typed-arrays.ts";
-import { packVectors } from "./vectors.ts";
-import { writeMany } from "./write.ts";
+import { checkFunction, checkOptions, integerOption, type Known, notYet } from "./options.ts";
+import type {
+  Compute,
+  ComputeMany,
+  ComputeManyOptions,
+  ComputeOptions,
+  VectorBatch,
+} from "./types.ts";
+import { newArray } from "./typed-arrays.ts";
+import { checkSignal, untilAborted } from "./until-aborted.ts";
 
-/** One key of a flight: where its vector will be. */
-interface Seat {
-  /** All vectors of the flight, packed. */
-  readonly result: Promise<Float32Array>;
+/** How the keys of one call become batches. */
+export interface BatchPlan {
+  /** Keys of one call of `compute` at most. */
+  readonly maxBatch: number;
+  /** Calls of `compute` that run beside each other at most. */
+  readonly concurrency: number;
+}
+
+/** Checked options of one call. */
+interface ComputePlan extends BatchPlan {
+  readonly signal: AbortSignal | undefined;
+}
+
+const knownOfOne: Known = { signal: true, ttl: notYet };
+const knownOfMany: Known = { ...knownOfOne, maxBatch: true, concurrency: true };
+
+const noLimit: BatchPlan = { maxBatch: Number.MAX_SAFE_INTEGER, concurrency: 4 };
+
+/** Checks `maxBatch` and `concurrency`, and fills in what is not said. */
+export function checkBatchPlan(
+  given: { maxBatch?: number | undefined; concurrency?: number | undefined },
+  fallback: BatchPlan = noLimit,
+): BatchPlan {
+  const { maxBatch, concurrency } = given;
+  return {
+    maxBatch: integerOption(maxBatch, "maxBatch", {
+      min: 1,
+      max: 1_000_000,
+      fallback: fallback.maxBatch,
+    }),
+    concurrency: integerOption(concurrency, "concurrency", {
+      min: 1,
+      max: 1000,
+      fallback: fallback.concurrency,
+    }),
+  };
+}
+
+/** What the flights of one cache came to. */
+export interface FlightCounts {
+  /** Keys that were computed. */
+  computed: number;
+  /** Keys that were being computed already. */
+  joins: number;
+  /** Tokens that the computations reported. */
+  tokensComputed: number;
+}
+
+/** A vector that was computed: one row of a batch. */
+interface Row {
+  readonly batch: Computed;
   readonly index: number;
 }
 
-/** The flights of one cache. */
+/** What one namespace computes. */
 export class Flights {
-  readonly #records: Records;
-  readonly #seats = new Map<string, Seat>();
-  /** The flight whose `compute` is being called now, until it returns or awaits. */
-  #calling: Promise<Float32Array> | undefined;
+  readonly counts: FlightCounts = { computed: 0, joins: 0, tokensComputed: 0 };
+  readonly #namespace: CacheNamespace;
+  readonly #batches: BatchPlan;
 
-  constructor(records: Records) {
-    this.#records = records;
+  constructor(namespace: CacheNamespace, batches: BatchPlan) {
+    this.#namespace = namespace;
+    this.#batches = batches;
   }
 
-  async one(key: string, compute: Compute): Promise<Float32Array> {
+  async one(key: string, compute: Compute, options?: ComputeOptions): Promise<Float32Array> {
     checkFunction(compute, "compute");
-    const cached = this.#records.getVector(key);
+    const given = checkOptions(options, knownOfOne, "getOrCompute()");
+    const signal = checkSignal(given.signal);
+    const cached = this.#namespace.getVector(key);
     if (cached !== undefined) return cached;
-    const seat = this.#seatOf(key) ?? this.#start([key], async () => [await compute(key)]);
-    return this.#take(await seat.result, seat.index);
+    const batchOfOne: ComputeMany = async (_, context) => {
+      return asBatch(await compute(key, context)) as Awaited<ReturnType<ComputeMany>>;
+    };
+    const rows = await this.#compute([key], batchOfOne, { ...this.#batches, signal });
+    return vectorOf(rowOf(rows, key)).slice();
   }
 
-  async many(keys: readonly string[], compute: ComputeMany): Promise<Float32Array[]> {
+  async many(
+    keys: readonly string[],
+    compute: ComputeMany,
+    options?: ComputeManyOptions,
+  ): Promise<Float32Array[]> {
     checkFunction(compute, "compute");
+    const given = checkOptions(options, knownOfMany, "getOrComputeMany()");
+    const plan = { ...checkBatchPlan(given, this.#batches), signal: checkSignal(given.signal) };
     const wanted = checkKeys(keys);
-    const results: (Float32Array | undefined)[] = wanted.map((key) =>
-      this.#seatOf(key) === undefined ? this.#records.getVector(key) : undefined,
-    );
-    const missing = new Set<string>();
-    for (const [position, key] of wanted.entries()) {
-      if (results[position] === undefined && !this.#seats.has(key)) missing.add(key);
+    const cached = this.#namespace.getMany(wanted);
+    if (!cached.found.includes(0)) return unpack(cached.vectors, wanted.length);
+    const missing = new Set(wanted.filter((_, index) => cached.found[index] === 0));
+    const rows = await this.#compute([...missing], compute, plan);
+    return merge(wanted, cached, rows);
+  }
+
+  /** The rows of distinct keys that are missing. */
+  async #compute(
+    keys: readonly string[],
+    compute: ComputeMany,
+    plan: ComputePlan,
+  ): Promise<Map<string, Row>> {
+    const call: Call = {
+      namespace: this.#namespace,
+      onComputed: (keys, computed) => this.#count(keys, computed),
+    };
+    const rows = new Map<string, Row>();
+    let pending = keys;
+    while (pending.length > 0) {
+      const seats = this.#board(call, pending, compute, plan);
+      const landed = await this.#land(call, seats, plan.signal);
+      for (const [key, { flight, index }] of seats) {
+        const batch = landed.get(flight);
+        if (batch !== undefined) rows.set(key, { batch, index });
+      }
+      pending = pending.filter((key) => !rows.has(key));
     }
-    if (missing.size > 0) this.#start([...missing], compute);
-    return Promise.all(
-      wanted.map(async (key, position) => {
-        const cached = results[position];
-        if (cached !== undefined) return cached;
-        const seat = this.#seats.get(key);
-        if (seat === undefined) throw new Error(`No flight for ${JSON.stringify(key)}.`);
-        return this.#take(await seat.result, seat.index);
-      }),
-    );
+    this.#namespace.checkOpen();
+    return rows;
   }
 
-  /** A compute that asks for its own key would wait for itself for ever. */
-  #seatOf(key: string): Seat | undefined {
-    const seat = this.#seats.get(key);
-    if (seat === undefined || seat.result !== this.#calling) return seat;
-    throw new VectorLiteError(
-      "ERR_INVALID_ARGUMENT",
-      `compute asked for ${JSON.stringify(key.slice(0, 40))}, which it is computing; it would ` +
-        "wait for itself.",
-    );
+  #count(keys: readonly string[], { tokens }: Computed): void {
+    this.counts.computed += keys.length;
+    this.counts.tokensComputed += tokens;
   }
 
-  /** Registers the seats before `compute` runs, so that even a call from within it joins. */
-  #start(keys: readonly string[], compute: ComputeMany): Seat {
-    this.#records.checkWritable();
-    const result = this.#fly(keys, compute);
-    for (const [index, key] of keys.entries()) this.#seats.set(key, { result, index });
-    return { result, index: 0 };
+  /** A seat for every key: in flights that are under way, and in new ones. */
+  #board(
+    call: Call,
+    keys: readonly string[],
+    compute: ComputeMany,
+    { maxBatch, concurrency }: BatchPlan,
+  ): Map<string, Seat> {
+    this.#namespace.checkWritable();
+    const { file, plan } = this.#namespace;
+    const place = `${file.identity} ${plan.name}`;
+    const seats = new Map<string, Seat>();
+    for (const key of keys) {
+      const seat = seatOf(place, key);
+      if (seat !== undefined) seats.set(key, seat);
+    }
+    this.counts.joins += seats.size;
+    const alone = keys.filter((key) => !seats.has(key));
+    const started: Flight[] = [];
+    for (let start = 0; start < alone.length; start += maxBatch) {
+      const batch = alone.slice(start, start + maxBatch);
+      const flight = new Flight(call, place, batch);
+      for (const [index, key] of batch.entries()) seats.set(key, { flight, index });
+      started.push(flight);
+    }
+    for (const { flight } of seats.values()) flight.join(call);
+    launch(call, started, compute, concurrency);
+    return seats;
   }
 
-  async #fly(keys: readonly string[], compute: ComputeMany): Promise<Float32Array> {
-    // The seats are taken before anything of the caller runs.
-    await undefined;
+  /**
+   * Waits until all have landed.
+   *
+   * @returns What they brought; not of those that failed after the call that started them had
+   * gone. What made them fail is perhaps only that, so their keys are to be computed again.
+   */
+  async #land(
+    call: Call,
+    seats: ReadonlyMap<string, Seat>,
+    signal: AbortSignal | undefined,
+  ): Promise<Map<Flight, Computed>> {
+    const landed = new Map<Flight, Computed>();
+    const flights = new Set([...seats.values()].map(({ flight }) => flight));
+    const waits = [...flights].map(async (flight) => {
+      try {
+        landed.set(flight, await flight.landed);
+      } catch (error) {
+        if (flight.call === call || !flight.isLeft) throw error;
+      }
+    });
+    const all = Promise.all(waits);
     try {
-      const computed = await this.#call(keys, compute);
-      const packed = packComputed(computed, keys, this.#records.dimension);
-      writeMany(this.#records, keys, packed, undefined);
-      return packed;
+      await (signal === undefined ? all : untilAborted(all, signal));
     } finally {
-      for (const key of keys) this.#seats.delete(key);
+      const gaveUp = signal?.aborted === true;
+      for (const flight of flights) flight.leave(call, gaveUp, signal?.reason);
     }
-  }
-
-  #call(keys: readonly string[], compute: ComputeMany): ReturnType<ComputeMany> {
-    this.#calling = this.#seats.get(keys[0] ?? "")?.result;
-    try {
-      return compute([...keys]);
-    } finally {
-      this.#calling = undefined;
-    }
-  }
-
-  #take(packed: Float32Array, index: number): Float32Array {
-    const { dimension } = this.#records;
-    return packed.slice(index * dimension, (index + 1) * dimension);
+    return landed;
   }
 }
 
-function packComputed(
-  computed: VectorsLike,
+/** Flies some at a time. After a failure only those that others wait for are begun. */
+function launch(
+  call: Call,
+  flights: readonly Flight[],
+  compute: ComputeMany,
+  concurrency: number,
+): void {
+  let next = 0;
+  const work = async (): Promise<void> => {
+    for (;;) {
+      const flight = flights[next];
+      if (flight === undefined) return;
+      next++;
+      if (await flight.fly(compute)) continue;
+      for (const later of flights.slice(next)) later.leave(call, false);
+    }
+  };
+  for (let worker = 0; worker < Math.min(concurrency, flights.length); worker++) void work();
+}
+
+/** Packed vectors as one view each. */
+function unpack(vectors: Float32Array, count: number): Float32Array[] {
+  const dimension = vectors.length / count;
+  const views = new Array<Float32Array>(count);
+  for (let index = 0; index < count; index++) {
+    views[index] = vectors.subarray(index * dimension, (index + 1) * dimension);
+  }
+  return views;
+}
+
+/** Puts what was computed between what was cached, one row for each key. */
+function merge(
   keys: readonly string[],
-  dimension: number,
-): Float32Array {
-  const name = "What compute returned";
-  if (isFloat32Array(computed)) {
-    return new Float32Array(packVectors(computed, keys.length, dimension, name));
+  { vectors, found }: VectorBatch,
+  rows: ReadonlyMap<string, Row>,
+): Float32Array[] {
+  const dimension = dimensionOf(rows);
+  const total = keys.length * dimension;
+  const merged = vectors.length === total ? vectors : newArray(Float32Array, total);
+  for (const [position, key] of keys.entries()) {
+    if (found[position] === 0) merged.set(vectorOf(rowOf(rows, key)), position * dimension);
   }
-  if (Array.isArray(computed) && computed.length !== keys.length) {
-    throw new VectorLiteError(
-      "ERR_INVALID_ARGUMENT",
-      `compute returned ${computed.length} vectors for ${keys.length} keys; expected one for ` +
-        "each, in their order.",
-    );
-  }
-  return packVectors(computed, keys.length, dimension, name);
+  return unpack(merged, keys.length);
+}
+
+/** Batches that came first, at the same time, may disagree about it. */
+function dimensionOf(rows: ReadonlyMap<string, Row>): number {
+  const [first, ...others] = new Set([...rows.values()].map(({ batch }) => batch.dimension));
+  if (first !== undefined && others.length === 0) return first;
+  throw new VectorLiteError(
+    "ERR_DIMENSION",
+    `compute returned vectors of ${[first, ...others].join(" and ")} dimensions; expected one.`,
+  );
+}
+
+function vectorOf({ batch, index }: Row): Float32Array {
+  const { vectors, dimension } = batch;
+  return vectors.subarray(index * dimension, (index + 1) * dimension);
+}
+
+function rowOf(rows: ReadonlyMap<string, Row>, key: string): Row {
+  const row = rows.get(key);
+  if (row === undefined) throw new Error(`No flight for ${JSON.stringify(key.slice(0, 40))}.`);
+  return row;
 }

@@ -24,11 +24,17 @@ export { salvage } from "./salvage.ts";
 export { Snapshot } from "./snapshot.ts";
 export type {
   BackupOptions,
+  CacheStats,
   CompactOptions,
   CollectionOptions,
   CollectionStats,
   Compute,
+  ComputeContext,
+  ComputedVector,
+  ComputedVectors,
   ComputeMany,
+  ComputeManyOptions,
+  ComputeOptions,
   Damage,
   DamageKind,
   DatabaseOptions,

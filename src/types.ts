@@ -65,6 +65,10 @@ export interface EmbedCacheOptions {
   durability?: Durability | undefined;
   /** Opens an existing file without ever writing to it. Default `false`. */
   readonly?: boolean | undefined;
+  /** Keys of one call of a `compute` at most, 1 to 1,000,000. Default: no limit. */
+  maxBatch?: number | undefined;
+  /** Calls of a `compute` beside each other at most, for one call of a cache. Default 4. */
+  concurrency?: number | undefined;
 }
 
 /** Options of {@link EmbedCache.forServerless}: those of a cache; the path is chosen for you. */
@@ -265,11 +269,60 @@ export interface VectorBatch {
   found: Uint8Array;
 }
 
+/** What a `compute` is told beside its keys. */
+export interface ComputeContext {
+  /** Aborted when every caller who waits for this computation has given up. */
+  readonly signal: AbortSignal;
+}
+
+/** What was computed for one key: its vector, alone or with what it cost. */
+export type ComputedVector =
+  | VectorLike
+  | {
+      /** The vector. */
+      readonly vector: VectorLike;
+      /** Tokens that the provider reports for it. */
+      readonly tokens?: number | undefined;
+    };
+
+/** What was computed for a batch of keys: one vector for each, alone or with what they cost. */
+export type ComputedVectors =
+  | VectorsLike
+  | {
+      /** One vector for each key, in their order. */
+      readonly vectors: VectorsLike;
+      /** Tokens that the provider reports for the whole batch. */
+      readonly tokens?: number | undefined;
+    };
+
 /** Computes one vector, now or later. */
-export type Compute = (key: string) => VectorLike | Promise<VectorLike>;
+export type Compute = (
+  key: string,
+  context: ComputeContext,
+) => ComputedVector | PromiseLike<ComputedVector>;
 
 /** Computes the vectors of several distinct keys, in their order, now or later. */
-export type ComputeMany = (keys: string[]) => VectorsLike | Promise<VectorsLike>;
+export type ComputeMany = (
+  keys: string[],
+  context: ComputeContext,
+) => ComputedVectors | PromiseLike<ComputedVectors>;
+
+/** Options of {@link EmbedCache.getOrCompute}. */
+export interface ComputeOptions {
+  /**
+   * Gives up waiting: the call rejects with the reason of the signal. The computation is called off
+   * only where nobody else waits for it.
+   */
+  signal?: AbortSignal | undefined;
+}
+
+/** Options of {@link EmbedCache.getOrComputeMany}. */
+export interface ComputeManyOptions extends ComputeOptions {
+  /** Keys of one call of `compute` at most, 1 to 1,000,000. Default: that of the cache. */
+  maxBatch?: number | undefined;
+  /** Calls of `compute` beside each other at most, 1 to 1000. Default: that of the cache. */
+  concurrency?: number | undefined;
+}
 
 /** Sizes in bytes and counts of a collection; measured, not estimated. */
 export interface CollectionStats {
@@ -299,6 +352,16 @@ export interface CollectionStats {
   evictions: number;
   /** Records that passed their time since it was opened. */
   expirations: number;
+}
+
+/** Sizes in bytes and counts of a cache; measured, not estimated. */
+export interface CacheStats extends CollectionStats {
+  /** Keys whose vectors were computed since it was opened. */
+  computed: number;
+  /** Keys that were missing, and being computed already when they were asked for. */
+  joins: number;
+  /** Tokens that computations reported since it was opened. */
+  tokensComputed: number;
 }
 
 /** Sizes in bytes and counts of a whole database; measured, not estimated. */

@@ -127,6 +127,48 @@ export function checkTarget(out: Float32Array, dimension: number): void {
   if (lengthOf(out) !== dimension) throw wrongVector(out, dimension, "out");
 }
 
+/**
+ * Numbers in a vector that comes first, and so decides how many all have. What they are is checked
+ * where it is written.
+ *
+ * @throws VectorLiteError ERR_INVALID_ARGUMENT, ERR_DIMENSION, ERR_INVALID_VECTOR
+ */
+export function dimensionOfVector(vector: unknown, name: string): number {
+  if (isFloat32Array(vector)) {
+    refuseDetached(vector, name);
+    return checkDimension(lengthOf(vector), name);
+  }
+  if (!Array.isArray(vector)) throw invalidArgument(name, expectedVector, vector);
+  return checkDimension(vector.length, name);
+}
+
+/**
+ * The same of several: as many as the first one has, or an equal part of a packed array.
+ *
+ * @throws VectorLiteError ERR_INVALID_ARGUMENT, ERR_DIMENSION, ERR_INVALID_VECTOR
+ */
+export function dimensionOfVectors(vectors: unknown, count: number, name: string): number {
+  if (!isFloat32Array(vectors)) {
+    checkList(vectors, count, name);
+    return dimensionOfVector(vectors[0], `${name}[0]`);
+  }
+  refuseDetached(vectors, name);
+  const length = lengthOf(vectors);
+  if (length % count === 0) return checkDimension(length / count, name);
+  throw new VectorLiteError(
+    "ERR_DIMENSION",
+    `${name} has ${length} numbers for ${count} keys; expected as many for each.`,
+  );
+}
+
+function checkDimension(dimension: number, name: string): number {
+  if (dimension >= 1 && dimension <= dimensionMax) return dimension;
+  throw new VectorLiteError(
+    "ERR_DIMENSION",
+    `${name} has ${dimension} dimensions; expected 1 to ${dimensionMax}.`,
+  );
+}
+
 function wrongVector(vector: Float32Array, dimension: number, name: string): VectorLiteError {
   refuseDetached(vector, name);
   return wrongLength(lengthOf(vector), dimension, name);

@@ -4,25 +4,10 @@
 
 import { EmbedCache } from "vectorlite";
 import { describe, expect, test } from "vitest";
-import { closing, expectRejection } from "./helpers.ts";
+import { closing, deferred, expectRejection } from "./helpers.ts";
 
 function newCache(): EmbedCache {
   return closing(new EmbedCache({ path: ":memory:", dimension: 2 }));
-}
-
-/** A promise and the functions that settle it. */
-function deferred<T>(): {
-  promise: Promise<T>;
-  resolve: (value: T) => void;
-  reject: (e: Error) => void;
-} {
-  let resolve!: (value: T) => void;
-  let reject!: (error: Error) => void;
-  const promise = new Promise<T>((yes, no) => {
-    resolve = yes;
-    reject = no;
-  });
-  return { promise, resolve, reject };
 }
 
 describe("getOrCompute", () => {
@@ -165,7 +150,10 @@ describe("getOrComputeMany", () => {
     expect(vectors.map((vector) => vector[0])).toEqual([99, 2, 97, 99, 2]);
     vectors[0]?.fill(9);
     expect(vectors[3]?.[0]).toBe(99);
-    expect(vectors.every((vector) => vector.buffer.byteLength === 8)).toBe(true);
+    // Views of one array of this call, and of nothing else.
+    expect(new Set(vectors.map((vector) => vector.buffer)).size).toBe(1);
+    expect(vectors[0]?.buffer.byteLength).toBe(5 * 8);
+    expect(cache.get("c")).toEqual(Float32Array.of(99, 1));
   });
 
   test("does not ask at all where everything is cached", async () => {

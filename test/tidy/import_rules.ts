@@ -65,8 +65,8 @@ const tsLayers: readonly Layer[] = [
   layer(
     "operations",
     "src",
-    "open scan search background-search recall write names jobs compact salvage flights " +
-      "serverless snapshot-scope transfer",
+    "open scan search background-search recall write names jobs compact salvage cache-file " +
+      "cache-namespace computed flight flights serverless snapshot-scope transfer until-aborted",
   ),
   layer("classes", "src", "cache database collection snapshot"),
   layer("index", "src", "index"),

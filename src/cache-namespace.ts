@@ -1,0 +1,240 @@
+/**
+ * One namespace of a cache file: a collection of its own, which may not be in the file yet.
+ *
+ * Where it is not, its first vector decides how many numbers a vector has. Until then every read
+ * looks whether another handle has made it meanwhile, and misses where none has.
+ *
+ * @module
+ */
+
+import type { CacheFile } from "./cache-file.ts";
+import type { Computed } from "./computed.ts";
+import type { Connection } from "./connection.ts";
+import { invalidArgument } from "./errors.ts";
+import { checkKeys, encodeKey } from "./keys.ts";
+import { openRecords } from "./open.ts";
+import type { Records } from "./records.ts";
+import { iterateKeys } from "./scan.ts";
+import type { CollectionStats, VectorBatch } from "./types.ts";
+import { isFloat32Array, lengthOf } from "./typed-arrays.ts";
+import { dimensionOfVector, dimensionOfVectors } from "./vectors.ts";
+import { writeMany } from "./write.ts";
+
+/** What a namespace was asked to be. */
+export interface NamespacePlan {
+  readonly name: string;
+  /** Numbers in a vector; 0: as the file says or, where it is not there, as its first vector. */
+  readonly dimension: number;
+  /** Identity of the embedding model; empty: not checked. */
+  readonly model: string;
+  readonly cacheSize: number;
+  /** What messages call it. */
+  readonly subject: string;
+}
+
+/** The entries of one namespace. */
+export class CacheNamespace {
+  readonly file: CacheFile;
+  readonly connection: Connection;
+  readonly plan: NamespacePlan;
+  #records: Records | undefined;
+  /** Keys that were asked for while it was not in the file. */
+  #earlyMisses = 0;
+
+  constructor(file: CacheFile, plan: NamespacePlan) {
+    this.file = file;
+    this.connection = file.connection;
+    this.plan = plan;
+    this.#records = this.#find();
+  }
+
+  /** Its collection; `undefined` while there is none. */
+  get records(): Records | undefined {
+    this.#records ??= this.#find();
+    return this.#records;
+  }
+
+  /** Numbers in a vector; 0 while nothing has decided that. */
+  get dimension(): number {
+    return this.records?.dimension ?? this.plan.dimension;
+  }
+
+  /** Identity of its embedding model; empty where none was said. */
+  get model(): string {
+    return this.records?.info.model ?? this.plan.model;
+  }
+
+  /** Whether the engine still knows it: not closed, not dropped. */
+  get isOpen(): boolean {
+    return this.#records?.isOpen ?? this.connection.isOpen;
+  }
+
+  /** @throws VectorLiteError ERR_CLOSED */
+  checkOpen(): void {
+    if (this.#records === undefined) this.connection.checkOpen();
+    else this.#records.checkOpen();
+  }
+
+  /** Refuses a write where none is possible, before anything is computed for it. */
+  checkWritable(): void {
+    if (this.#records === undefined) this.connection.checkWritable();
+    else this.#records.checkWritable();
+  }
+
+  /** Makes the collection where it is not there yet. */
+  create(dimension: number): void {
+    this.#records ??= this.#make(dimension);
+  }
+
+  #find(): Records | undefined {
+    return openRecords(this.connection, { ...this.plan, metric: -1, create: false });
+  }
+
+  #make(dimension: number): Records {
+    const options = { ...this.plan, dimension, metric: -1, create: true };
+    const records = openRecords(this.connection, options);
+    if (records === undefined) throw new Error(`${this.plan.subject} was not made.`);
+    return records;
+  }
+
+  /** Makes the collection with what is written first; not where that fails. */
+  #write(dimensionOf: () => number, write: (records: Records) => void): void {
+    const { records, connection } = this;
+    if (records !== undefined) {
+      write(records);
+      return;
+    }
+    connection.checkWritable();
+    const dimension = this.plan.dimension > 0 ? this.plan.dimension : dimensionOf();
+    this.#records = connection.transaction(() => {
+      const made = this.#make(dimension);
+      try {
+        write(made);
+      } catch (error) {
+        connection.native.vl_close(made.id);
+        throw error;
+      }
+      return made;
+    });
+  }
+
+  getVector(key: string): Float32Array | undefined {
+    const { records } = this;
+    if (records !== undefined) return records.getVector(key);
+    this.#missEarly(key);
+    return undefined;
+  }
+
+  getInto(key: string, out: Float32Array): boolean {
+    const { records } = this;
+    if (records !== undefined) return records.getInto(key, out);
+    if (!isFloat32Array(out)) throw invalidArgument("out", "a Float32Array", out);
+    this.#missEarly(key);
+    return false;
+  }
+
+  /** No numbers at all while nothing has decided how many a vector has. */
+  getMany(keys: readonly string[]): VectorBatch {
+    const { records } = this;
+    if (records !== undefined) return records.getMany(keys);
+    const count = checkKeys(keys).length;
+    this.#earlyMisses += count;
+    return { vectors: new Float32Array(0), found: new Uint8Array(count) };
+  }
+
+  #missEarly(key: string): void {
+    encodeKey(key);
+    this.#earlyMisses++;
+  }
+
+  has(key: string): boolean {
+    const { records } = this;
+    if (records !== undefined) return records.has(key);
+    encodeKey(key);
+    return false;
+  }
+
+  put(key: string, vector: unknown): void {
+    this.#write(
+      () => dimensionOfVector(vector, "The vector"),
+      (records) => records.put(key, vector, undefined),
+    );
+  }
+
+  putMany(keys: readonly string[], vectors: unknown): void {
+    if (this.records === undefined && isEmptyBatch(keys, vectors)) {
+      this.connection.checkWritable();
+      return;
+    }
+    this.#write(
+      () => dimensionOfVectors(vectors, keys.length, "The vectors"),
+      (records) => writeMany(records, keys, vectors, undefined),
+    );
+  }
+
+  /** Stores what was computed for these keys: all of it or, after an error, none. */
+  keep(keys: readonly string[], { vectors, dimension }: Computed): void {
+    this.#write(
+      () => dimension,
+      (records) => writeMany(records, keys, vectors, undefined),
+    );
+  }
+
+  delete(key: string): boolean {
+    const { records } = this;
+    if (records !== undefined) return records.delete(key);
+    this.connection.checkWritable();
+    encodeKey(key);
+    return false;
+  }
+
+  clear(): void {
+    const { records } = this;
+    if (records !== undefined) records.clear();
+    else this.connection.checkWritable();
+  }
+
+  get size(): number {
+    return this.records?.size ?? 0;
+  }
+
+  keys(): Generator<string, void, undefined> {
+    this.checkOpen();
+    const { records } = this;
+    return records === undefined ? none() : iterateKeys(records);
+  }
+
+  stats(): CollectionStats {
+    const stats = this.records?.stats() ?? this.#statsOfNothing();
+    return { ...stats, misses: stats.misses + this.#earlyMisses };
+  }
+
+  #statsOfNothing(): CollectionStats {
+    return {
+      records: 0,
+      dimension: this.plan.dimension,
+      metric: "cosine",
+      fileSize: this.connection.stats().fileSize,
+      indexSize: 0,
+      cachedCount: 0,
+      cacheCapacity: this.plan.cacheSize,
+      memoryUsage: 0,
+      hits: 0,
+      misses: 0,
+      sets: 0,
+      evictions: 0,
+      expirations: 0,
+    };
+  }
+}
+
+function* none(): Generator<string, void, undefined> {}
+
+function isEmptyBatch(keys: unknown, vectors: unknown): boolean {
+  if (!Array.isArray(keys) || keys.length > 0) return false;
+  return isFloat32Array(vectors) ? lengthOf(vectors) === 0 : isEmptyArray(vectors);
+}
+
+function isEmptyArray(value: unknown): boolean {
+  return Array.isArray(value) && value.length === 0;
+}
