@@ -10,7 +10,7 @@
 import type { CacheFile } from "./cache-file.ts";
 import type { Computed } from "./computed.ts";
 import type { Connection } from "./connection.ts";
-import { invalidArgument } from "./errors.ts";
+import { invalidArgument, VectorLiteError } from "./errors.ts";
 import { checkKeys, encodeKey } from "./keys.ts";
 import { openRecords } from "./open.ts";
 import type { Records } from "./records.ts";
@@ -36,7 +36,7 @@ export interface NamespacePlan {
 export class CacheNamespace {
   readonly file: CacheFile;
   readonly connection: Connection;
-  readonly plan: NamespacePlan;
+  #plan: NamespacePlan;
   #records: Records | undefined;
   /** Keys that were asked for while it was not in the file. */
   #earlyMisses = 0;
@@ -44,8 +44,12 @@ export class CacheNamespace {
   constructor(file: CacheFile, plan: NamespacePlan) {
     this.file = file;
     this.connection = file.connection;
-    this.plan = plan;
+    this.#plan = plan;
     this.#records = this.#find();
+  }
+
+  get plan(): NamespacePlan {
+    return this.#plan;
   }
 
   /** Its collection; `undefined` while there is none. */
@@ -84,6 +88,34 @@ export class CacheNamespace {
   /** Makes the collection where it is not there yet. */
   create(dimension: number): void {
     this.#records ??= this.#make(dimension);
+  }
+
+  /**
+   * Decides what was open: a dimension, or 0, and a model, or an empty text.
+   *
+   * @throws VectorLiteError ERR_DIMENSION, ERR_MODEL where it was decided otherwise
+   */
+  decide(dimension: number, model: string): void {
+    const plan = this.#plan;
+    const known = { dimension: this.dimension, model: this.model };
+    if (dimension !== 0 && known.dimension !== 0 && dimension !== known.dimension) {
+      throw new VectorLiteError(
+        "ERR_DIMENSION",
+        `${plan.subject} is open with ${known.dimension} dimensions; found ${dimension}. Use ` +
+          "another name for another model.",
+      );
+    }
+    const isUndecided = this.#records === undefined && known.model === "";
+    if (model !== "" && model !== known.model && !isUndecided) {
+      throw new VectorLiteError(
+        "ERR_MODEL",
+        `${plan.subject} is open for the model ${JSON.stringify(known.model)}; found ` +
+          `${JSON.stringify(model)}. Use another name for another model.`,
+      );
+    }
+    if (this.#records !== undefined) return;
+    this.#plan = { ...plan, dimension: known.dimension || dimension, model: known.model || model };
+    if (dimension !== 0 && this.connection.writable) this.create(dimension);
   }
 
   #find(): Records | undefined {

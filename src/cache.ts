@@ -11,25 +11,18 @@
  * @module
  */
 
-import { CacheFile } from "./cache-file.ts";
-import { CacheNamespace } from "./cache-namespace.ts";
+import type { CacheNamespace } from "./cache-namespace.ts";
 import { VectorLiteError } from "./errors.ts";
-import { checkBatchPlan, Flights } from "./flights.ts";
-import { durabilities, openDatabase } from "./open.ts";
+import { Flights } from "./flights.ts";
+import { collectionNames } from "./names.ts";
 import {
-  booleanOption,
-  busyTimeoutDefaultMs,
-  cacheSizeDefault,
-  cacheSizeMax,
-  checkOptions,
-  integerOption,
-  type Known,
-  notYet,
-  pathDefault,
-  textOption,
-  thresholdOption,
-  wordOption,
-} from "./options.ts";
+  type CacheSettings,
+  checkSameNamespace,
+  checkServerless,
+  openCache,
+  openNamespace,
+} from "./open-cache.ts";
+import { checkOptions, type Known, notYet, thresholdOption } from "./options.ts";
 import { planSearch, searchOne } from "./search.ts";
 import { sharedInstance } from "./serverless.ts";
 import type {
@@ -39,6 +32,7 @@ import type {
   ComputeManyOptions,
   ComputeOptions,
   EmbedCacheOptions,
+  NamespaceOptions,
   SearchOptions,
   ServerlessOptions,
   SimilarEntry,
@@ -46,36 +40,21 @@ import type {
   VectorLike,
   VectorsLike,
 } from "./types.ts";
-import { dimensionMax } from "./vectors.ts";
-
-/** The collection of the file that is the cache. */
-const collectionName = "default";
-
-/** Pages of the file that a cache keeps; the vectors that matter are in its hot set. */
-const memoryBudgetBytes = 4 << 20;
-
-const known: Known = {
-  path: true,
-  dimension: true,
-  similarityThreshold: true,
-  cacheSize: true,
-  model: true,
-  durability: true,
-  readonly: true,
-  maxBatch: true,
-  concurrency: true,
-  namespace: notYet,
-  ttl: notYet,
-  maxEntries: notYet,
-  maxBytes: notYet,
-};
 
 const knownOfSearch: Known = { k: true, threshold: true, exact: true, threads: true };
 
-const knownServerless: Known = {
-  ...known,
-  path: "is chosen by forServerless(); use new EmbedCache({ path }) for a place of your own",
-};
+/** One namespace among others of an open cache. */
+class Sibling {
+  readonly root: EmbedCache;
+  readonly name: string;
+  readonly options: NamespaceOptions | undefined;
+
+  constructor(root: EmbedCache, name: string, options: NamespaceOptions | undefined) {
+    this.root = root;
+    this.name = name;
+    this.options = options;
+  }
+}
 
 /**
  * A persistent cache from texts to embeddings. Vectors come back bit for bit as they were set.
@@ -85,10 +64,15 @@ const knownServerless: Known = {
  */
 export class EmbedCache implements Disposable {
   readonly #namespace: CacheNamespace;
+  readonly #settings: CacheSettings;
   readonly #flights: Flights;
-  /** NaN: none. */
-  readonly #threshold: number;
+  /** What opened the file; its namespaces are found there. */
+  readonly #root: EmbedCache;
+  /** Those of the file that are open. */
+  readonly #namespaces: Map<string, EmbedCache>;
 
+  /** @internal */
+  constructor(sibling: Sibling);
   /**
    * Opens a cache file, or creates it.
    *
@@ -101,12 +85,23 @@ export class EmbedCache implements Disposable {
    * const cache = new EmbedCache({ path: "embeddings.cache", similarityThreshold: 0.9 });
    * ```
    */
-  constructor(options?: EmbedCacheOptions) {
-    const given = checkOptions(options, known, "EmbedCache");
-    this.#threshold = thresholdOption(given.similarityThreshold, "similarityThreshold", [-1, 1]);
-    const batches = checkBatchPlan(given);
-    this.#namespace = open(given);
-    this.#flights = new Flights(this.#namespace, batches);
+  constructor(options?: EmbedCacheOptions);
+  constructor(source?: EmbedCacheOptions | Sibling) {
+    const { namespace, settings } =
+      source instanceof Sibling
+        ? openNamespace(
+            source.root.#namespace.file,
+            source.name,
+            source.options,
+            source.root.#settings,
+          )
+        : openCache(source);
+    this.#namespace = namespace;
+    this.#settings = settings;
+    this.#flights = new Flights(namespace, settings.batches);
+    this.#root = source instanceof Sibling ? source.root : this;
+    this.#namespaces = source instanceof Sibling ? source.root.#namespaces : new Map();
+    this.#namespaces.set(namespace.plan.name, this);
   }
 
   /**
@@ -127,7 +122,7 @@ export class EmbedCache implements Disposable {
    * ```
    */
   static forServerless(name: string = "default", options?: ServerlessOptions): EmbedCache {
-    const given = checkOptions(options, knownServerless, "forServerless()");
+    const given = checkServerless(options);
     return sharedInstance(name, given, (path) => {
       const instance = newCache({ ...given, path });
       const isOpen = (): boolean => instance.#namespace.isOpen;
@@ -135,22 +130,58 @@ export class EmbedCache implements Disposable {
     });
   }
 
-  #checkSame(given: ServerlessOptions): void {
-    const { dimension, model } = this.#namespace;
-    if (given.dimension !== undefined && given.dimension !== dimension) {
-      throw new VectorLiteError(
-        "ERR_DIMENSION",
-        `The serverless cache is open with ${dimension} dimensions; found ${given.dimension}. ` +
-          "Use another name for another model.",
-      );
+  #checkSame({ namespace = "default", dimension, model }: ServerlessOptions): void {
+    const { plan } = this.#namespace;
+    if (namespace === plan.name) {
+      this.#namespace.decide(dimension ?? 0, model ?? "");
+      return;
     }
-    if (given.model !== undefined && given.model !== model) {
-      throw new VectorLiteError(
-        "ERR_MODEL",
-        `The serverless cache is open for the model ${JSON.stringify(model)}; found ` +
-          `${JSON.stringify(given.model)}. Use another name for another model.`,
-      );
+    throw new VectorLiteError(
+      "ERR_INVALID_ARGUMENT",
+      `The serverless cache is open with the namespace ${JSON.stringify(plan.name)}; found ` +
+        `${JSON.stringify(namespace)}. Call namespace() of it instead.`,
+    );
+  }
+
+  /**
+   * A cache of its own in the same file: its keys, dimension and model have nothing to do with
+   * those of others. The same object for the same name, whichever cache of the file is asked;
+   * `"default"` is the one that a cache without `namespace` is.
+   *
+   * One that is not in the file yet and gets no `dimension` is made by its first vector. Until then
+   * it is empty: reads miss, `getMany` returns no numbers, and `stats().dimension` is 0.
+   *
+   * It is closed with the cache that opened the file; `close()` of what this returns does nothing.
+   *
+   * @param name - At most 255 bytes of UTF-8.
+   * @param options - See {@link NamespaceOptions}. What is not said is as in the cache that opened
+   * the file, except dimension and model. They may not contradict what is stored or open.
+   * @throws {@link VectorLiteError} ERR_INVALID_ARGUMENT, ERR_DIMENSION, ERR_MODEL, ERR_NO_SPACE,
+   * ERR_LOCKED, ERR_CORRUPT, ERR_IO, ERR_CLOSED
+   * @example
+   * ```ts
+   * const queries = cache.namespace("queries", { model: "embed-3-small" });
+   * const vector = await queries.getOrCompute(text, embedQuery);
+   * ```
+   */
+  namespace(name: string, options?: NamespaceOptions): EmbedCache {
+    this.#namespace.connection.checkOpen();
+    const open = this.#namespaces.get(name);
+    if (open === undefined) return newCache(new Sibling(this.#root, name, options));
+    if (options !== undefined) {
+      checkSameNamespace({ namespace: open.#namespace, settings: open.#settings }, options);
     }
+    return open;
+  }
+
+  /**
+   * The names of the namespaces that are in the file.
+   *
+   * @throws {@link VectorLiteError} ERR_CLOSED
+   */
+  namespaces(): string[] {
+    this.#namespace.connection.checkOpen();
+    return collectionNames(this.#namespace.connection);
   }
 
   /**
@@ -346,7 +377,7 @@ export class EmbedCache implements Disposable {
   ): SimilarEntry | undefined {
     const given = checkOptions(options, { threshold: true }, "findSimilar()");
     const named = thresholdOption(given.threshold, "threshold");
-    const threshold = Number.isNaN(named) ? this.#threshold : named;
+    const threshold = Number.isNaN(named) ? this.#settings.threshold : named;
     if (Number.isNaN(threshold)) {
       throw new VectorLiteError(
         "ERR_INVALID_ARGUMENT",
@@ -408,12 +439,13 @@ export class EmbedCache implements Disposable {
   }
 
   /**
-   * Flushes and closes the cache. Closing twice is fine.
+   * Flushes and closes the cache with all its namespaces. Closing twice is fine, and one that came
+   * from {@link namespace} is closed with the cache that it came from.
    *
    * @throws {@link VectorLiteError} where the flush fails; it is closed all the same.
    */
   close(): void {
-    this.#namespace.connection.close();
+    if (this.#root === this) this.#namespace.connection.close();
   }
 
   /** Closes the cache at the end of a `using` block. */
@@ -423,48 +455,6 @@ export class EmbedCache implements Disposable {
 }
 
 /** Not in the class: esbuild renames one that names itself, and it prints as `_EmbedCache` then. */
-function newCache(options: EmbedCacheOptions): EmbedCache {
-  return new EmbedCache(options);
-}
-
-function open(given: EmbedCacheOptions): CacheNamespace {
-  const path = textOption(given.path, "path", pathDefault);
-  const readonly = booleanOption(given.readonly, "readonly", false);
-  const subject = `The cache ${JSON.stringify(path)}`;
-  const plan = {
-    name: collectionName,
-    dimension: integerOption(given.dimension, "dimension", {
-      min: 1,
-      max: dimensionMax,
-      fallback: 0,
-    }),
-    model: textOption(given.model, "model", ""),
-    cacheSize: integerOption(given.cacheSize, "cacheSize", {
-      min: 0,
-      max: cacheSizeMax,
-      fallback: cacheSizeDefault,
-    }),
-    subject,
-  };
-  const connection = openDatabase({
-    path,
-    readonly,
-    create: !readonly,
-    durability: wordOption(given.durability, "durability", durabilities, 1),
-    busyTimeoutMs: busyTimeoutDefaultMs,
-    memoryBudgetBytes,
-    olderRoot: 0,
-  });
-  try {
-    const namespace = new CacheNamespace(new CacheFile(path, connection), plan);
-    if (!readonly) namespace.create(plan.dimension);
-    if (namespace.records !== undefined) return namespace;
-    throw new VectorLiteError(
-      "ERR_INVALID_ARGUMENT",
-      `${subject} holds no cache, and readonly forbids to make one.`,
-    );
-  } catch (error) {
-    connection.close();
-    throw error;
-  }
+function newCache(source: EmbedCacheOptions | Sibling): EmbedCache {
+  return source instanceof Sibling ? new EmbedCache(source) : new EmbedCache(source);
 }

@@ -53,7 +53,15 @@ export type MetadataOf<Doc> = { [Field in keyof Doc]: MetadataValue | undefined 
 export interface EmbedCacheOptions {
   /** The file; `":memory:"` keeps nothing. Default `"./embeddings.cache"`. */
   path?: string | undefined;
-  /** Numbers in a vector. Default: what the file says, 1536 for a new file. */
+  /**
+   * Which cache of the file: each has keys, a dimension and a model of its own. At most 255 bytes
+   * of UTF-8. Default `"default"`.
+   */
+  namespace?: string | undefined;
+  /**
+   * Numbers in a vector. Default: what the file says. In a new file it is 1536 or, with
+   * `namespace`, what the first vector has.
+   */
   dimension?: number | undefined;
   /** The threshold of `findSimilar` where the call names none, in [-1, 1]. Default: none. */
   similarityThreshold?: number | undefined;
@@ -69,6 +77,18 @@ export interface EmbedCacheOptions {
   maxBatch?: number | undefined;
   /** Calls of a `compute` beside each other at most, for one call of a cache. Default 4. */
   concurrency?: number | undefined;
+}
+
+/** Options of {@link EmbedCache.namespace}. */
+export interface NamespaceOptions {
+  /** Numbers in a vector. Default: what the file says, or the first vector. */
+  dimension?: number | undefined;
+  /** Identity of the embedding model; opening the namespace with another one is an error. */
+  model?: string | undefined;
+  /** Hot vectors kept in private memory. Default: as in the cache. */
+  cacheSize?: number | undefined;
+  /** The threshold of `findSimilar` where the call names none. Default: as in the cache. */
+  similarityThreshold?: number | undefined;
 }
 
 /** Options of {@link EmbedCache.forServerless}: those of a cache; the path is chosen for you. */

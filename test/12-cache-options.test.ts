@@ -117,7 +117,7 @@ describe("a misspelled option", () => {
     expect(error.message).toMatch(message);
   });
 
-  test.each(["namespace", "ttl", "maxEntries", "maxBytes"])("%s is not supported yet", (name) => {
+  test.each(["ttl", "maxEntries", "maxBytes"])("%s is not supported yet", (name) => {
     const options = { path: ":memory:", [name]: 1 } as EmbedCacheOptions;
     const error = expectCode(() => new EmbedCache(options), "ERR_INVALID_ARGUMENT");
     expect(error.message).toMatch(/not supported yet/);

@@ -65,8 +65,9 @@ const tsLayers: readonly Layer[] = [
   layer(
     "operations",
     "src",
-    "open scan search background-search recall write names jobs compact salvage cache-file " +
-      "cache-namespace computed flight flights serverless snapshot-scope transfer until-aborted",
+    "open scan search background-search recall write names jobs compact salvage serverless " +
+      "snapshot-scope transfer until-aborted cache-file cache-namespace computed flight flights " +
+      "open-cache",
   ),
   layer("classes", "src", "cache database collection snapshot"),
   layer("index", "src", "index"),

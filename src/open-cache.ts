@@ -1,0 +1,206 @@
+/**
+ * Opens caches: their options to a namespace of a file, and to how it is used.
+ *
+ * @module
+ */
+
+import { CacheFile } from "./cache-file.ts";
+import { CacheNamespace } from "./cache-namespace.ts";
+import { invalidArgument, VectorLiteError } from "./errors.ts";
+import { type BatchPlan, checkBatchPlan } from "./flights.ts";
+import { durabilities, openDatabase } from "./open.ts";
+import {
+  booleanOption,
+  busyTimeoutDefaultMs,
+  cacheSizeDefault,
+  cacheSizeMax,
+  checkOptions,
+  checkText,
+  integerOption,
+  type Known,
+  notYet,
+  pathDefault,
+  textOption,
+  thresholdOption,
+  wordOption,
+} from "./options.ts";
+import type { EmbedCacheOptions, NamespaceOptions } from "./types.ts";
+import { encoder } from "./utf8.ts";
+import { dimensionMax } from "./vectors.ts";
+
+/** The namespace of a cache that names none. */
+const namespaceDefault = "default";
+
+/** Bytes of UTF-8 that a name may have; frozen with the file format. */
+const nameBytesMax = 255;
+
+/** Pages of the file that a cache keeps; the vectors that matter are in its hot set. */
+const memoryBudgetBytes = 4 << 20;
+
+const knownOfNamespace: Known = {
+  dimension: true,
+  similarityThreshold: true,
+  cacheSize: true,
+  model: true,
+  ttl: notYet,
+  maxEntries: notYet,
+};
+
+const knownOfCache: Known = {
+  path: true,
+  ...knownOfNamespace,
+  namespace: true,
+  durability: true,
+  readonly: true,
+  maxBatch: true,
+  concurrency: true,
+  maxBytes: notYet,
+};
+
+const knownServerless: Known = {
+  ...knownOfCache,
+  path: "is chosen by forServerless(); use new EmbedCache({ path }) for a place of your own",
+};
+
+/** How a namespace is used; what another one of its file does too, unless it says otherwise. */
+export interface CacheSettings {
+  /** NaN: none. */
+  readonly threshold: number;
+  readonly cacheSize: number;
+  readonly batches: BatchPlan;
+}
+
+/** An open namespace. */
+export interface OpenCache {
+  readonly namespace: CacheNamespace;
+  readonly settings: CacheSettings;
+}
+
+/** The options of a cache in a temp folder. */
+export function checkServerless<Options extends object>(options: Options | undefined): Options {
+  return checkOptions(options, knownServerless, "forServerless()");
+}
+
+/** Opens a file, or creates it, and one namespace of it. */
+export function openCache(options: EmbedCacheOptions | undefined): OpenCache {
+  const given = checkOptions(options, knownOfCache, "EmbedCache");
+  const path = textOption(given.path, "path", pathDefault);
+  const readonly = booleanOption(given.readonly, "readonly", false);
+  const name = given.namespace === undefined ? namespaceDefault : checkName(given.namespace);
+  const isDefault = name === namespaceDefault;
+  const subject = subjectOf(path, name);
+  const settings = settingsOf(given, {
+    threshold: Number.NaN,
+    cacheSize: cacheSizeDefault,
+    batches: checkBatchPlan(given),
+  });
+  const plan = { name, ...identityOf(given), cacheSize: settings.cacheSize, subject };
+  const connection = openDatabase({
+    path,
+    readonly,
+    create: !readonly,
+    durability: wordOption(given.durability, "durability", durabilities, 1),
+    busyTimeoutMs: busyTimeoutDefaultMs,
+    memoryBudgetBytes,
+    olderRoot: 0,
+  });
+  try {
+    const namespace = new CacheNamespace(new CacheFile(path, connection), plan);
+    if (!readonly && (isDefault || plan.dimension > 0)) namespace.create(plan.dimension);
+    if (namespace.records !== undefined || !isDefault) return { namespace, settings };
+    throw new VectorLiteError(
+      "ERR_INVALID_ARGUMENT",
+      `${subject} holds no cache, and readonly forbids to make one.`,
+    );
+  } catch (error) {
+    connection.close();
+    throw error;
+  }
+}
+
+/** Opens another namespace of an open file. */
+export function openNamespace(
+  file: CacheFile,
+  name: string,
+  options: NamespaceOptions | undefined,
+  inherited: CacheSettings,
+): OpenCache {
+  const given = checkNamespaceOptions(options);
+  const settings = settingsOf(given, inherited);
+  const subject = subjectOf(file.path, checkName(name));
+  const plan = { name, ...identityOf(given), cacheSize: settings.cacheSize, subject };
+  const namespace = new CacheNamespace(file, plan);
+  if (plan.dimension > 0 && file.connection.writable) namespace.create(plan.dimension);
+  return { namespace, settings };
+}
+
+/** Refuses options that an open namespace was not opened with; decides what was open. */
+export function checkSameNamespace(
+  { namespace, settings }: OpenCache,
+  options: NamespaceOptions,
+): void {
+  const given = checkNamespaceOptions(options);
+  const { dimension, model } = identityOf(given);
+  namespace.decide(dimension, model);
+  const asked = settingsOf(given, settings);
+  if (!Object.is(asked.threshold, settings.threshold)) {
+    throw openWith(namespace, "similarityThreshold", settings.threshold, asked.threshold);
+  }
+  if (asked.cacheSize !== settings.cacheSize) {
+    throw openWith(namespace, "cacheSize", settings.cacheSize, asked.cacheSize);
+  }
+}
+
+function openWith(
+  { plan }: CacheNamespace,
+  option: string,
+  open: number,
+  found: number,
+): VectorLiteError {
+  return new VectorLiteError(
+    "ERR_INVALID_ARGUMENT",
+    `${plan.subject} is open with ${option} ${open}; found ${found}. One process opens a ` +
+      "namespace once; say it where it is opened first.",
+  );
+}
+
+function checkNamespaceOptions(options: NamespaceOptions | undefined): NamespaceOptions {
+  return checkOptions(options, knownOfNamespace, "namespace()");
+}
+
+function settingsOf(given: NamespaceOptions, inherited: CacheSettings): CacheSettings {
+  const named = thresholdOption(given.similarityThreshold, "similarityThreshold", [-1, 1]);
+  return {
+    ...inherited,
+    threshold: Number.isNaN(named) ? inherited.threshold : named,
+    cacheSize: integerOption(given.cacheSize, "cacheSize", {
+      min: 0,
+      max: cacheSizeMax,
+      fallback: inherited.cacheSize,
+    }),
+  };
+}
+
+function identityOf(given: NamespaceOptions): { dimension: number; model: string } {
+  return {
+    dimension: integerOption(given.dimension, "dimension", {
+      min: 1,
+      max: dimensionMax,
+      fallback: 0,
+    }),
+    model: textOption(given.model, "model", ""),
+  };
+}
+
+function subjectOf(path: string, name: string): string {
+  const cache = `cache ${JSON.stringify(path)}`;
+  if (name === namespaceDefault) return `The ${cache}`;
+  return `The namespace ${JSON.stringify(name)} of the ${cache}`;
+}
+
+function checkName(name: unknown): string {
+  const checked = checkText(name, "The namespace");
+  if (checked.length * 3 <= nameBytesMax) return checked;
+  if (encoder.encode(checked).length <= nameBytesMax) return checked;
+  throw invalidArgument("The namespace", `at most ${nameBytesMax} bytes of UTF-8`, name);
+}
