@@ -12,10 +12,11 @@ import type { Computed } from "./computed.ts";
 import type { Connection } from "./connection.ts";
 import { invalidArgument, VectorLiteError } from "./errors.ts";
 import { checkKeys, encodeKey } from "./keys.ts";
+import { checkSameModel, parseModel, storedModel } from "./model-identity.ts";
 import { openRecords } from "./open.ts";
 import type { Records } from "./records.ts";
 import { iterateKeys } from "./scan.ts";
-import type { CollectionStats, VectorBatch } from "./types.ts";
+import type { CollectionStats, ModelIdentity, VectorBatch } from "./types.ts";
 import { isFloat32Array, lengthOf } from "./typed-arrays.ts";
 import { dimensionOfVector, dimensionOfVectors } from "./vectors.ts";
 import { writeMany } from "./write.ts";
@@ -25,8 +26,8 @@ export interface NamespacePlan {
   readonly name: string;
   /** Numbers in a vector; 0: as the file says or, where it is not there, as its first vector. */
   readonly dimension: number;
-  /** Identity of the embedding model; empty: not checked. */
-  readonly model: string;
+  /** The embedding model; `undefined`: not checked. */
+  readonly model: ModelIdentity | undefined;
   readonly cacheSize: number;
   /** What messages call it. */
   readonly subject: string;
@@ -63,9 +64,10 @@ export class CacheNamespace {
     return this.records?.dimension ?? this.plan.dimension;
   }
 
-  /** Identity of its embedding model; empty where none was said. */
-  get model(): string {
-    return this.records?.info.model ?? this.plan.model;
+  /** Its embedding model; `undefined` where none was named. */
+  get model(): ModelIdentity | undefined {
+    const { records } = this;
+    return records === undefined ? this.#plan.model : parseModel(records.info.model);
   }
 
   /** Whether the engine still knows it: not closed, not dropped. */
@@ -87,45 +89,48 @@ export class CacheNamespace {
 
   /** Makes the collection where it is not there yet. */
   create(dimension: number): void {
-    this.#records ??= this.#make(dimension);
+    if (this.records !== undefined) return;
+    this.#records = this.connection.transaction(() => this.#make(dimension));
   }
 
   /**
-   * Decides what was open: a dimension, or 0, and a model, or an empty text.
+   * Decides what was open: a dimension, or 0, and a model, or none.
    *
    * @throws VectorLiteError ERR_DIMENSION, ERR_MODEL where it was decided otherwise
    */
-  decide(dimension: number, model: string): void {
-    const plan = this.#plan;
-    const known = { dimension: this.dimension, model: this.model };
-    if (dimension !== 0 && known.dimension !== 0 && dimension !== known.dimension) {
-      throw new VectorLiteError(
-        "ERR_DIMENSION",
-        `${plan.subject} is open with ${known.dimension} dimensions; found ${dimension}. Use ` +
-          "another name for another model.",
-      );
-    }
-    const isUndecided = this.#records === undefined && known.model === "";
-    if (model !== "" && model !== known.model && !isUndecided) {
-      throw new VectorLiteError(
-        "ERR_MODEL",
-        `${plan.subject} is open for the model ${JSON.stringify(known.model)}; found ` +
-          `${JSON.stringify(model)}. Use another name for another model.`,
-      );
-    }
-    if (this.#records !== undefined) return;
-    this.#plan = { ...plan, dimension: known.dimension || dimension, model: known.model || model };
+  decide(dimension: number, model: ModelIdentity | undefined): void {
+    const asked = { ...this.#plan, dimension, model };
+    checkSame(asked, this.dimension, this.model, this.records === undefined);
+    this.#plan = {
+      ...this.#plan,
+      dimension: this.dimension || dimension,
+      model: model ?? this.#plan.model,
+    };
     if (dimension !== 0 && this.connection.writable) this.create(dimension);
   }
 
+  /** What it was asked to be is checked here, where two models can be told apart field by field. */
   #find(): Records | undefined {
-    return openRecords(this.connection, { ...this.plan, metric: -1, create: false });
+    const options = { ...this.#plan, dimension: 0, metric: -1, model: "", create: false };
+    const records = openRecords(this.connection, options);
+    if (records === undefined) return undefined;
+    try {
+      checkSame(this.#plan, records.dimension, parseModel(records.info.model), false);
+    } catch (error) {
+      this.connection.native.vl_close(records.id);
+      throw error;
+    }
+    return records;
   }
 
+  /** Within a transaction: another handle may make it until that has begun, but not afterwards. */
   #make(dimension: number): Records {
-    const options = { ...this.plan, dimension, metric: -1, create: true };
+    const found = this.#find();
+    if (found !== undefined) return found;
+    const model = storedModel(this.#plan.model);
+    const options = { ...this.#plan, dimension, metric: -1, model, create: true };
     const records = openRecords(this.connection, options);
-    if (records === undefined) throw new Error(`${this.plan.subject} was not made.`);
+    if (records === undefined) throw new Error(`${this.#plan.subject} was not made.`);
     return records;
   }
 
@@ -258,6 +263,24 @@ export class CacheNamespace {
       expirations: 0,
     };
   }
+}
+
+/** Refuses what contradicts a dimension, or 0, and a model. */
+function checkSame(
+  asked: NamespacePlan,
+  dimension: number,
+  model: ModelIdentity | undefined,
+  isUndecided: boolean,
+): void {
+  if (asked.model !== undefined && !(isUndecided && model === undefined)) {
+    checkSameModel(asked.model, model, asked.subject);
+  }
+  if (asked.dimension === 0 || dimension === 0 || asked.dimension === dimension) return;
+  throw new VectorLiteError(
+    "ERR_DIMENSION",
+    `${asked.subject} has ${dimension} dimensions, and was opened for ${asked.dimension}; use ` +
+      "another namespace or file for each.",
+  );
 }
 
 function* none(): Generator<string, void, undefined> {}

@@ -19,6 +19,7 @@ import {
   type CacheSettings,
   checkSameNamespace,
   checkServerless,
+  identityOf,
   openCache,
   openNamespace,
 } from "./open-cache.ts";
@@ -130,10 +131,12 @@ export class EmbedCache implements Disposable {
     });
   }
 
-  #checkSame({ namespace = "default", dimension, model }: ServerlessOptions): void {
+  #checkSame(given: ServerlessOptions): void {
+    const { namespace = "default" } = given;
     const { plan } = this.#namespace;
     if (namespace === plan.name) {
-      this.#namespace.decide(dimension ?? 0, model ?? "");
+      const { dimension, model } = identityOf(given);
+      this.#namespace.decide(dimension, model);
       return;
     }
     throw new VectorLiteError(

@@ -52,6 +52,7 @@ export type {
   MetadataOf,
   MetadataValue,
   Metric,
+  ModelIdentity,
   NamespaceOptions,
   NewRecord,
   Progress,

@@ -8,6 +8,7 @@ import { CacheFile } from "./cache-file.ts";
 import { CacheNamespace } from "./cache-namespace.ts";
 import { invalidArgument, VectorLiteError } from "./errors.ts";
 import { type BatchPlan, checkBatchPlan } from "./flights.ts";
+import { modelOption } from "./model-identity.ts";
 import { durabilities, openDatabase } from "./open.ts";
 import {
   booleanOption,
@@ -24,7 +25,7 @@ import {
   thresholdOption,
   wordOption,
 } from "./options.ts";
-import type { EmbedCacheOptions, NamespaceOptions } from "./types.ts";
+import type { EmbedCacheOptions, ModelIdentity, NamespaceOptions } from "./types.ts";
 import { encoder } from "./utf8.ts";
 import { dimensionMax } from "./vectors.ts";
 
@@ -181,15 +182,20 @@ function settingsOf(given: NamespaceOptions, inherited: CacheSettings): CacheSet
   };
 }
 
-function identityOf(given: NamespaceOptions): { dimension: number; model: string } {
-  return {
-    dimension: integerOption(given.dimension, "dimension", {
-      min: 1,
-      max: dimensionMax,
-      fallback: 0,
-    }),
-    model: textOption(given.model, "model", ""),
-  };
+/** How many numbers its vectors have, or 0, and which model made them. */
+export function identityOf(given: NamespaceOptions): {
+  dimension: number;
+  model: ModelIdentity | undefined;
+} {
+  const model = modelOption(given.model);
+  const dimensions = model?.dimensions ?? 0;
+  const range = { min: 1, max: dimensionMax, fallback: dimensions };
+  const dimension = integerOption(given.dimension, "dimension", range);
+  if (dimensions === 0 || dimension === dimensions) return { dimension, model };
+  throw new VectorLiteError(
+    "ERR_DIMENSION",
+    `The dimension is ${dimension} and that of the model ${dimensions}; leave one of them out.`,
+  );
 }
 
 function subjectOf(path: string, name: string): string {

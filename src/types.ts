@@ -49,6 +49,27 @@ export type Metadata = { [field: string]: MetadataValue };
  */
 export type MetadataOf<Doc> = { [Field in keyof Doc]: MetadataValue | undefined };
 
+/**
+ * What decides a vector besides its text. Two models are the same where all fields but `matryoshka`
+ * are; `{ name }` is the same as the name alone. Stored as at most 1000 bytes.
+ */
+export interface ModelIdentity {
+  /** The name of the model. */
+  name: string;
+  /** Numbers that were asked for, where a model can give more or fewer. Also the `dimension`. */
+  dimensions?: number | undefined;
+  /** What the vectors are for, where the model makes others for it: `"query"`, `"document"`. */
+  task?: string | undefined;
+  /** The version of the model, or of what is done to texts before. */
+  revision?: string | undefined;
+  /**
+   * Whether the beginning of a vector is a vector too, as in models that were trained for it
+   * (Matryoshka representation learning): `true` for any length, or the lengths that are allowed.
+   * Stored with a new file or namespace; saying it later is fine too. Default: no.
+   */
+  matryoshka?: boolean | readonly number[] | undefined;
+}
+
 /** Options of `new EmbedCache()`. */
 export interface EmbedCacheOptions {
   /** The file; `":memory:"` keeps nothing. Default `"./embeddings.cache"`. */
@@ -68,7 +89,7 @@ export interface EmbedCacheOptions {
   /** Hot vectors kept in private memory. Default 100. */
   cacheSize?: number | undefined;
   /** Identity of the embedding model; opening the file with another one is an error. */
-  model?: string | undefined;
+  model?: string | ModelIdentity | undefined;
   /** What a power loss may cost. Default `"normal"`: at most the last second. */
   durability?: Durability | undefined;
   /** Opens an existing file without ever writing to it. Default `false`. */
@@ -84,7 +105,7 @@ export interface NamespaceOptions {
   /** Numbers in a vector. Default: what the file says, or the first vector. */
   dimension?: number | undefined;
   /** Identity of the embedding model; opening the namespace with another one is an error. */
-  model?: string | undefined;
+  model?: string | ModelIdentity | undefined;
   /** Hot vectors kept in private memory. Default: as in the cache. */
   cacheSize?: number | undefined;
   /** The threshold of `findSimilar` where the call names none. Default: as in the cache. */
