@@ -12,6 +12,7 @@ import type { Computed } from "./computed.ts";
 import type { Connection } from "./connection.ts";
 import { invalidArgument, VectorLiteError } from "./errors.ts";
 import { checkKeys, encodeKey } from "./keys.ts";
+import { type Cuttable, cutInto, isPrefix, prefixOption } from "./matryoshka.ts";
 import { checkSameModel, parseModel, storedModel } from "./model-identity.ts";
 import { openRecords } from "./open.ts";
 import type { Records } from "./records.ts";
@@ -39,6 +40,8 @@ export class CacheNamespace {
   readonly connection: Connection;
   #plan: NamespacePlan;
   #records: Records | undefined;
+  /** Where a vector is read to that is cut. */
+  #whole: Float32Array | undefined;
   /** Keys that were asked for while it was not in the file. */
   #earlyMisses = 0;
 
@@ -162,9 +165,48 @@ export class CacheNamespace {
     return undefined;
   }
 
+  /** Which of its vectors may be cut. */
+  get cuttable(): Cuttable {
+    const { records } = this;
+    const { model, dimension, subject } = this.#plan;
+    const stored = records === undefined ? undefined : parseModel(records.info.model);
+    return {
+      dimension: records?.dimension ?? dimension,
+      matryoshka: model?.matryoshka ?? stored?.matryoshka,
+      subject,
+    };
+  }
+
+  /** The length that a caller asks for; 0 is that of whole vectors. See {@link prefixOption}. */
+  prefixLength(dimensions: number | undefined): number {
+    return dimensions === undefined ? 0 : prefixOption(dimensions, this.cuttable);
+  }
+
+  /** The beginning of a vector, of a length that is allowed. */
+  getPrefix(key: string, dimensions: number): Float32Array | undefined {
+    const out = new Float32Array(dimensions);
+    return this.#getPrefixInto(key, out) ? out : undefined;
+  }
+
+  #getPrefixInto(key: string, out: Float32Array): boolean {
+    const { records } = this;
+    if (records === undefined) {
+      this.#missEarly(key);
+      return false;
+    }
+    this.#whole ??= new Float32Array(records.dimension);
+    if (!records.getInto(key, this.#whole)) return false;
+    cutInto(out, this.#whole);
+    return true;
+  }
+
   getInto(key: string, out: Float32Array): boolean {
     const { records } = this;
-    if (records !== undefined) return records.getInto(key, out);
+    if (records !== undefined) {
+      const isOther = isFloat32Array(out) && lengthOf(out) !== records.dimension;
+      if (isOther && isPrefix(lengthOf(out), this.cuttable)) return this.#getPrefixInto(key, out);
+      return records.getInto(key, out);
+    }
     if (!isFloat32Array(out)) throw invalidArgument("out", "a Float32Array", out);
     this.#missEarly(key);
     return false;

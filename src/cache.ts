@@ -33,6 +33,7 @@ import type {
   ComputeManyOptions,
   ComputeOptions,
   EmbedCacheOptions,
+  GetOptions,
   NamespaceOptions,
   SearchOptions,
   ServerlessOptions,
@@ -41,6 +42,8 @@ import type {
   VectorLike,
   VectorsLike,
 } from "./types.ts";
+
+const knownOfGet: Known = { dimensions: true };
 
 const knownOfSearch: Known = { k: true, threshold: true, exact: true, threads: true };
 
@@ -224,20 +227,27 @@ export class EmbedCache implements Disposable {
   /**
    * The vector of a key, or `undefined`. It is a copy that the caller owns.
    *
-   * @throws {@link VectorLiteError} ERR_KEY, ERR_INVALID_ARGUMENT, ERR_CORRUPT, ERR_CLOSED
+   * @param options - `dimensions`: the first so many numbers, scaled to the length 1.
+   * @throws {@link VectorLiteError} ERR_DIMENSION where the model is not declared to have vectors
+   * of that length, see {@link ModelIdentity}; ERR_KEY, ERR_INVALID_VECTOR, ERR_INVALID_ARGUMENT,
+   * ERR_CORRUPT, ERR_CLOSED
    * @example
    * ```ts
    * const vector = cache.get("What is a vector?");
    * ```
    */
-  get(key: string): Float32Array | undefined {
-    return this.#namespace.getVector(key);
+  get(key: string, options?: GetOptions): Float32Array | undefined {
+    if (options === undefined) return this.#namespace.getVector(key);
+    const { dimensions } = checkOptions(options, knownOfGet, "get()");
+    const prefix = this.#namespace.prefixLength(dimensions);
+    return prefix === 0 ? this.#namespace.getVector(key) : this.#namespace.getPrefix(key, prefix);
   }
 
   /**
    * Copies the vector of a key into `out` and allocates nothing: the fastest read.
    *
-   * @param out - A `Float32Array` of `dimension` numbers; undefined content after an error.
+   * @param out - A `Float32Array` of `dimension` numbers or, where the model is declared
+   * `matryoshka`, of so many as are wanted; undefined content after an error.
    * @returns Whether the key was found; on a miss `out` stays as it was.
    * @throws {@link VectorLiteError} ERR_KEY, ERR_DIMENSION, ERR_INVALID_ARGUMENT, ERR_CORRUPT,
    * ERR_CLOSED
@@ -315,8 +325,8 @@ export class EmbedCache implements Disposable {
    *
    * @param compute - Called with the key on a miss, sync or async; returns a vector, or
    * `{ vector, tokens }`. It may not wait for its own key.
-   * @param options - `signal`: gives up waiting. The `signal` that `compute` gets is aborted only
-   * when everybody who waits has given up; nothing is stored then.
+   * @param options - `dimensions` as for {@link get}. `signal`: gives up waiting. The `signal` that
+   * `compute` gets is aborted only when everybody who waits has given up; nothing is stored then.
    * @returns A copy that the caller owns.
    * @throws {@link VectorLiteError} (as a rejection) as {@link set}, whatever `compute` throws, and
    * the reason of `signal`
@@ -340,8 +350,8 @@ export class EmbedCache implements Disposable {
    *
    * @param compute - Returns one vector for each of its keys, in their order, sync or async; or
    * `{ vectors, tokens }`. It may not wait for one of the keys of this call.
-   * @param options - `signal` as for {@link getOrCompute}; `maxBatch` and `concurrency` as for the
-   * cache.
+   * @param options - `signal` and `dimensions` as for {@link getOrCompute}; `maxBatch` and
+   * `concurrency` as for the cache.
    * @returns The vectors in the order of `keys`, duplicates included. The caller owns them; they
    * are views of one packed array, which lives as long as one of them does: `slice()` what is kept.
    * @throws {@link VectorLiteError} (as a rejection) as {@link set}, whatever `compute` throws, and

@@ -9,6 +9,7 @@ import { asBatch, type Computed } from "./computed.ts";
 import { VectorLiteError } from "./errors.ts";
 import { type Call, Flight, type Seat, seatOf } from "./flight.ts";
 import { checkKeys } from "./keys.ts";
+import { checkPrefix, cutInto } from "./matryoshka.ts";
 import { checkFunction, checkOptions, integerOption, type Known, notYet } from "./options.ts";
 import type {
   Compute,
@@ -33,7 +34,7 @@ interface ComputePlan extends BatchPlan {
   readonly signal: AbortSignal | undefined;
 }
 
-const knownOfOne: Known = { signal: true, ttl: notYet };
+const knownOfOne: Known = { signal: true, dimensions: true, ttl: notYet };
 const knownOfMany: Known = { ...knownOfOne, maxBatch: true, concurrency: true };
 
 const noLimit: BatchPlan = { maxBatch: Number.MAX_SAFE_INTEGER, concurrency: 4 };
@@ -89,13 +90,19 @@ export class Flights {
     checkFunction(compute, "compute");
     const given = checkOptions(options, knownOfOne, "getOrCompute()");
     const signal = checkSignal(given.signal);
-    const cached = this.#namespace.getVector(key);
+    const prefix = this.#namespace.prefixLength(given.dimensions);
+    const cached = this.#get(key, prefix);
     if (cached !== undefined) return cached;
     const batchOfOne: ComputeMany = async (_, context) => {
       return asBatch(await compute(key, context)) as Awaited<ReturnType<ComputeMany>>;
     };
     const rows = await this.#compute([key], batchOfOne, { ...this.#batches, signal });
-    return vectorOf(rowOf(rows, key)).slice();
+    const vector = vectorOf(rowOf(rows, key));
+    return prefix === 0 ? vector.slice() : (this.#cut([vector], prefix)[0] ?? vector);
+  }
+
+  #get(key: string, prefix: number): Float32Array | undefined {
+    return prefix === 0 ? this.#namespace.getVector(key) : this.#namespace.getPrefix(key, prefix);
   }
 
   async many(
@@ -106,7 +113,27 @@ export class Flights {
     checkFunction(compute, "compute");
     const given = checkOptions(options, knownOfMany, "getOrComputeMany()");
     const plan = { ...checkBatchPlan(given, this.#batches), signal: checkSignal(given.signal) };
-    const wanted = checkKeys(keys);
+    const prefix = this.#namespace.prefixLength(given.dimensions);
+    const vectors = await this.#whole(checkKeys(keys), compute, plan);
+    return prefix === 0 ? vectors : this.#cut(vectors, prefix);
+  }
+
+  /** The beginnings of vectors, as views of one packed array. */
+  #cut(vectors: readonly Float32Array[], prefix: number): Float32Array[] {
+    const whole = vectors[0]?.length ?? prefix;
+    if (whole < prefix) checkPrefix(prefix, { ...this.#namespace.cuttable, dimension: whole });
+    const packed = newArray(Float32Array, vectors.length * prefix);
+    const views = unpack(packed, vectors.length);
+    for (const [index, view] of views.entries()) cutInto(view, vectors[index] ?? view);
+    return views;
+  }
+
+  /** Vectors in the order of the keys, as views of one packed array. */
+  async #whole(
+    wanted: readonly string[],
+    compute: ComputeMany,
+    plan: ComputePlan,
+  ): Promise<Float32Array[]> {
     const cached = this.#namespace.getMany(wanted);
     if (!cached.found.includes(0)) return unpack(cached.vectors, wanted.length);
     const missing = new Set(wanted.filter((_, index) => cached.found[index] === 0));

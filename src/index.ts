@@ -43,6 +43,7 @@ export type {
   EmbedCacheOptions,
   ExportedRecord,
   ExportOptions,
+  GetOptions,
   Hit,
   ImportOptions,
   ImportResult,

@@ -348,8 +348,17 @@ export type ComputeMany = (
   context: ComputeContext,
 ) => ComputedVectors | PromiseLike<ComputedVectors>;
 
+/** Options of {@link EmbedCache.get}. */
+export interface GetOptions {
+  /**
+   * The first so many numbers of the vector, scaled to the length 1; for models that are declared
+   * `matryoshka`. Default: the whole vector as it was set.
+   */
+  dimensions?: number | undefined;
+}
+
 /** Options of {@link EmbedCache.getOrCompute}. */
-export interface ComputeOptions {
+export interface ComputeOptions extends GetOptions {
   /**
    * Gives up waiting: the call rejects with the reason of the signal. The computation is called off
    * only where nobody else waits for it.
