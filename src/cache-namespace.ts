@@ -11,12 +11,20 @@ import type { CacheFile } from "./cache-file.ts";
 import type { Computed } from "./computed.ts";
 import type { Connection } from "./connection.ts";
 import { invalidArgument, VectorLiteError } from "./errors.ts";
+import {
+  checkHashable,
+  checkHashables,
+  checkSameHashing,
+  type HashKeys,
+  KeyHasher,
+} from "./hashed-keys.ts";
 import { checkKeys, encodeKey } from "./keys.ts";
 import { type Cuttable, cutInto, isPrefix, prefixOption } from "./matryoshka.ts";
-import { checkSameModel, parseModel, storedModel } from "./model-identity.ts";
+import { checkSameModel } from "./model-identity.ts";
 import { openRecords } from "./open.ts";
 import type { Records } from "./records.ts";
 import { iterateKeys } from "./scan.ts";
+import { readIdentity, writeIdentity } from "./stored-identity.ts";
 import type { CollectionStats, ModelIdentity, VectorBatch } from "./types.ts";
 import { isFloat32Array, lengthOf } from "./typed-arrays.ts";
 import { dimensionOfVector, dimensionOfVectors } from "./vectors.ts";
@@ -30,8 +38,18 @@ export interface NamespacePlan {
   /** The embedding model; `undefined`: not checked. */
   readonly model: ModelIdentity | undefined;
   readonly cacheSize: number;
+  /** `undefined`: keys are stored as they are. */
+  readonly hashKeys: HashKeys | undefined;
   /** What messages call it. */
   readonly subject: string;
+}
+
+/** A namespace that is in the file. */
+interface Opened {
+  readonly records: Records;
+  readonly model: ModelIdentity | undefined;
+  /** `undefined` where keys are stored as they are. */
+  readonly hasher: KeyHasher | undefined;
 }
 
 /** The entries of one namespace. */
@@ -39,7 +57,7 @@ export class CacheNamespace {
   readonly file: CacheFile;
   readonly connection: Connection;
   #plan: NamespacePlan;
-  #records: Records | undefined;
+  #opened: Opened | undefined;
   /** Where a vector is read to that is cut. */
   #whole: Float32Array | undefined;
   /** Keys that were asked for while it was not in the file. */
@@ -49,51 +67,50 @@ export class CacheNamespace {
     this.file = file;
     this.connection = file.connection;
     this.#plan = plan;
-    this.#records = this.#find();
+    this.#opened = this.#find();
   }
 
   get plan(): NamespacePlan {
     return this.#plan;
   }
 
+  /** As it is in the file; `undefined` while it is not. */
+  #open(): Opened | undefined {
+    this.#opened ??= this.#find();
+    return this.#opened;
+  }
+
   /** Its collection; `undefined` while there is none. */
   get records(): Records | undefined {
-    this.#records ??= this.#find();
-    return this.#records;
+    return this.#open()?.records;
   }
 
   /** Numbers in a vector; 0 while nothing has decided that. */
   get dimension(): number {
-    return this.records?.dimension ?? this.plan.dimension;
-  }
-
-  /** Its embedding model; `undefined` where none was named. */
-  get model(): ModelIdentity | undefined {
-    const { records } = this;
-    return records === undefined ? this.#plan.model : parseModel(records.info.model);
+    return this.records?.dimension ?? this.#plan.dimension;
   }
 
   /** Whether the engine still knows it: not closed, not dropped. */
   get isOpen(): boolean {
-    return this.#records?.isOpen ?? this.connection.isOpen;
+    return this.#opened?.records.isOpen ?? this.connection.isOpen;
   }
 
   /** @throws VectorLiteError ERR_CLOSED */
   checkOpen(): void {
-    if (this.#records === undefined) this.connection.checkOpen();
-    else this.#records.checkOpen();
+    if (this.#opened === undefined) this.connection.checkOpen();
+    else this.#opened.records.checkOpen();
   }
 
   /** Refuses a write where none is possible, before anything is computed for it. */
   checkWritable(): void {
-    if (this.#records === undefined) this.connection.checkWritable();
-    else this.#records.checkWritable();
+    if (this.#opened === undefined) this.connection.checkWritable();
+    else this.#opened.records.checkWritable();
   }
 
   /** Makes the collection where it is not there yet. */
   create(dimension: number): void {
     if (this.records !== undefined) return;
-    this.#records = this.connection.transaction(() => this.#make(dimension));
+    this.#opened = this.connection.transaction(() => this.#make(dimension));
   }
 
   /**
@@ -101,80 +118,99 @@ export class CacheNamespace {
    *
    * @throws VectorLiteError ERR_DIMENSION, ERR_MODEL where it was decided otherwise
    */
-  decide(dimension: number, model: ModelIdentity | undefined): void {
-    const asked = { ...this.#plan, dimension, model };
-    checkSame(asked, this.dimension, this.model, this.records === undefined);
+  decide(
+    dimension: number,
+    model: ModelIdentity | undefined,
+    hashKeys: HashKeys | undefined,
+  ): void {
+    const plan = this.#plan;
+    const { subject } = plan;
+    const opened = this.#open();
+    const known = opened === undefined ? plan.model : opened.model;
+    if (model !== undefined && (opened !== undefined || known !== undefined)) {
+      checkSameModel(model, known, subject);
+    }
+    checkSameHashing(hashKeys, plan.hashKeys, subject);
+    checkSameDimension(dimension, this.dimension, subject);
     this.#plan = {
-      ...this.#plan,
+      ...plan,
       dimension: this.dimension || dimension,
-      model: model ?? this.#plan.model,
+      model: model ?? plan.model,
     };
     if (dimension !== 0 && this.connection.writable) this.create(dimension);
   }
 
   /** What it was asked to be is checked here, where two models can be told apart field by field. */
-  #find(): Records | undefined {
+  #find(): Opened | undefined {
+    const { model, dimension, hashKeys, subject } = this.#plan;
     const options = { ...this.#plan, dimension: 0, metric: -1, model: "", create: false };
     const records = openRecords(this.connection, options);
     if (records === undefined) return undefined;
     try {
-      checkSame(this.#plan, records.dimension, parseModel(records.info.model), false);
+      const stored = readIdentity(records.info.model);
+      if (model !== undefined) checkSameModel(model, stored.model, subject);
+      checkSameDimension(dimension, records.dimension, subject);
+      const hasher = KeyHasher.open(hashKeys, stored.hashing, subject);
+      return { records, model: stored.model, hasher };
     } catch (error) {
       this.connection.native.vl_close(records.id);
       throw error;
     }
-    return records;
   }
 
   /** Within a transaction: another handle may make it until that has begun, but not afterwards. */
-  #make(dimension: number): Records {
+  #make(dimension: number): Opened {
     const found = this.#find();
     if (found !== undefined) return found;
-    const model = storedModel(this.#plan.model);
-    const options = { ...this.#plan, dimension, metric: -1, model, create: true };
+    const { model, hashKeys, subject } = this.#plan;
+    const hasher = hashKeys === undefined ? undefined : KeyHasher.make(hashKeys);
+    const identity = writeIdentity({ model, hashing: hasher?.stored });
+    const options = { ...this.#plan, dimension, metric: -1, model: identity, create: true };
     const records = openRecords(this.connection, options);
-    if (records === undefined) throw new Error(`${this.#plan.subject} was not made.`);
-    return records;
+    if (records === undefined) throw new Error(`${subject} was not made.`);
+    return { records, model, hasher };
   }
 
   /** Makes the collection with what is written first; not where that fails. */
-  #write(dimensionOf: () => number, write: (records: Records) => void): void {
-    const { records, connection } = this;
-    if (records !== undefined) {
-      write(records);
+  #write(dimensionOf: () => number, write: (opened: Opened) => void): void {
+    const opened = this.#open();
+    if (opened !== undefined) {
+      write(opened);
       return;
     }
+    const { connection } = this;
     connection.checkWritable();
-    const dimension = this.plan.dimension > 0 ? this.plan.dimension : dimensionOf();
-    this.#records = connection.transaction(() => {
-      const made = this.#make(dimension);
+    const { dimension } = this.#plan;
+    const decided = dimension > 0 ? dimension : dimensionOf();
+    this.#opened = connection.transaction(() => {
+      const made = this.#make(decided);
       try {
         write(made);
       } catch (error) {
-        connection.native.vl_close(made.id);
+        connection.native.vl_close(made.records.id);
         throw error;
       }
       return made;
     });
   }
 
+  /** A copy of the keys of a batch, each read once and checked. */
+  checkKeys(keys: readonly string[]): string[] {
+    return this.#plan.hashKeys === undefined ? checkKeys(keys) : checkHashables(keys);
+  }
+
   getVector(key: string): Float32Array | undefined {
-    const { records } = this;
-    if (records !== undefined) return records.getVector(key);
+    const opened = this.#open();
+    if (opened !== undefined) return opened.records.getVector(storedKey(opened, key));
     this.#missEarly(key);
     return undefined;
   }
 
   /** Which of its vectors may be cut. */
   get cuttable(): Cuttable {
-    const { records } = this;
-    const { model, dimension, subject } = this.#plan;
-    const stored = records === undefined ? undefined : parseModel(records.info.model);
-    return {
-      dimension: records?.dimension ?? dimension,
-      matryoshka: model?.matryoshka ?? stored?.matryoshka,
-      subject,
-    };
+    const { model, subject } = this.#plan;
+    const matryoshka = model?.matryoshka ?? this.#open()?.model?.matryoshka;
+    return { dimension: this.dimension, matryoshka, subject };
   }
 
   /** The length that a caller asks for; 0 is that of whole vectors. See {@link prefixOption}. */
@@ -189,23 +225,25 @@ export class CacheNamespace {
   }
 
   #getPrefixInto(key: string, out: Float32Array): boolean {
-    const { records } = this;
-    if (records === undefined) {
+    const opened = this.#open();
+    if (opened === undefined) {
       this.#missEarly(key);
       return false;
     }
+    const { records } = opened;
     this.#whole ??= new Float32Array(records.dimension);
-    if (!records.getInto(key, this.#whole)) return false;
+    if (!records.getInto(storedKey(opened, key), this.#whole)) return false;
     cutInto(out, this.#whole);
     return true;
   }
 
   getInto(key: string, out: Float32Array): boolean {
-    const { records } = this;
-    if (records !== undefined) {
+    const opened = this.#open();
+    if (opened !== undefined) {
+      const { records } = opened;
       const isOther = isFloat32Array(out) && lengthOf(out) !== records.dimension;
       if (isOther && isPrefix(lengthOf(out), this.cuttable)) return this.#getPrefixInto(key, out);
-      return records.getInto(key, out);
+      return records.getInto(storedKey(opened, key), out);
     }
     if (!isFloat32Array(out)) throw invalidArgument("out", "a Float32Array", out);
     this.#missEarly(key);
@@ -214,29 +252,34 @@ export class CacheNamespace {
 
   /** No numbers at all while nothing has decided how many a vector has. */
   getMany(keys: readonly string[]): VectorBatch {
-    const { records } = this;
-    if (records !== undefined) return records.getMany(keys);
-    const count = checkKeys(keys).length;
+    const opened = this.#open();
+    if (opened !== undefined) return opened.records.getMany(storedKeys(opened, keys));
+    const count = this.checkKeys(keys).length;
     this.#earlyMisses += count;
     return { vectors: new Float32Array(0), found: new Uint8Array(count) };
   }
 
   #missEarly(key: string): void {
-    encodeKey(key);
+    this.#checkKey(key);
     this.#earlyMisses++;
   }
 
+  #checkKey(key: string): void {
+    if (this.#plan.hashKeys === undefined) encodeKey(key);
+    else checkHashable(key, "The key");
+  }
+
   has(key: string): boolean {
-    const { records } = this;
-    if (records !== undefined) return records.has(key);
-    encodeKey(key);
+    const opened = this.#open();
+    if (opened !== undefined) return opened.records.has(storedKey(opened, key));
+    this.#checkKey(key);
     return false;
   }
 
   put(key: string, vector: unknown): void {
     this.#write(
       () => dimensionOfVector(vector, "The vector"),
-      (records) => records.put(key, vector, undefined),
+      (opened) => opened.records.put(storedKey(opened, key), vector, undefined),
     );
   }
 
@@ -247,7 +290,7 @@ export class CacheNamespace {
     }
     this.#write(
       () => dimensionOfVectors(vectors, keys.length, "The vectors"),
-      (records) => writeMany(records, keys, vectors, undefined),
+      (opened) => writeMany(opened.records, storedKeys(opened, keys), vectors, undefined),
     );
   }
 
@@ -255,15 +298,15 @@ export class CacheNamespace {
   keep(keys: readonly string[], { vectors, dimension }: Computed): void {
     this.#write(
       () => dimension,
-      (records) => writeMany(records, keys, vectors, undefined),
+      (opened) => writeMany(opened.records, storedKeys(opened, keys), vectors, undefined),
     );
   }
 
   delete(key: string): boolean {
-    const { records } = this;
-    if (records !== undefined) return records.delete(key);
+    const opened = this.#open();
+    if (opened !== undefined) return opened.records.delete(storedKey(opened, key));
     this.connection.checkWritable();
-    encodeKey(key);
+    this.#checkKey(key);
     return false;
   }
 
@@ -307,21 +350,21 @@ export class CacheNamespace {
   }
 }
 
-/** Refuses what contradicts a dimension, or 0, and a model. */
-function checkSame(
-  asked: NamespacePlan,
-  dimension: number,
-  model: ModelIdentity | undefined,
-  isUndecided: boolean,
-): void {
-  if (asked.model !== undefined && !(isUndecided && model === undefined)) {
-    checkSameModel(asked.model, model, asked.subject);
-  }
-  if (asked.dimension === 0 || dimension === 0 || asked.dimension === dimension) return;
+function storedKey({ hasher }: Opened, key: string): string {
+  return hasher === undefined ? key : hasher.hash(key);
+}
+
+function storedKeys({ hasher }: Opened, keys: readonly string[]): readonly string[] {
+  return hasher === undefined ? keys : checkHashables(keys).map((key) => hasher.hash(key));
+}
+
+/** 0 is none, or not decided. */
+function checkSameDimension(asked: number, known: number, subject: string): void {
+  if (asked === 0 || known === 0 || asked === known) return;
   throw new VectorLiteError(
     "ERR_DIMENSION",
-    `${asked.subject} has ${dimension} dimensions, and was opened for ${asked.dimension}; use ` +
-      "another namespace or file for each.",
+    `${subject} has ${known} dimensions, and was opened for ${asked}; use another namespace or ` +
+      "file for each.",
   );
 }
 

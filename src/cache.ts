@@ -14,6 +14,7 @@
 import type { CacheNamespace } from "./cache-namespace.ts";
 import { VectorLiteError } from "./errors.ts";
 import { Flights } from "./flights.ts";
+import { hashKeysOption } from "./hashed-keys.ts";
 import { collectionNames } from "./names.ts";
 import {
   type CacheSettings,
@@ -139,7 +140,9 @@ export class EmbedCache implements Disposable {
     const { plan } = this.#namespace;
     if (namespace === plan.name) {
       const { dimension, model } = identityOf(given);
-      this.#namespace.decide(dimension, model);
+      const hashKeys =
+        given.hashKeys === undefined ? plan.hashKeys : hashKeysOption(given.hashKeys);
+      this.#namespace.decide(dimension, model, hashKeys);
       return;
     }
     throw new VectorLiteError(
@@ -310,7 +313,7 @@ export class EmbedCache implements Disposable {
 
   /**
    * Iterates over the keys, in no particular order, as they are at the first step; writes
-   * meanwhile are fine and not seen.
+   * meanwhile are fine and not seen. With `hashKeys` these are the hashes.
    *
    * @throws {@link VectorLiteError} ERR_CLOSED, ERR_CORRUPT
    */

@@ -8,7 +8,6 @@ import type { CacheNamespace } from "./cache-namespace.ts";
 import { asBatch, type Computed } from "./computed.ts";
 import { VectorLiteError } from "./errors.ts";
 import { type Call, Flight, type Seat, seatOf } from "./flight.ts";
-import { checkKeys } from "./keys.ts";
 import { checkPrefix, cutInto } from "./matryoshka.ts";
 import { checkFunction, checkOptions, integerOption, type Known, notYet } from "./options.ts";
 import type {
@@ -114,7 +113,7 @@ export class Flights {
     const given = checkOptions(options, knownOfMany, "getOrComputeMany()");
     const plan = { ...checkBatchPlan(given, this.#batches), signal: checkSignal(given.signal) };
     const prefix = this.#namespace.prefixLength(given.dimensions);
-    const vectors = await this.#whole(checkKeys(keys), compute, plan);
+    const vectors = await this.#whole(this.#namespace.checkKeys(keys), compute, plan);
     return prefix === 0 ? vectors : this.#cut(vectors, prefix);
   }
 

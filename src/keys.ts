@@ -60,7 +60,12 @@ export function packKeys(keys: readonly string[]): PackedTexts {
   return packTexts(checkKeys(keys));
 }
 
-function checkKey(key: string, read: number, name: string): void {
+/**
+ * Refuses a text that no key can be, however long a key may be.
+ *
+ * @throws VectorLiteError ERR_KEY
+ */
+export function refuseUnencodable(key: string, name: string): void {
   if (key === "") {
     throw new VectorLiteError("ERR_KEY", `${name} is empty; a key has at least one character.`);
   }
@@ -71,11 +76,15 @@ function checkKey(key: string, read: number, name: string): void {
         "text was cut, or use key.toWellFormed().",
     );
   }
+}
+
+function checkKey(key: string, read: number, name: string): void {
+  refuseUnencodable(key, name);
   if (read !== key.length) {
     throw new VectorLiteError(
       "ERR_KEY",
       `${name} has ${key.length} characters, which is more than ${keyBytesMax} bytes of UTF-8; ` +
-        "use a hash of a long text as its key.",
+        "use a hash of a long text as its key, as a cache does with hashKeys.",
     );
   }
 }

@@ -83,9 +83,16 @@ function readMatryoshka(value: unknown, max: number): true | number[] | undefine
 /** The text that is stored of a model; empty where there is none. */
 export function storedModel(model: ModelIdentity | undefined): string {
   if (model === undefined) return "";
-  const { name, dimensions, task, revision, matryoshka } = model;
-  const text = JSON.stringify({ name, dimensions, task, revision, matryoshka });
+  const { name } = model;
+  const text = JSON.stringify(modelFields(model));
   return text === JSON.stringify({ name }) ? name : text;
+}
+
+/** The fields in the order in which they are stored; none where there is no model. */
+export function modelFields(model: ModelIdentity | undefined): Partial<ModelIdentity> {
+  if (model === undefined) return {};
+  const { name, dimensions, task, revision, matryoshka } = model;
+  return { name, dimensions, task, revision, matryoshka };
 }
 
 /** The model of a stored text. A text that this module did not write is a name. */

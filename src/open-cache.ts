@@ -8,6 +8,7 @@ import { CacheFile } from "./cache-file.ts";
 import { CacheNamespace } from "./cache-namespace.ts";
 import { invalidArgument, VectorLiteError } from "./errors.ts";
 import { type BatchPlan, checkBatchPlan } from "./flights.ts";
+import { type HashKeys, hashKeysOption } from "./hashed-keys.ts";
 import { modelOption } from "./model-identity.ts";
 import { durabilities, openDatabase } from "./open.ts";
 import {
@@ -43,6 +44,7 @@ const knownOfNamespace: Known = {
   similarityThreshold: true,
   cacheSize: true,
   model: true,
+  hashKeys: true,
   ttl: notYet,
   maxEntries: notYet,
 };
@@ -68,6 +70,8 @@ export interface CacheSettings {
   /** NaN: none. */
   readonly threshold: number;
   readonly cacheSize: number;
+  /** `undefined`: keys are stored as they are. */
+  readonly hashKeys: HashKeys | undefined;
   readonly batches: BatchPlan;
 }
 
@@ -93,9 +97,11 @@ export function openCache(options: EmbedCacheOptions | undefined): OpenCache {
   const settings = settingsOf(given, {
     threshold: Number.NaN,
     cacheSize: cacheSizeDefault,
+    hashKeys: undefined,
     batches: checkBatchPlan(given),
   });
-  const plan = { name, ...identityOf(given), cacheSize: settings.cacheSize, subject };
+  const { cacheSize, hashKeys } = settings;
+  const plan = { name, ...identityOf(given), cacheSize, hashKeys, subject };
   const connection = openDatabase({
     path,
     readonly,
@@ -129,7 +135,8 @@ export function openNamespace(
   const given = checkNamespaceOptions(options);
   const settings = settingsOf(given, inherited);
   const subject = subjectOf(file.path, checkName(name));
-  const plan = { name, ...identityOf(given), cacheSize: settings.cacheSize, subject };
+  const { cacheSize, hashKeys } = settings;
+  const plan = { name, ...identityOf(given), cacheSize, hashKeys, subject };
   const namespace = new CacheNamespace(file, plan);
   if (plan.dimension > 0 && file.connection.writable) namespace.create(plan.dimension);
   return { namespace, settings };
@@ -142,8 +149,8 @@ export function checkSameNamespace(
 ): void {
   const given = checkNamespaceOptions(options);
   const { dimension, model } = identityOf(given);
-  namespace.decide(dimension, model);
   const asked = settingsOf(given, settings);
+  namespace.decide(dimension, model, asked.hashKeys);
   if (!Object.is(asked.threshold, settings.threshold)) {
     throw openWith(namespace, "similarityThreshold", settings.threshold, asked.threshold);
   }
@@ -173,6 +180,7 @@ function settingsOf(given: NamespaceOptions, inherited: CacheSettings): CacheSet
   const named = thresholdOption(given.similarityThreshold, "similarityThreshold", [-1, 1]);
   return {
     ...inherited,
+    hashKeys: given.hashKeys === undefined ? inherited.hashKeys : hashKeysOption(given.hashKeys),
     threshold: Number.isNaN(named) ? inherited.threshold : named,
     cacheSize: integerOption(given.cacheSize, "cacheSize", {
       min: 0,

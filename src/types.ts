@@ -90,6 +90,17 @@ export interface EmbedCacheOptions {
   cacheSize?: number | undefined;
   /** Identity of the embedding model; opening the file with another one is an error. */
   model?: string | ModelIdentity | undefined;
+  /**
+   * Stores hashes of keys instead of the keys, which may then have any length. Default `false`.
+   *
+   * What is stored of a key is HMAC-SHA-256 of it, cut to 128 bits, and its length in bytes.
+   * `keys()` and the hits of searches give that. With a secret, who has the file but not the secret
+   * cannot tell which texts it knows; take 32 random bytes from where your other secrets are: a
+   * short one can be guessed. With `true` the secret is random and kept in the file itself, so who
+   * has the file can try texts; it only keeps texts out of backups and away from eyes. Neither
+   * hides lengths, nor the vectors, which tell much about their texts.
+   */
+  hashKeys?: boolean | string | undefined;
   /** What a power loss may cost. Default `"normal"`: at most the last second. */
   durability?: Durability | undefined;
   /** Opens an existing file without ever writing to it. Default `false`. */
@@ -110,6 +121,8 @@ export interface NamespaceOptions {
   cacheSize?: number | undefined;
   /** The threshold of `findSimilar` where the call names none. Default: as in the cache. */
   similarityThreshold?: number | undefined;
+  /** Stores hashes of keys; see {@link EmbedCacheOptions}. Default: as in the cache. */
+  hashKeys?: boolean | string | undefined;
 }
 
 /** Options of {@link EmbedCache.forServerless}: those of a cache; the path is chosen for you. */

@@ -60,7 +60,7 @@ const tsLayers: readonly Layer[] = [
     "pieces",
     "src",
     "status options vectors keys metadata metadata-reader filter-compiler records entries " +
-      "lifetime turns connection new-file model-identity matryoshka",
+      "lifetime turns connection new-file model-identity matryoshka hashed-keys stored-identity",
   ),
   layer(
     "operations",
