@@ -7,6 +7,7 @@
  */
 
 import type { Connection } from "./connection.ts";
+import type { CacheMode } from "./types.ts";
 
 let memoryFiles = 0;
 
@@ -14,11 +15,13 @@ let memoryFiles = 0;
 export class CacheFile {
   readonly path: string;
   readonly connection: Connection;
+  readonly mode: CacheMode;
   #identity: string | undefined;
 
-  constructor(path: string, connection: Connection) {
+  constructor(path: string, connection: Connection, mode: CacheMode) {
     this.path = path;
     this.connection = connection;
+    this.mode = mode;
   }
 
   /** The same for every handle of this process on the same file, however its path is written. */

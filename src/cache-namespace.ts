@@ -7,6 +7,7 @@
  * @module
  */
 
+import { recordedError } from "./cache-mode.ts";
 import type { CacheFile } from "./cache-file.ts";
 import type { Computed } from "./computed.ts";
 import type { Connection } from "./connection.ts";
@@ -27,7 +28,7 @@ import { iterateKeys } from "./scan.ts";
 import { readIdentity, writeIdentity } from "./stored-identity.ts";
 import type { CollectionStats, ModelIdentity, VectorBatch } from "./types.ts";
 import { isFloat32Array, lengthOf } from "./typed-arrays.ts";
-import { dimensionOfVector, dimensionOfVectors } from "./vectors.ts";
+import { dimensionOfVector, dimensionOfVectors, packVectors } from "./vectors.ts";
 import { writeMany } from "./write.ts";
 
 /** What a namespace was asked to be. */
@@ -277,6 +278,10 @@ export class CacheNamespace {
   }
 
   put(key: string, vector: unknown): void {
+    if (this.#keepsWhatIsThere) {
+      this.putMany([key], [vector]);
+      return;
+    }
     this.#write(
       () => dimensionOfVector(vector, "The vector"),
       (opened) => opened.records.put(storedKey(opened, key), vector, undefined),
@@ -288,21 +293,28 @@ export class CacheNamespace {
       this.connection.checkWritable();
       return;
     }
-    this.#write(
-      () => dimensionOfVectors(vectors, keys.length, "The vectors"),
-      (opened) => writeMany(opened.records, storedKeys(opened, keys), vectors, undefined),
-    );
+    this.#putAll(keys, vectors, () => dimensionOfVectors(vectors, keys.length, "The vectors"));
   }
 
   /** Stores what was computed for these keys: all of it or, after an error, none. */
   keep(keys: readonly string[], { vectors, dimension }: Computed): void {
-    this.#write(
-      () => dimension,
-      (opened) => writeMany(opened.records, storedKeys(opened, keys), vectors, undefined),
-    );
+    this.#putAll(keys, vectors, () => dimension);
+  }
+
+  #putAll(keys: readonly string[], vectors: unknown, dimensionOf: () => number): void {
+    this.#write(dimensionOf, (opened) => {
+      const stored = storedKeys(opened, keys);
+      if (this.#keepsWhatIsThere) writeMissing(opened.records, stored, vectors);
+      else writeMany(opened.records, stored, vectors, undefined);
+    });
+  }
+
+  get #keepsWhatIsThere(): boolean {
+    return this.file.mode === "record-missing";
   }
 
   delete(key: string): boolean {
+    this.#checkMayLose("delete()");
     const opened = this.#open();
     if (opened !== undefined) return opened.records.delete(storedKey(opened, key));
     this.connection.checkWritable();
@@ -311,9 +323,15 @@ export class CacheNamespace {
   }
 
   clear(): void {
+    this.#checkMayLose("clear()");
     const { records } = this;
     if (records !== undefined) records.clear();
     else this.connection.checkWritable();
+  }
+
+  #checkMayLose(call: string): void {
+    this.checkOpen();
+    if (this.#keepsWhatIsThere) throw recordedError(this.#plan.subject, call);
   }
 
   get size(): number {
@@ -356,6 +374,23 @@ function storedKey({ hasher }: Opened, key: string): string {
 
 function storedKeys({ hasher }: Opened, keys: readonly string[]): readonly string[] {
   return hasher === undefined ? keys : checkHashables(keys).map((key) => hasher.hash(key));
+}
+
+/** Under the lock of a transaction, so that nobody else adds one of them meanwhile. */
+function writeMissing(records: Records, keys: readonly string[], vectors: unknown): void {
+  records.checkWritable();
+  const { dimension, connection } = records;
+  const copies = checkKeys(keys);
+  const packed = packVectors(vectors, copies.length, dimension, "The vectors");
+  connection.transaction(() => {
+    const missing = [...copies.keys()].filter((index) => !records.has(copies[index] ?? ""));
+    const kept = new Float32Array(missing.length * dimension);
+    for (const [at, index] of missing.entries()) {
+      kept.set(packed.subarray(index * dimension, (index + 1) * dimension), at * dimension);
+    }
+    const added = missing.map((index) => copies[index] ?? "");
+    writeMany(records, added, kept, undefined);
+  });
 }
 
 /** 0 is none, or not decided. */

@@ -28,6 +28,7 @@
  * | `ERR_POISONED` | an fsync failed earlier, so nothing can be promised: close and open again |
  * | `ERR_OUT_OF_MEMORY` | memory ran out; nothing of the failed call is visible |
  * | `ERR_NATIVE_LIBRARY` | the native library is missing or of another version |
+ * | `ERR_MISS` | a key is missing where nothing may be computed: mode `replay` |
  * | `ERR_SOURCE` | the source of an import failed; `cause` is what it threw |
  */
 export type ErrorCode =
@@ -47,6 +48,7 @@ export type ErrorCode =
   | "ERR_POISONED"
   | "ERR_OUT_OF_MEMORY"
   | "ERR_NATIVE_LIBRARY"
+  | "ERR_MISS"
   | "ERR_SOURCE";
 
 /**

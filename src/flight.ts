@@ -8,8 +8,9 @@
  * @module
  */
 
+import { stores } from "./cache-mode.ts";
 import type { CacheNamespace } from "./cache-namespace.ts";
-import { type Computed, readComputed } from "./computed.ts";
+import { checkStorable, type Computed, readComputed } from "./computed.ts";
 import { VectorLiteError } from "./errors.ts";
 import type { ComputeMany } from "./types.ts";
 import { untilAborted } from "./until-aborted.ts";
@@ -115,7 +116,7 @@ export class Flight {
       const answer = await untilAborted(this.#ask(compute), this.#cancelled.signal);
       const { dimension } = this.call.namespace;
       const computed = readComputed(answer, this.#keys.length, dimension);
-      this.#keeper().keep(this.#keys, computed);
+      this.#store(computed);
       this.call.onComputed(this.#keys, computed);
       this.#land(computed);
       return true;
@@ -138,9 +139,12 @@ export class Flight {
   }
 
   /** Whose handle was closed meanwhile must not cost the others what they wait for. */
-  #keeper(): CacheNamespace {
+  #store(computed: Computed): void {
     const handles = [this.call, ...this.#waiting].map(({ namespace }) => namespace);
-    return handles.find(({ isOpen }) => isOpen) ?? this.call.namespace;
+    const keepers = handles.filter(({ file }) => stores(file.mode));
+    const keeper = keepers.find(({ isOpen }) => isOpen) ?? keepers[0];
+    if (keeper === undefined) checkStorable(computed);
+    else keeper.keep(this.#keys, computed);
   }
 
   #giveUpSeats(): void {

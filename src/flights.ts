@@ -4,6 +4,7 @@
  * @module
  */
 
+import { missError, stores } from "./cache-mode.ts";
 import type { CacheNamespace } from "./cache-namespace.ts";
 import { asBatch, type Computed } from "./computed.ts";
 import { VectorLiteError } from "./errors.ts";
@@ -177,8 +178,9 @@ export class Flights {
     compute: ComputeMany,
     { maxBatch, concurrency }: BatchPlan,
   ): Map<string, Seat> {
-    this.#namespace.checkWritable();
     const { file, plan } = this.#namespace;
+    if (file.mode === "replay") throw missError(plan.subject, keys);
+    if (stores(file.mode)) this.#namespace.checkWritable();
     const place = `${file.identity} ${plan.name}`;
     const seats = new Map<string, Seat>();
     for (const key of keys) {

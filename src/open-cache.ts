@@ -5,6 +5,7 @@
  */
 
 import { CacheFile } from "./cache-file.ts";
+import { modeOptions } from "./cache-mode.ts";
 import { CacheNamespace } from "./cache-namespace.ts";
 import { invalidArgument, VectorLiteError } from "./errors.ts";
 import { type BatchPlan, checkBatchPlan } from "./flights.ts";
@@ -12,7 +13,6 @@ import { type HashKeys, hashKeysOption } from "./hashed-keys.ts";
 import { modelOption } from "./model-identity.ts";
 import { durabilities, openDatabase } from "./open.ts";
 import {
-  booleanOption,
   busyTimeoutDefaultMs,
   cacheSizeDefault,
   cacheSizeMax,
@@ -55,6 +55,7 @@ const knownOfCache: Known = {
   namespace: true,
   durability: true,
   readonly: true,
+  mode: true,
   maxBatch: true,
   concurrency: true,
   maxBytes: notYet,
@@ -90,7 +91,7 @@ export function checkServerless<Options extends object>(options: Options | undef
 export function openCache(options: EmbedCacheOptions | undefined): OpenCache {
   const given = checkOptions(options, knownOfCache, "EmbedCache");
   const path = textOption(given.path, "path", pathDefault);
-  const readonly = booleanOption(given.readonly, "readonly", false);
+  const { mode, readonly } = modeOptions(given);
   const name = given.namespace === undefined ? namespaceDefault : checkName(given.namespace);
   const isDefault = name === namespaceDefault;
   const subject = subjectOf(path, name);
@@ -112,12 +113,12 @@ export function openCache(options: EmbedCacheOptions | undefined): OpenCache {
     olderRoot: 0,
   });
   try {
-    const namespace = new CacheNamespace(new CacheFile(path, connection), plan);
+    const namespace = new CacheNamespace(new CacheFile(path, connection, mode), plan);
     if (!readonly && (isDefault || plan.dimension > 0)) namespace.create(plan.dimension);
     if (namespace.records !== undefined || !isDefault) return { namespace, settings };
     throw new VectorLiteError(
       "ERR_INVALID_ARGUMENT",
-      `${subject} holds no cache, and readonly forbids to make one.`,
+      `${subject} holds no cache, and none is made in a file that is opened for reading.`,
     );
   } catch (error) {
     connection.close();

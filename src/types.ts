@@ -70,6 +70,17 @@ export interface ModelIdentity {
   matryoshka?: boolean | readonly number[] | undefined;
 }
 
+/**
+ * What a cache may write, and what it may compute on a miss.
+ *
+ * - `read-write`: everything.
+ * - `read-only`: computes what is missing and returns it, and writes nothing.
+ * - `record-missing`: stores what is missing, and changes nothing that is there: `set` of a key
+ *   that is there is ignored, `delete` and `clear` are ERR_READONLY.
+ * - `replay`: computes nothing and writes nothing: `getOrCompute` of a missing key is ERR_MISS.
+ */
+export type CacheMode = "read-write" | "read-only" | "record-missing" | "replay";
+
 /** Options of `new EmbedCache()`. */
 export interface EmbedCacheOptions {
   /** The file; `":memory:"` keeps nothing. Default `"./embeddings.cache"`. */
@@ -103,8 +114,13 @@ export interface EmbedCacheOptions {
   hashKeys?: boolean | string | undefined;
   /** What a power loss may cost. Default `"normal"`: at most the last second. */
   durability?: Durability | undefined;
-  /** Opens an existing file without ever writing to it. Default `false`. */
+  /**
+   * Opens an existing file without ever writing to it. Default `false`, or as `mode` says. Without
+   * a `mode`, `getOrCompute` of a missing key is ERR_READONLY then.
+   */
   readonly?: boolean | undefined;
+  /** What is written and computed; for all namespaces of the file. Default `"read-write"`. */
+  mode?: CacheMode | undefined;
   /** Keys of one call of a `compute` at most, 1 to 1,000,000. Default: no limit. */
   maxBatch?: number | undefined;
   /** Calls of a `compute` beside each other at most, for one call of a cache. Default 4. */

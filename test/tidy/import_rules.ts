@@ -66,8 +66,8 @@ const tsLayers: readonly Layer[] = [
     "operations",
     "src",
     "open scan search background-search recall write names jobs compact salvage serverless " +
-      "snapshot-scope transfer until-aborted cache-file cache-namespace computed flight flights " +
-      "open-cache",
+      "snapshot-scope transfer until-aborted cache-mode cache-file cache-namespace " +
+      "computed flight flights open-cache",
   ),
   layer("classes", "src", "cache database collection snapshot"),
   layer("index", "src", "index"),
