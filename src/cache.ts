@@ -442,7 +442,13 @@ export class EmbedCache implements Disposable {
    * @throws {@link VectorLiteError} ERR_CLOSED
    */
   stats(): CacheStats {
-    return { ...this.#namespace.stats(), ...this.#flights.counts };
+    const stats = this.#namespace.stats();
+    const asked = stats.hits + stats.misses;
+    return {
+      ...stats,
+      ...this.#flights.counts,
+      hitRate: asked === 0 ? 0 : stats.hits / asked,
+    };
   }
 
   /**

@@ -6,6 +6,7 @@
 
 import { missError, stores } from "./cache-mode.ts";
 import type { CacheNamespace } from "./cache-namespace.ts";
+import { tell } from "./channels.ts";
 import { asBatch, type Computed } from "./computed.ts";
 import { VectorLiteError } from "./errors.ts";
 import { type Call, Flight, type Seat, seatOf } from "./flight.ts";
@@ -92,6 +93,7 @@ export class Flights {
     const signal = checkSignal(given.signal);
     const prefix = this.#namespace.prefixLength(given.dimensions);
     const cached = this.#get(key, prefix);
+    tell(cached === undefined ? "miss" : "hit", this.#namespace, () => [key]);
     if (cached !== undefined) return cached;
     const batchOfOne: ComputeMany = async (_, context) => {
       return asBatch(await compute(key, context)) as Awaited<ReturnType<ComputeMany>>;
@@ -135,8 +137,10 @@ export class Flights {
     plan: ComputePlan,
   ): Promise<Float32Array[]> {
     const cached = this.#namespace.getMany(wanted);
+    tell("hit", this.#namespace, () => wanted.filter((_, index) => cached.found[index] === 1));
     if (!cached.found.includes(0)) return unpack(cached.vectors, wanted.length);
     const missing = new Set(wanted.filter((_, index) => cached.found[index] === 0));
+    tell("miss", this.#namespace, () => [...missing]);
     const rows = await this.#compute([...missing], compute, plan);
     return merge(wanted, cached, rows);
   }
@@ -187,7 +191,8 @@ export class Flights {
       const seat = seatOf(place, key);
       if (seat !== undefined) seats.set(key, seat);
     }
-    this.counts.joins += seats.size;
+    const joined = [...seats.keys()];
+    this.counts.joins += joined.length;
     const alone = keys.filter((key) => !seats.has(key));
     const started: Flight[] = [];
     for (let start = 0; start < alone.length; start += maxBatch) {
@@ -198,6 +203,7 @@ export class Flights {
     }
     for (const { flight } of seats.values()) flight.join(call);
     launch(call, started, compute, concurrency);
+    tell("join", this.#namespace, () => joined);
     return seats;
   }
 

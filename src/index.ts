@@ -24,6 +24,7 @@ export { salvage } from "./salvage.ts";
 export { Snapshot } from "./snapshot.ts";
 export type {
   BackupOptions,
+  CacheMessage,
   CacheMode,
   CacheStats,
   CompactOptions,

@@ -433,8 +433,27 @@ export interface CollectionStats {
   expirations: number;
 }
 
+/**
+ * What is published on the channels `vectorlite:hit`, `vectorlite:miss` and `vectorlite:join` of
+ * `node:diagnostics_channel`: at most one message on each for one call of `getOrCompute` or
+ * `getOrComputeMany`. `get` and the other reads publish nothing.
+ */
+export interface CacheMessage {
+  /** The file, as it was opened. */
+  path: string;
+  /** The namespace in it. */
+  namespace: string;
+  /**
+   * The keys that were found; that were missing, each once; or those of the missing ones that were
+   * being computed already. As given, also with `hashKeys`.
+   */
+  keys: string[];
+}
+
 /** Sizes in bytes and counts of a cache; measured, not estimated. */
 export interface CacheStats extends CollectionStats {
+  /** Hits, of all keys that were asked for since it was opened, 0 to 1; 0 where none was. */
+  hitRate: number;
   /** Keys whose vectors were computed since it was opened. */
   computed: number;
   /** Keys that were missing, and being computed already when they were asked for. */

@@ -66,7 +66,7 @@ const tsLayers: readonly Layer[] = [
     "operations",
     "src",
     "open scan search background-search recall write names jobs compact salvage serverless " +
-      "snapshot-scope transfer until-aborted cache-mode cache-file cache-namespace " +
+      "snapshot-scope transfer until-aborted cache-mode cache-file cache-namespace channels " +
       "computed flight flights open-cache",
   ),
   layer("classes", "src", "cache database collection snapshot"),
