@@ -110,7 +110,7 @@ promise(
 );
 
 promise(
-  "system calls, bun:ffi and pointers stay in their files",
+  "system calls, bun:ffi, pointers and frameworks stay in their files",
   code.confined,
   [
     { "zig/database.zig": "const linux = std.os.linux;" },
@@ -118,11 +118,20 @@ promise(
     { "src/open.ts": 'import { dlopen } from "bun:ffi";' },
     { "src/native/node.ts": 'const ffi = process.getBuiltinModule("bun:ffi");' },
     { "src/native/native.ts": "const address = ptr(view);" },
+    { "src/sdk/semantic-cache.ts": 'import type OpenAI from "openai";' },
+    { "src/cache.ts": 'import type { Embeddings } from "@langchain/core/embeddings";' },
+    { "src/sdk/mastra.ts": 'import { Document } from "@langchain/core/documents";' },
+    { "src/sdk/similarity.ts": 'import { MastraVector } from "@mastra/core/vector";' },
+    { "src/sdk/langchain.ts": 'import { Document } from "@langchain/core";' },
+    { "src/sdk/mastra.ts": 'import { VectorLiteError } from "../errors.ts";' },
   ],
   [
     { "zig/os/file_posix.zig": "const linux = std.os.linux;" },
     { "src/native/bun.ts": 'const ffi = process.getBuiltinModule("bun:ffi");' },
     { "src/native/native.ts": 'return "bun:ffi";' },
+    { "src/sdk/ai-sdk-answers.ts": 'import type { LanguageModelMiddleware } from "ai";' },
+    { "src/sdk/langchain-store.ts": 'import { BaseStore } from "@langchain/core/stores";' },
+    { "src/sdk/mastra-filter.ts": 'import type { A } from "@mastra/core/vector/filter";' },
   ],
 );
 
@@ -234,13 +243,23 @@ promise(
   [{ "docs/a.md": "see ./work/x and example/home/page" }],
 );
 
-promise("the lockfiles name no host and agree", project.lockfiles, [
-  {
-    "package-lock.json": '{"packages":{"node_modules/a":{"version":"1.0.0","resolved":"x"}}}',
-    "bun.lock": '    "a": ["a@1.0.0", "", {}, ""],',
-  },
-  {
-    "package-lock.json": '{"packages":{"node_modules/a":{"version":"1.0.0"}}}',
-    "bun.lock": '    "a": ["a@1.0.0", "", {}, ""],\n    "b": ["b@1.0.0", "", {}, ""],',
-  },
-]);
+promise(
+  "the lockfiles name no host and agree",
+  project.lockfiles,
+  [
+    {
+      "package-lock.json": '{"packages":{"node_modules/a":{"version":"1.0.0","resolved":"x"}}}',
+      "bun.lock": '    "a": ["a@1.0.0", "", {}, ""],',
+    },
+    {
+      "package-lock.json": '{"packages":{"node_modules/a":{"version":"1.0.0"}}}',
+      "bun.lock": '    "a": ["a@1.0.0", "", {}, ""],\n    "b": ["b@1.0.0", "", {}, ""],',
+    },
+  ],
+  [
+    {
+      "package-lock.json": '{"packages":{"node_modules/a-v1":{"name":"a","version":"1.0.0"}}}',
+      "bun.lock": '    "a-v1": ["a@1.0.0", "", {}, ""],',
+    },
+  ],
+);

@@ -5,10 +5,17 @@
 import { fileURLToPath } from "node:url";
 import type { ViteUserConfig } from "vitest/config";
 
+function source(path: string): string {
+  return fileURLToPath(new URL("../src/", import.meta.url)) + path;
+}
+
 const config: ViteUserConfig = {
   root: fileURLToPath(new URL("..", import.meta.url)),
   resolve: {
-    alias: { vectorlite: fileURLToPath(new URL("../src/index.ts", import.meta.url)) },
+    alias: [
+      { find: /^vectorlite$/, replacement: source("index.ts") },
+      { find: /^vectorlite\/(.+)$/, replacement: source("sdk/$1.ts") },
+    ],
   },
   test: {
     include: ["test/**/*.test.ts"],

@@ -128,6 +128,36 @@ const confinements: readonly Confinement[] = [
     allowed: /^src\/native\/bun\.ts$/,
     message: "ptr(): a kept pointer reads wrong memory later; pass the typed array itself",
   },
+  {
+    pattern: /"@langchain\//,
+    within: /^src\//,
+    allowed: /^src\/sdk\/langchain(-[-\w]+)?\.ts$/,
+    message: "only the adapter of a framework imports it: everything else works without",
+  },
+  {
+    pattern: /"@mastra\//,
+    within: /^src\//,
+    allowed: /^src\/sdk\/mastra(-[-\w]+)?\.ts$/,
+    message: "only the adapter of a framework imports it: everything else works without",
+  },
+  {
+    pattern: /from "(ai|openai)"/,
+    within: /^src\//,
+    allowed: /^src\/sdk\/(ai-sdk|openai)(-[-\w]+)?\.ts$/,
+    message: "only the adapter of a framework imports it: everything else works without",
+  },
+  {
+    pattern: /"@(langchain|mastra)\/core"/,
+    within: /^src\/sdk\//,
+    allowed: /^$/,
+    message: "import the part of the framework that is needed, by its subpath",
+  },
+  {
+    pattern: /from "\.\.\//,
+    within: /^src\/sdk\//,
+    allowed: /^$/,
+    message: 'adapters import the public API by its name, "vectorlite"',
+  },
 ];
 
 export const confined: Rule = (files) =>

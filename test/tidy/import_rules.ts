@@ -71,6 +71,7 @@ const tsLayers: readonly Layer[] = [
   ),
   layer("classes", "src", "cache database collection snapshot"),
   layer("index", "src", "index"),
+  layer("built on the public API", "src", "sdk/*"),
 ];
 
 interface Import {

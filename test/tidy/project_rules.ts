@@ -53,7 +53,7 @@ function excerpt(files: readonly SourceFile[], source: string): string | undefin
 
 export const readmeSnippets: Rule = (files) =>
   files
-    .filter(({ path }) => /^(README|GETTING_STARTED|docs\/[^/]+)\.md$/.test(path))
+    .filter(({ path }) => /^(README|GETTING_STARTED|docs\/(sdks\/)?[^/]+)\.md$/.test(path))
     .flatMap((document) =>
       snippets(document)
         .filter(({ language }) => /^(ts|typescript|js|javascript)$/.test(language))
@@ -145,7 +145,7 @@ export const lockfiles: Rule = (files) => {
   const bun = files.find(({ path }) => path === "bun.lock");
   if (!npm || !bun) return [];
   const { packages } = JSON.parse(npm.text) as {
-    packages: Record<string, { version?: string; resolved?: string }>;
+    packages: Record<string, { name?: string; version?: string; resolved?: string }>;
   };
   const locked = Object.entries(packages).filter(([path]) => path !== "");
   const hosts = locked
@@ -155,8 +155,11 @@ export const lockfiles: Rule = (files) => {
       line: 0,
       message: `${path} names its address: remove the lockfile and install with this .npmrc`,
     }));
-  const names = (path: string): string => path.slice(path.lastIndexOf("node_modules/") + 13);
-  const inNpm = new Set(locked.map(([path, { version }]) => `${names(path)}@${version}`));
+  // One that is installed under another name says its own.
+  const nameOf = (path: string): string => path.slice(path.lastIndexOf("node_modules/") + 13);
+  const inNpm = new Set(
+    locked.map(([path, { name, version }]) => `${name ?? nameOf(path)}@${version}`),
+  );
   const entries = bun.text.matchAll(/^ {4}"[^"]+": \["([^"]+)"/gm);
   const inBun = new Set([...entries].map((match) => match[1] ?? ""));
   const different = [...inNpm]
