@@ -42,6 +42,7 @@ const benches: Readonly<Record<string, Bench>> = {
   memory: { file: "memory" },
   workers: { file: "workers" },
   size: { file: "size" },
+  adapters: { file: "adapters" },
 };
 /** One thread for the libraries that take their number from here, before they are loaded. */
 const oneThread = { LANCE_CPU_THREADS: "1", RAYON_NUM_THREADS: "1", TOKIO_WORKER_THREADS: "1" };

@@ -12,7 +12,7 @@
  * const vector = await cache.getOrCompute("What is a vector?", embed);
  * ```
  *
- * @module
+ * @module vectorlite
  */
 
 export { EmbedCache } from "./cache.ts";

@@ -4,7 +4,7 @@
  */
 
 import { mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { join, relative } from "node:path";
 import ts from "typescript";
 import { expect, test } from "vitest";
 import { root, run, temporaryFolder } from "./helpers.ts";
@@ -29,6 +29,13 @@ async function outputOfExample(name: string, folder: string): Promise<string> {
   const programs = join(folder, "programs");
   mkdirSync(join(programs, "node_modules"), { recursive: true });
   symlinkSync(root, join(programs, "node_modules/vectorlite"), "junction");
+  for (const scope of ["@langchain", "@mastra"]) {
+    symlinkSync(
+      join(root, "node_modules", scope),
+      join(programs, "node_modules", scope),
+      "junction",
+    );
+  }
   for (const source of [name, "hashing-embedder"]) {
     const text = readFileSync(join(root, "examples", `${source}.ts`), "utf8");
     const { outputText } = ts.transpileModule(text, {
@@ -95,6 +102,23 @@ test("the page about snapshots tells what its snapshot sees", async () => {
   await expectTwice("snapshots", "true false true\n4 1 0\n1 true\n0\n5\n");
 });
 
+test("the page about the semantic cache tells what its cache finds and measures", async () => {
+  const answer = "Choose “Forgot password”.\n";
+  const printed =
+    `asked: How do I reset my password?\n${answer}${answer}${answer}` +
+    "How do I reset my password? false\nundefined\nundefined\n0.88 0.75 0\n0.53 false 268\n";
+  await expectTwice("semantic-cache", printed);
+});
+
+test("the page about LangChain tells what its stores find", async () => {
+  const printed = "256 256 256\nships ships at sea 3\ncats,ships\n1\n256 undefined\n";
+  await expectTwice("langchain", printed);
+});
+
+test("the page about Mastra tells what its index finds", async () => {
+  await expectTwice("mastra", "home 1\nsea 0\n1\nERR_INVALID_ARGUMENT\n");
+});
+
 test("the README's rescue names the damaged vector and brings back the others", async () => {
   const folder = temporaryFolder();
   for (let round = 0; round < 2; round++) {
@@ -123,8 +147,14 @@ test("docs/api is what the comments of the public types say: npm run docs", asyn
   const folder = temporaryFolder();
   await output(process.execPath, [typedoc, "--logLevel", "Warn", "--out", folder], root);
   const texts = (from: string): Record<string, string> => {
-    const names = readdirSync(from).sort();
-    return Object.fromEntries(names.map((name) => [name, readFileSync(join(from, name), "utf8")]));
+    const entries = readdirSync(from, { recursive: true, withFileTypes: true });
+    const files = entries.filter((entry) => entry.isFile());
+    return Object.fromEntries(
+      files.map(({ parentPath, name }) => {
+        const path = join(parentPath, name);
+        return [relative(from, path), readFileSync(path, "utf8")];
+      }),
+    );
   };
   expect(texts(folder)).toEqual(texts(join(root, "docs/api")));
 }, 120_000);

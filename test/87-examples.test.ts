@@ -112,6 +112,28 @@ test("OpenAI's SDK is asked for each distinct text once", async () => {
   expect(asked).toEqual([["The cat sat on the mat.", "A dog slept on the rug."]]);
 });
 
+test("OpenAI's embeddings of two models share a file, and are asked for once", async () => {
+  const folder = temporaryFolder();
+  const printed = "3 1536 256\na cat 1.00\n";
+  const command = [bun, example("openai-cached.ts")];
+  expect(await output(folder, command)).toBe(`asked for 2\nasked for 1\n${printed}`);
+  expect(await output(folder, command)).toBe(printed);
+});
+
+test("the AI SDK pays for no text that the cache has", async () => {
+  const folder = temporaryFolder();
+  for (let round = 0; round < 2; round++) {
+    expect(await output(folder, [bun, example("ai-sdk.ts")])).toBe("true\n1536 0\n0\n");
+  }
+});
+
+test("the AI SDK finds an answer to a question in other words", async () => {
+  const printed = await output(temporaryFolder(), [bun, example("ai-sdk-answers.ts")]);
+  expect(printed).toMatch(
+    /^5 Choose “Forgot password”\.\n0 Choose “Forgot password”\.\n\{\s+score: 0\.8/,
+  );
+});
+
 test("the serverless handler answers a question that it saw before from the cache", async () => {
   const folder = temporaryFolder();
   const text = await output(folder, [bun, example("serverless-handler.ts")]);

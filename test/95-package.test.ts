@@ -12,6 +12,7 @@ import {
   readFileSync,
   renameSync,
   rmSync,
+  symlinkSync,
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
@@ -22,6 +23,9 @@ import { root, run } from "./helpers.ts";
 const isBun = process.versions["bun"] !== undefined;
 const bun: string = isBun ? process.execPath : join(root, "node_modules/bun/bin/bun.exe");
 const platform = `${process.platform}-${process.arch}`;
+
+/** What can be imported: the package itself and its subpaths. */
+const entries = ["ai-sdk", "index", "langchain", "mastra", "openai", "pricing", "semantic-cache"];
 
 /** What a user would write first. */
 const program = `
@@ -55,7 +59,9 @@ async function stagePackage(stage: string): Promise<void> {
   }
   const tsup = join(root, "node_modules/tsup/dist/cli-default.js");
   await expectSuccess(process.execPath, [tsup, "--no-dts", "--out-dir", join(stage, "dist")]);
-  writeFileSync(join(stage, "dist", "index.d.ts"), "export {};\n");
+  for (const name of entries) {
+    writeFileSync(join(stage, "dist", `${name}.d.ts`), "export {};\n");
+  }
   const built = join(root, "zig-out", "lib");
   for (const name of readdirSync(built).filter((file) => /\.(so|dylib|dll)$/.test(file))) {
     cpSync(join(built, name), join(stage, "platforms", platform, name));
@@ -85,8 +91,7 @@ describe("the package", () => {
     expect(packed).toEqual([
       "package/LICENSE",
       "package/README.md",
-      "package/dist/index.d.ts",
-      "package/dist/index.js",
+      ...entries.flatMap((name) => [`package/dist/${name}.d.ts`, `package/dist/${name}.js`]),
       "package/package.json",
       `package/platforms/${platform}/${library}`,
     ]);
@@ -102,6 +107,28 @@ describe("the package", () => {
     expect(output).toBe("1,2,2 a a\n");
   });
 
+  test("has modules that load nothing of what they adapt to, and share its classes", async () => {
+    writeFileSync(
+      join(project, "adapters.mjs"),
+      `import { VectorLiteError } from "vectorlite";
+       import { withEmbeddingCache } from "vectorlite/ai-sdk";
+       import { openaiEmbedder } from "vectorlite/openai";
+       import { priceOf } from "vectorlite/pricing";
+       import { semanticCache } from "vectorlite/semantic-cache";
+       const client = { embeddings: { create: async () => ({ data: [] }) } };
+       await openaiEmbedder(client, { model: "m" })(["a"]).catch((error) => {
+         console.log(error instanceof VectorLiteError, typeof withEmbeddingCache);
+       });
+       const options = { path: ":memory:", embed: async () => [1, 0], threshold: 0.9 };
+       const answers = semanticCache(options);
+       await answers.set("a", "b");
+       console.log(answers.constructor.name, (await answers.get("c")).answer);
+       console.log(priceOf("m")(1), priceOf("m", { pricePerMillionTokens: 2 })(1e6));`,
+    );
+    const output = await expectSuccess(process.execPath, ["adapters.mjs"], {}, project);
+    expect(output).toBe("true function\nSemanticCache b\nundefined 2\n");
+  });
+
   test("exports things that are called what they are exported as", async () => {
     writeFileSync(
       join(project, "names.mjs"),
@@ -115,6 +142,36 @@ describe("the package", () => {
     const names = [...classes, ...errors, "salvage"].sort().map((name) => `${name} ${name}`);
     expect(lines.slice(0, 7).sort()).toEqual(names);
     expect(lines[7]).toMatch(/^Database /);
+  });
+
+  test("has adapters, which name the framework that is missing, and work where it is", async () => {
+    writeFileSync(
+      join(project, "adapters.mjs"),
+      `import { Database } from "vectorlite";
+       const { CachedEmbeddings, ...langchain } = await import("vectorlite/langchain");
+       const { VectorLiteVector } = await import("vectorlite/mastra");
+       const names = [CachedEmbeddings, ...Object.values(langchain), VectorLiteVector];
+       console.log(names.map(({ name }) => name).join());
+       const database = new Database(":memory:");
+       const vectors = new VectorLiteVector({ id: "a", database });
+       await vectors.createIndex({ indexName: "docs", dimension: 1 });
+       const embeddings = { embedDocuments: async () => [[1]], embedQuery: async () => [1] };
+       const config = { database, collection: "docs" };
+       const store = new langchain.VectorLiteVectorStore(embeddings, config);
+       await store.addDocuments([{ pageContent: "a", metadata: { b: { c: 1 } } }]);
+       const [found] = await store.similaritySearch("a");
+       console.log(found.metadata.b.c);`,
+    );
+    const missing = await run(process.execPath, ["adapters.mjs"], {}, project);
+    expect(missing.status).toBe(1);
+    expect(missing.stderr).toContain("@langchain/core");
+    for (const scope of ["@langchain", "@mastra"]) {
+      const there = join(root, "node_modules", scope);
+      symlinkSync(there, join(project, "node_modules", scope), "junction");
+    }
+    expect(await expectSuccess(process.execPath, ["adapters.mjs"], {}, project)).toBe(
+      "CachedEmbeddings,VectorLiteStore,VectorLiteVectorStore,VectorLiteVector\n1\n",
+    );
   });
 
   test("goes into a single binary, which runs from an empty folder", async () => {
