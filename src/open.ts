@@ -39,6 +39,8 @@ export interface OpenDatabase {
   readonly memoryBudgetBytes: number;
   /** Durable commits back; 0 is the newest state. */
   readonly olderRoot: number;
+  /** Bytes that the file may have; left out: any number. */
+  readonly fileBytesMax?: number | undefined;
 }
 
 /** Opens a file, or creates it. */
@@ -53,6 +55,7 @@ export function openDatabase(options: OpenDatabase): Connection {
   block.setUint32(DatabaseOptions.busy_timeout_ms, options.busyTimeoutMs, true);
   block.setFloat64(DatabaseOptions.memory_budget_bytes, options.memoryBudgetBytes, true);
   block.setUint32(DatabaseOptions.older_root, options.olderRoot, true);
+  block.setFloat64(DatabaseOptions.file_bytes_max, options.fileBytesMax ?? 0, true);
   const path = encoder.encode(options.path);
   const id = new Uint32Array(1);
   const bytes = new Uint8Array(block.buffer);
@@ -81,6 +84,8 @@ export interface OpenCollection {
   readonly model: string;
   readonly create: boolean;
   readonly cacheSize: number;
+  /** Rows that it may have; left out: any number. */
+  readonly rowsMax?: number | undefined;
   readonly subject: string;
 }
 
@@ -93,6 +98,7 @@ export function openRecords(scope: Scope, options: OpenCollection): Records | un
   const metric = options.metric < 0 ? metricUnspecified : options.metric;
   block.setUint32(CollectionOptions.metric, metric, true);
   block.setUint32(CollectionOptions.hot_vectors, options.cacheSize, true);
+  block.setUint32(CollectionOptions.rows_max, options.rowsMax ?? 0, true);
   const name = encoder.encode(options.name);
   const model = encoder.encode(options.model);
   const id = new Uint32Array(1);

@@ -37,6 +37,14 @@ export function subjectOf(name: string): string {
   return `The collection ${JSON.stringify(name)}`;
 }
 
+/** What is kept of rows beside their vectors and metadata; what is left out is 0 for each. */
+export interface RowFacts {
+  /** Milliseconds since 1970 at which each is over; 0: never. */
+  readonly expiries?: Float64Array | undefined;
+  /** What each cost, in a unit of the caller's. */
+  readonly costs?: Uint32Array | undefined;
+}
+
 const nameBuffer = new Uint8Array(256);
 const one = new Uint32Array(1);
 const countOut = new Float64Array(1);
@@ -222,7 +230,7 @@ export class Records {
     throw this.failure(status);
   }
 
-  put(key: string, vector: unknown, metadata: unknown): void {
+  put(key: string, vector: unknown, metadata: unknown, facts?: RowFacts): void {
     this.checkWritable();
     // Reading the caller's objects may run the caller's code, so the shared key comes last.
     const document = takeWriter();
@@ -242,6 +250,8 @@ export class Records {
       document.bytes,
       document.length,
       document.length === 0 ? null : metadataLength,
+      facts?.expiries ?? null,
+      facts?.costs ?? null,
     );
     this.giveBack(copy);
     releaseWriter(document);

@@ -11,7 +11,7 @@
 import { checkKeys } from "./keys.ts";
 import { type Documents, releaseDocuments, writeDocuments } from "./metadata.ts";
 import { Status } from "./native/native.ts";
-import type { Records } from "./records.ts";
+import type { Records, RowFacts } from "./records.ts";
 import { isFloat32Array } from "./typed-arrays.ts";
 import { packTexts, releaseTexts } from "./utf8.ts";
 import { checkList, packVectors, writeVector } from "./vectors.ts";
@@ -29,12 +29,13 @@ export function writeMany(
   givenKeys: readonly string[],
   vectors: unknown,
   metadatas: unknown,
+  facts?: RowFacts,
 ): void {
   records.checkWritable();
   // Reading what the caller gave may run the caller's code, so only copies are used from here on.
   const keys = checkKeys(givenKeys);
   const documents = writeDocuments(metadatas, keys.length);
-  writeVectors(records, keys, vectors, documents);
+  writeVectors(records, keys, vectors, documents, facts);
   if (documents !== undefined) releaseDocuments(documents);
 }
 
@@ -54,12 +55,13 @@ function writeVectors(
   keys: readonly string[],
   vectors: unknown,
   documents: Documents | undefined,
+  facts?: RowFacts,
 ): void {
   const { dimension, connection } = records;
   const count = keys.length;
   if (isFloat32Array(vectors)) {
     const packed = packVectors(vectors, count, dimension, "The vectors");
-    writePart(records, keys, packed, partOf(documents, 0, count, 0));
+    writePart(records, keys, packed, partOf(documents, 0, count, 0), facts);
     return;
   }
   checkList(vectors, count, "The vectors");
@@ -67,7 +69,7 @@ function writeVectors(
   // Within a caller's transaction a failed part could not be taken back by itself.
   if (count <= partRows || connection.inTransaction) {
     const packed = packVectors(vectors, count, dimension, "The vectors");
-    writePart(records, keys, packed, partOf(documents, 0, count, 0));
+    writePart(records, keys, packed, partOf(documents, 0, count, 0), facts);
     return;
   }
   const packed = new Float32Array(partRows * dimension);
@@ -81,10 +83,19 @@ function writeVectors(
       }
       const part = packed.subarray(0, (end - start) * dimension);
       const metadata = partOf(documents, start, end, documentsAt);
-      writePart(records, keys.slice(start, end), part, metadata);
+      writePart(records, keys.slice(start, end), part, metadata, factsOf(facts, start, end));
       documentsAt += metadata?.bytesLength ?? 0;
     }
   });
+}
+
+/** Those of the rows in `[start, end)`. */
+function factsOf(facts: RowFacts | undefined, start: number, end: number): RowFacts | undefined {
+  if (facts === undefined) return undefined;
+  return {
+    expiries: facts.expiries?.subarray(start, end),
+    costs: facts.costs?.subarray(start, end),
+  };
 }
 
 /** The documents of some rows, as the engine takes them. */
@@ -118,6 +129,7 @@ function writePart(
   keys: readonly string[],
   vectors: Float32Array,
   metadata: DocumentsPart | undefined,
+  facts: RowFacts | undefined,
 ): void {
   const { native, id, connection } = records;
   const floats = keys.length * records.dimension;
@@ -134,6 +146,8 @@ function writePart(
     metadata?.bytes ?? noBytes,
     metadata?.bytesLength ?? 0,
     metadata?.lengths ?? null,
+    facts?.expiries ?? null,
+    facts?.costs ?? null,
   );
   releaseTexts(packed);
   if (status !== Status.OK) throw records.failure(status);

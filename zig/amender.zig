@@ -13,6 +13,7 @@ const checksum = @import("checksum.zig");
 const column_reader = @import("column_reader.zig");
 const column_writer = @import("column_writer.zig");
 const errors = @import("errors.zig");
+const expiry = @import("expiry.zig");
 const format = @import("format.zig");
 const limits = @import("limits.zig");
 const row_set = @import("row_set.zig");
@@ -95,7 +96,11 @@ pub const Amender = struct {
         const number: u8 = @intCast(row % block.records.len);
         if (row < segment.disk.columnedRows()) row_set.insert(&block.stale, number);
         const place = column_writer.placeOf(state, segment);
-        amender.column_memory.open.replace(place, row, new.metadata);
+        defer amender.column_memory.rest();
+        const arena = amender.column_memory.arena.allocator();
+        const document = expiry.documentOf(arena, new.metadata, new.expiry_ms) catch
+            return amender.outOfMemory();
+        amender.column_memory.open.replace(place, row, document);
         return true;
     }
 

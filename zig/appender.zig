@@ -11,6 +11,7 @@ const code_writer = @import("code_writer.zig");
 const column_writer = @import("column_writer.zig");
 const codes = @import("codes.zig");
 const errors = @import("errors.zig");
+const expiry = @import("expiry.zig");
 const format = @import("format.zig");
 const limits = @import("limits.zig");
 const rows = @import("rows.zig");
@@ -29,7 +30,9 @@ pub const Row = struct {
     vector: []const f32,
     /// 1 / Euclidean norm, 0 for the zero vector.
     inverse_norm: f32,
+    /// Milliseconds since 1970 at which the row is over; 0: never.
     expiry_ms: i64 = 0,
+    cost: u32 = 0,
 };
 
 pub const Appender = struct {
@@ -75,6 +78,7 @@ pub const Appender = struct {
             .record_offset = record_offset,
             .vector_checksum = checksum.bytes(seed, std.mem.sliceAsBytes(row.vector)),
             .inverse_norm = row.inverse_norm,
+            .cost = row.cost,
         };
         entry.checksum = rows.entryChecksum(seed, &entry);
         appender.entries.append(appender.gpa, entry) catch return appender.outOfMemory();
@@ -82,7 +86,8 @@ pub const Appender = struct {
         segment.disk.rows += 1;
         appender.state.live_rows += 1;
         appender.expected_rows -|= 1;
-        try appender.keepDocument(segment, location.row, row.metadata);
+        if (row.expiry_ms != 0) appender.state.has_expiry = true;
+        try appender.keepDocument(segment, location.row, row);
         return location;
     }
 
@@ -336,14 +341,18 @@ pub const Appender = struct {
     fn keepDocument(
         appender: *Appender,
         segment: *SegmentState,
-        row: u32,
-        document: []const u8,
+        number: u32,
+        row: Row,
     ) Error!void {
         const block_rows = segment.disk.column_rows;
         if (block_rows == 0) return;
         const memory = appender.column_memory;
+        defer if (row.expiry_ms != 0) memory.rest();
+        const arena = memory.arena.allocator();
+        const document = expiry.documentOf(arena, row.metadata, row.expiry_ms) catch
+            return appender.outOfMemory();
         const place = column_writer.placeOf(appender.state, segment);
-        memory.open.push(place, row, block_rows, document);
+        memory.open.push(place, number, block_rows, document);
         const is_last = segment.disk.rows == segment.disk.capacity;
         const is_complete = segment.disk.rows % block_rows == 0 or is_last;
         if (is_complete) try appender.addColumns(segment);

@@ -11,11 +11,14 @@ const hot_cache = @import("hot_cache.zig");
 const kernels = @import("kernels/kernels.zig");
 const key_index = @import("key_index.zig");
 const entries = @import("entries.zig");
+const eviction_module = @import("eviction.zig");
+const expiry = @import("expiry.zig");
 const limits = @import("limits.zig");
 const metrics = @import("metrics.zig");
 const search_module = @import("search.zig");
 const Amender = @import("amender.zig").Amender;
 const Appender = @import("appender.zig").Appender;
+const Eviction = eviction_module.Eviction;
 const Filter = @import("filter.zig").Filter;
 const HotCache = hot_cache.HotCache;
 const Matches = @import("matches.zig").Matches;
@@ -58,6 +61,8 @@ pub const CollectionOptions = struct {
     create: bool = true,
     /// Vectors kept in private memory.
     hot_vectors: u32 = 0,
+    /// More rows than these are never kept: which go is said in eviction.zig. Null: no maximum.
+    rows_max: ?u64 = null,
 };
 
 pub const Hit = search_module.Hit;
@@ -73,6 +78,10 @@ pub const Batch = struct {
     metadata: []const u8 = &.{},
     /// Empty: no row has metadata.
     metadata_lens: []const u32 = &.{},
+    /// Milliseconds since 1970 at which each row is over, 0 for never. Empty: never.
+    expiries: []const f64 = &.{},
+    /// Empty: 0 of each row.
+    costs: []const u32 = &.{},
 };
 
 pub const CollectionStats = struct {
@@ -86,6 +95,7 @@ pub const CollectionStats = struct {
     sets: u64,
     evictions: u64,
     expirations: u64,
+    saved_cost: u64,
 };
 
 /// Where a live row was found.
@@ -94,6 +104,8 @@ pub const Place = struct {
     segment: *SegmentState,
     row: u32,
     location: u64,
+    expiry_ms: i64,
+    cost: u32,
 };
 
 pub const Collection = struct {
@@ -104,6 +116,10 @@ pub const Collection = struct {
     dimension: u32,
     metric: Metric,
     hot: ?HotCache,
+    /// Of a collection that has a maximum.
+    eviction: ?Eviction = null,
+    /// When rows whose time is over were last looked for.
+    purged_ms: i64 = 0,
     /// The database's count as of which `hot` was filled.
     forgotten_count: u32,
     /// And as of which `identity` was seen in a state of the file.
@@ -111,6 +127,9 @@ pub const Collection = struct {
     hits: u64 = 0,
     misses: u64 = 0,
     sets: u64 = 0,
+    /// Of all rows that were hit.
+    saved_cost: u64 = 0,
+    expirations: u64 = 0,
 
     pub fn open(scope: Scope, name: []const u8, options: CollectionOptions) Error!*Collection {
         const database = scope.parent();
@@ -122,6 +141,7 @@ pub const Collection = struct {
         const state = try findOrCreate(scope, name, options);
         const identity = state.identity;
         try checkIdentity(database, identity, options);
+        const rows_max = rowsMax(scope, identity.dimension, options.rows_max);
         collection.* = .{
             .scope = scope,
             .gpa = database.gpa,
@@ -135,8 +155,21 @@ pub const Collection = struct {
                 null
             else
                 .init(database.gpa, options.hot_vectors, identity.dimension),
+            .eviction = if (rows_max) |most|
+                Eviction.init(database.gpa, most) catch return database.outOfMemory()
+            else
+                null,
         };
         return collection;
+    }
+
+    /// Also where only the file has a maximum.
+    fn rowsMax(scope: Scope, dimension: u32, wanted: ?u64) ?u64 {
+        if (scope == .snapshot) return null;
+        const file_bytes_max = scope.database.options.file_bytes_max;
+        if (file_bytes_max == std.math.maxInt(u64)) return wanted;
+        const fitting = @max(1, eviction_module.rowsIn(file_bytes_max, dimension));
+        return @min(wanted orelse fitting, fitting);
     }
 
     pub const Options = CollectionOptions;
@@ -161,6 +194,7 @@ pub const Collection = struct {
 
     pub fn close(collection: *Collection) void {
         if (collection.hot) |*hot| hot.deinit();
+        if (collection.eviction) |*eviction| eviction.deinit();
         collection.identity.release(collection.gpa);
         collection.gpa.destroy(collection);
     }
@@ -184,11 +218,95 @@ pub const Collection = struct {
         try collection.checkBatch(batch, inverse_norms);
         if (batch.key_lens.len == 0) return;
         const was_full = database.isDiskFull();
-        collection.putAll(database, batch, inverse_norms) catch |err| {
-            if (!database.mayRetry(err, was_full)) return err;
-            try collection.putAll(database, batch, inverse_norms);
-        };
+        var tries: u32 = 0;
+        while (true) : (tries += 1) {
+            const failure = if (collection.putAll(database, batch, inverse_norms)) |_|
+                break
+            else |err|
+                err;
+            const may_evict = collection.eviction != null and failure == error.NoSpace and
+                database.transaction == null and tries < evictions_max;
+            if (may_evict) {
+                try collection.evictOldest(database);
+            } else if (tries > 0 or !database.mayRetry(failure, was_full)) return failure;
+        }
         collection.sets += batch.key_lens.len;
+    }
+    /// Of segments, before a write finds no room.
+    const evictions_max = 16;
+
+    /// The file is as large as it may be. Rows of the oldest segments go, whoever reads them, since
+    /// only whole segments make room.
+    fn evictOldest(collection: *Collection, database: *Database) Error!void {
+        const eviction = &collection.eviction.?;
+        const own = try database.beginImplicit();
+        errdefer |err| database.failWrite(own, err);
+        const transaction = database.transaction.?;
+        const state = try collection.editable(transaction);
+        var appender = collection.appenderFor(transaction, state);
+        defer appender.deinit();
+        var mover = collection.moverFor(&appender);
+        defer mover.deinit();
+        try eviction.dropOldest(&mover);
+        try database.commit();
+        if (database.session) |session| session.writer.is_disk_full = false;
+    }
+
+    /// Rows whose time is over go in parts, at most once a second.
+    fn purgeWhenDue(collection: *Collection, transaction: *Transaction) Error!void {
+        const state = try collection.currentState();
+        if (!state.has_expiry) return;
+        const now_ms = collection.scope.parent().system.wallMs();
+        const is_recent = now_ms >= collection.purged_ms and
+            now_ms - collection.purged_ms < purge_interval_ms;
+        if (is_recent) return;
+        const buried = try collection.purge(transaction, now_ms);
+        collection.purged_ms = if (buried == purged_rows_max) 0 else now_ms;
+    }
+    const purge_interval_ms = 1000;
+    const purged_rows_max = 4096;
+
+    fn purge(collection: *Collection, transaction: *Transaction, now_ms: i64) Error!u32 {
+        var arena: std.heap.ArenaAllocator = .init(collection.gpa);
+        defer arena.deinit();
+        const over = try collection.filterOver(arena.allocator(), now_ms);
+        const buried = try collection.buryWhere(transaction, over, purged_rows_max);
+        collection.expirations += buried;
+        return buried;
+    }
+
+    fn filterOver(
+        collection: *Collection,
+        arena: std.mem.Allocator,
+        now_ms: i64,
+    ) Error!*const Filter {
+        const database = collection.scope.parent();
+        const filter = arena.create(Filter) catch return database.outOfMemory();
+        filter.* = Filter.over(arena, now_ms) catch return database.outOfMemory();
+        return filter;
+    }
+
+    /// Deletes rows whose time is over, some at a time; says how many.
+    pub fn sweep(collection: *Collection) Error!u32 {
+        const database = try collection.writable();
+        try database.enterRead();
+        if (!(try collection.currentState()).has_expiry) return 0;
+        const now_ms = database.system.wallMs();
+        {
+            var arena: std.heap.ArenaAllocator = .init(collection.gpa);
+            defer arena.deinit();
+            var matches = try collection.matchesOf(
+                try collection.filterOver(arena.allocator(), now_ms),
+            );
+            defer matches.deinit();
+            while (try matches.step(std.math.maxInt(u64))) {}
+            if (matches.count == 0) return 0;
+        }
+        const own = try database.beginImplicit();
+        errdefer |err| database.failWrite(own, err);
+        const buried = try collection.purge(database.transaction.?, now_ms);
+        if (own) try database.commit();
+        return buried;
     }
 
     fn putAll(
@@ -200,6 +318,7 @@ pub const Collection = struct {
         const own = try database.beginImplicit();
         errdefer |err| database.failWrite(own, err);
         const transaction = database.transaction.?;
+        try collection.purgeWhenDue(transaction);
         const state = try collection.editable(transaction);
         var appender = collection.appenderFor(transaction, state);
         appender.expected_rows = batch.key_lens.len;
@@ -215,6 +334,8 @@ pub const Collection = struct {
                 .metadata = batch.metadata[metadata_start..][0..metadata_len],
                 .vector = batch.vectors[i * collection.dimension ..][0..collection.dimension],
                 .inverse_norm = inverse_norm,
+                .expiry_ms = if (batch.expiries.len > 0) @intFromFloat(batch.expiries[i]) else 0,
+                .cost = if (batch.costs.len > 0) batch.costs[i] else 0,
             });
             key_start += key_len;
             metadata_start += metadata_len;
@@ -269,6 +390,7 @@ pub const Collection = struct {
             .vector = &.{},
             .inverse_norm = 0,
             .expiry_ms = record.expiry_ms,
+            .cost = record.cost,
         });
         if (own) try database.commit();
         return true;
@@ -347,6 +469,14 @@ pub const Collection = struct {
             .page_count = &state.index_pages,
         };
         const old = try collection.locateForWrite(transaction, appender, key_hash, row.key);
+        if (collection.eviction) |*eviction| {
+            if (old != null) {
+                eviction.recency.read(key_hash);
+            } else {
+                try eviction.makeRoom(mover, collection.scope.parent().system.wallMs());
+                eviction.recency.enter(key_hash);
+            }
+        }
         const new = (try appender.append(row)).toInt();
         if (old) |location| {
             try editor.replace(key_hash, location, new);
@@ -374,10 +504,13 @@ pub const Collection = struct {
                 collection.forgotten_count = database.forgotten_count;
             }
             if (cache.get(key_hash, key)) |entry| {
-                if (entry.stamp == stamp or try collection.isStillAt(key_hash, entry.location)) {
-                    entry.stamp = stamp;
+                const known = &entry.known;
+                const is_known = !collection.isOver(known.expiry_ms) and
+                    (known.stamp == stamp or try collection.isStillAt(key_hash, known.location));
+                if (is_known) {
+                    known.stamp = stamp;
                     copyVector(out, entry.vector);
-                    collection.hits += 1;
+                    collection.countHit(key_hash, known.cost);
                     return true;
                 }
             }
@@ -387,9 +520,26 @@ pub const Collection = struct {
             return false;
         };
         try database.reader(database.scratch).vector(place.state, place.segment, place.row, out);
-        if (hot.*) |*cache| cache.put(key_hash, key, place.location, stamp, out);
-        collection.hits += 1;
+        if (hot.*) |*cache| cache.put(key_hash, key, .{
+            .location = place.location,
+            .stamp = stamp,
+            .expiry_ms = place.expiry_ms,
+            .cost = place.cost,
+        }, out);
+        collection.countHit(key_hash, place.cost);
         return true;
+    }
+
+    fn countHit(collection: *Collection, key_hash: u64, cost: u32) void {
+        if (collection.eviction) |*eviction| eviction.recency.read(key_hash);
+        collection.hits += 1;
+        collection.saved_cost += cost;
+    }
+
+    /// Whether a row with that expiry is no longer there.
+    fn isOver(collection: *Collection, expiry_ms: i64) bool {
+        if (expiry_ms == 0) return false;
+        return expiry.isOver(expiry_ms, collection.scope.parent().system.wallMs());
     }
     var no_cache: ?HotCache = null;
 
@@ -411,7 +561,8 @@ pub const Collection = struct {
         const database = try collection.readable();
         try collection.checkKey(key);
         if (out.len > 0) try collection.checkOut(out.len, 1);
-        const place = try collection.locate(collection.keyHash(key), key) orelse {
+        const key_hash = collection.keyHash(key);
+        const place = try collection.locate(key_hash, key) orelse {
             collection.misses += 1;
             return false;
         };
@@ -432,7 +583,7 @@ pub const Collection = struct {
             metadata_out[0..record.metadata_bytes],
         );
         if (out.len > 0) try reader.vector(place.state, place.segment, place.row, out);
-        collection.hits += 1;
+        collection.countHit(key_hash, place.cost);
         return true;
     }
 
@@ -635,10 +786,7 @@ pub const Collection = struct {
             .threshold = options.threshold,
             .plan = options.plan,
             .threads = options.threads,
-            .filter = if (options.filter.len > 0)
-                try collection.parseFilter(room.filter_memory, options.filter)
-            else
-                null,
+            .filter = try collection.filterOf(room.filter_memory, options.filter),
             .report = room.report,
             .hits = room.hits,
             .counts = room.counts,
@@ -684,14 +832,22 @@ pub const Collection = struct {
         }
     }
 
-    fn parseFilter(
+    /// Of a caller's bytes, over the rows that are there now; null where that is every row.
+    fn filterOf(
         collection: *Collection,
         arena: std.mem.Allocator,
         bytes: []const u8,
-    ) Error!*const Filter {
-        const filter = arena.create(Filter) catch return collection.scope.parent().outOfMemory();
-        filter.* = Filter.parse(arena, bytes) catch |err| return switch (err) {
-            error.OutOfMemory => collection.scope.parent().outOfMemory(),
+    ) Error!?*const Filter {
+        const database = collection.scope.parent();
+        const has_expiry = (try collection.currentState()).has_expiry;
+        if (bytes.len == 0 and !has_expiry) return null;
+        const filter = arena.create(Filter) catch return database.outOfMemory();
+        const parsed = if (has_expiry)
+            Filter.parseLive(arena, bytes, database.system.wallMs())
+        else
+            Filter.parse(arena, bytes);
+        filter.* = parsed catch |err| return switch (err) {
+            error.OutOfMemory => database.outOfMemory(),
             error.Malformed => collection.fail(
                 error.InvalidArgument,
                 "the filter of {d} bytes is malformed",
@@ -704,25 +860,21 @@ pub const Collection = struct {
     /// How many rows match a filter.
     pub fn countWhere(collection: *Collection, filter: []const u8) Error!u64 {
         _ = try collection.readable();
-        if (filter.len == 0) return (try collection.currentState()).live_rows;
         var arena: std.heap.ArenaAllocator = .init(collection.gpa);
         defer arena.deinit();
-        var matches = try collection.matchesOf(arena.allocator(), filter);
+        const parsed = try collection.filterOf(arena.allocator(), filter) orelse
+            return (try collection.currentState()).live_rows;
+        var matches = try collection.matchesOf(parsed);
         defer matches.deinit();
         while (try matches.step(std.math.maxInt(u64))) {}
         return matches.count;
     }
 
-    fn matchesOf(
-        collection: *Collection,
-        arena: std.mem.Allocator,
-        filter: []const u8,
-    ) Error!Matches {
+    fn matchesOf(collection: *Collection, filter: *const Filter) Error!Matches {
         const database = collection.scope.parent();
-        const parsed = try collection.parseFilter(arena, filter);
         const state = try collection.currentState();
         const reader = database.reader(database.scratch);
-        return .init(collection.gpa, state, collection.source(), reader, parsed);
+        return .init(collection.gpa, state, collection.source(), reader, filter);
     }
 
     /// Deletes the rows that match a filter, as one atomic batch; says how many they were.
@@ -731,7 +883,7 @@ pub const Collection = struct {
         var arena: std.heap.ArenaAllocator = .init(collection.gpa);
         defer arena.deinit();
         // Before anything else, so that a filter that is wrong does not doom a transaction.
-        _ = try collection.parseFilter(arena.allocator(), filter);
+        _ = try collection.filterOf(arena.allocator(), filter);
         const was_full = database.isDiskFull();
         return collection.deleteMatches(database, filter) catch |err| {
             if (!database.mayRetry(err, was_full)) return err;
@@ -745,22 +897,31 @@ pub const Collection = struct {
         const transaction = database.transaction.?;
         var arena: std.heap.ArenaAllocator = .init(collection.gpa);
         defer arena.deinit();
-        var matches = try collection.matchesOf(arena.allocator(), filter);
+        const parsed = (try collection.filterOf(arena.allocator(), filter)).?;
+        const deleted = try collection.buryWhere(transaction, parsed, std.math.maxInt(u32));
+        if (own) try database.commit();
+        return deleted;
+    }
+
+    fn buryWhere(
+        collection: *Collection,
+        transaction: *Transaction,
+        filter: *const Filter,
+        rows_max: u32,
+    ) Error!u32 {
+        var matches = try collection.matchesOf(filter);
         defer matches.deinit();
         while (try matches.step(std.math.maxInt(u64))) {}
-        var deleted: u32 = 0;
-        if (matches.count > 0) {
-            const state = try collection.editable(transaction);
-            var appender = collection.appenderFor(transaction, state);
-            defer appender.deinit();
-            var mover = collection.moverFor(&appender);
-            defer mover.deinit();
-            deleted = try collection.buryMatches(transaction, &mover, &matches);
-            // Not before all are buried: rows that move would be in other places then.
-            for (0..deleted) |_| try mover.pay();
-            try appender.flush();
-        }
-        if (own) try database.commit();
+        if (matches.count == 0) return 0;
+        const state = try collection.editable(transaction);
+        var appender = collection.appenderFor(transaction, state);
+        defer appender.deinit();
+        var mover = collection.moverFor(&appender);
+        defer mover.deinit();
+        const deleted = try collection.buryMatches(transaction, &mover, &matches, rows_max);
+        // Not before all are buried: rows that move would be in other places then.
+        for (0..deleted) |_| try mover.pay();
+        try appender.flush();
         return deleted;
     }
 
@@ -769,6 +930,7 @@ pub const Collection = struct {
         transaction: *Transaction,
         mover: *Mover,
         matches: *const Matches,
+        rows_max: u32,
     ) Error!u32 {
         const state = mover.appender.state;
         const reader = mover.reader;
@@ -796,6 +958,7 @@ pub const Collection = struct {
             try editor.remove(collection.keyHash(record.key), location.toInt());
             try transaction.buryRow(state, location);
             buried += 1;
+            if (buried == rows_max) break;
             if (transaction.writer.dirty.count() < limits.dirty_pages_max) continue;
             try transaction.spill();
         }
@@ -829,12 +992,13 @@ pub const Collection = struct {
     ) Error!bool {
         _ = try collection.readable();
         const now = try collection.entriesNow();
-        if (filter.len == 0) return now.scan(cursor, null, out);
         var arena: std.heap.ArenaAllocator = .init(collection.gpa);
         defer arena.deinit();
+        const parsed = try collection.filterOf(arena.allocator(), filter) orelse
+            return now.scan(cursor, null, out);
         var row_filter: RowFilter = .{
             .gpa = collection.gpa,
-            .filter = try collection.parseFilter(arena.allocator(), filter),
+            .filter = parsed,
             .state = now.state,
             .reader = now.reader,
         };
@@ -856,17 +1020,24 @@ pub const Collection = struct {
         _ = try collection.readable();
         const found = try collection.currentState();
         return .{
-            .records = found.live_rows,
+            .records = try collection.countWhere(&.{}),
             .index_bytes = @as(u64, found.index_pages) * format.page_bytes,
             .cached_count = if (collection.hot) |*hot| hot.count else 0,
             .cache_capacity = if (collection.hot) |*hot| hot.capacity else 0,
-            .memory_bytes = if (collection.hot) |*hot| hotBytes(hot) else 0,
+            .memory_bytes = collection.ownBytes(),
             .hits = collection.hits,
             .misses = collection.misses,
             .sets = collection.sets,
-            .evictions = if (collection.hot) |*hot| hot.evictions else 0,
-            .expirations = 0,
+            .evictions = if (collection.eviction) |*eviction| eviction.evictions else 0,
+            .expirations = collection.expirations +
+                if (collection.eviction) |*eviction| eviction.expirations else 0,
+            .saved_cost = collection.saved_cost,
         };
+    }
+
+    fn ownBytes(collection: *const Collection) u64 {
+        const hot = if (collection.hot) |*hot| hotBytes(hot) else 0;
+        return hot + if (collection.eviction) |*eviction| eviction.recency.bytes() else 0;
     }
 
     /// Called first by everything that reads.
@@ -963,11 +1134,14 @@ pub const Collection = struct {
                 location.row,
             );
             if (std.mem.eql(u8, record.key, key)) {
+                if (collection.isOver(record.expiry_ms)) return null;
                 return .{
                     .state = state,
                     .segment = segment,
                     .row = location.row,
                     .location = candidate,
+                    .expiry_ms = record.expiry_ms,
+                    .cost = record.cost,
                 };
             }
         }

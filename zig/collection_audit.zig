@@ -651,10 +651,6 @@ pub const CollectionAudit = struct {
         );
         const entry = found.entry orelse return;
         audit.ledger.used += @sizeOf(format.RowEntry);
-        try audit.expectZeros(
-            std.mem.asBytes(&entry.reserved),
-            audit.rows.entryOffset(&segment.disk, row) + @offsetOf(format.RowEntry, "reserved"),
-        );
         if (found.vector) |vector| {
             audit.ledger.used += vector.len * @sizeOf(f32);
             try audit.checkVector(segment, row, vector, entry.inverse_norm);

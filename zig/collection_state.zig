@@ -214,6 +214,8 @@ pub const CollectionState = struct {
     dead_rows: u64 = 0,
     segments_made: u64 = 0,
     last_amended: u64 = 0,
+    /// Some row may have an expiry.
+    has_expiry: bool = false,
     has_growing: bool = false,
     growing_id: u32 = 0,
     segments: PageRef = .none,
@@ -313,6 +315,7 @@ pub const CollectionState = struct {
             .dead_rows = page.dead_rows,
             .segments_made = page.segments_made,
             .last_amended = page.last_amended,
+            .has_expiry = page.has_expiry != 0,
             .has_growing = page.has_growing != 0,
             .segments = page.segments,
             .segment_array_len = page.segment_array_len,

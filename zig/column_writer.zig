@@ -6,6 +6,7 @@ const std = @import("std");
 const checksum = @import("checksum.zig");
 const column_builder = @import("column_builder.zig");
 const column_reader = @import("column_reader.zig");
+const expiry = @import("expiry.zig");
 const format = @import("format.zig");
 const rows = @import("rows.zig");
 const soundness = @import("soundness.zig");
@@ -161,7 +162,7 @@ fn readDocument(
     if (checksum.bytes(seed, bytes[@sizeOf(u64)..key_end]) != record.checksum) return null;
     const document = bytes[key_end..];
     if (checksum.bytes(seed, document) != record.metadata_checksum) return null;
-    return document;
+    return try expiry.documentOf(arena, document, record.expiry_ms);
 }
 
 fn readAll(file: os.File, offset: u64, out: []u8) bool {

@@ -180,6 +180,7 @@ pub const Mover = struct {
             .vector = vector,
             .inverse_norm = entry.inverse_norm,
             .expiry_ms = record.expiry_ms,
+            .cost = entry.cost,
         } };
     }
 

@@ -44,6 +44,8 @@ pub const Options = struct {
     /// Which durable commit before the newest state is read, 1 being the last one; 0 is the newest
     /// state. Only with `readonly`.
     older_root: u32 = 0,
+    /// How large the file may become.
+    file_bytes_max: u64 = std.math.maxInt(u64),
 };
 
 /// All counts and bytes are measured.
@@ -848,6 +850,8 @@ pub const Database = struct {
             .writer = undefined,
         };
         session.init();
+        const pages_max = database.options.file_bytes_max / format.page_bytes;
+        session.writer.pages_max = @intCast(@min(pages_max, std.math.maxInt(u32)));
         database.session = session;
         return session;
     }

@@ -6,6 +6,7 @@
 
 const std = @import("std");
 const document = @import("document.zig");
+const expiry = @import("expiry.zig");
 const limits = @import("limits.zig");
 
 const Value = document.Value;
@@ -118,15 +119,30 @@ pub const Filter = struct {
             .arena = arena,
             .reader = .{ .rest = try arena.dupe(u8, bytes) },
         };
-        if (try parser.reader.readByte() != version) return error.Malformed;
-        try parser.parseNode(1);
-        if (parser.reader.rest.len != 0) return error.Malformed;
-        const nodes = parser.nodes.items;
-        const fields = try nameFields(arena, nodes, parser.leaves.items);
-        const guesses = try arena.alloc(u32, fields.len);
-        @memset(guesses, 0);
-        const values = try arena.alloc(?Value, fields.len);
-        return .{ .nodes = nodes, .fields = fields, .values = values, .guesses = guesses };
+        try parser.parseAll();
+        return parser.finish();
+    }
+
+    /// The same of rows that are not over at that time; no bytes: all of these.
+    pub fn parseLive(arena: std.mem.Allocator, bytes: []const u8, now_ms: i64) Error!Filter {
+        if (bytes.len > limits.filter_bytes_max) return error.Malformed;
+        var parser: Parser = .{
+            .arena = arena,
+            .reader = .{ .rest = try arena.dupe(u8, bytes) },
+        };
+        try parser.nodes.append(arena, .{ .operator = .@"and", .end = undefined });
+        try parser.nodes.append(arena, .{ .operator = .not, .end = 3 });
+        try parser.addOver(now_ms);
+        if (bytes.len > 0) try parser.parseAll();
+        parser.nodes.items[0].end = @intCast(parser.nodes.items.len);
+        return parser.finish();
+    }
+
+    /// Of rows that are over at that time.
+    pub fn over(arena: std.mem.Allocator, now_ms: i64) Error!Filter {
+        var parser: Parser = .{ .arena = arena, .reader = .{ .rest = "" } };
+        try parser.addOver(now_ms);
+        return parser.finish();
     }
 
     /// Whether the filter is true of the document. The document is walked until every field that
@@ -229,6 +245,35 @@ const Parser = struct {
     leaves: std.ArrayList(Leaf) = .empty,
 
     const Leaf = struct { node: u32, name: []const u8 };
+
+    fn finish(parser: *Parser) Error!Filter {
+        const arena = parser.arena;
+        const nodes = parser.nodes.items;
+        const fields = try nameFields(arena, nodes, parser.leaves.items);
+        const guesses = try arena.alloc(u32, fields.len);
+        @memset(guesses, 0);
+        const values = try arena.alloc(?Value, fields.len);
+        return .{ .nodes = nodes, .fields = fields, .values = values, .guesses = guesses };
+    }
+
+    /// All of the caller's bytes.
+    fn parseAll(parser: *Parser) Error!void {
+        if (try parser.reader.readByte() != version) return error.Malformed;
+        try parser.parseNode(1);
+        if (parser.reader.rest.len != 0) return error.Malformed;
+    }
+
+    /// Whether the row's time to live is over.
+    fn addOver(parser: *Parser, now_ms: i64) Error!void {
+        const index: u32 = @intCast(parser.nodes.items.len);
+        try parser.nodes.append(parser.arena, .{
+            .operator = .lte,
+            .end = index + 1,
+            .operand = .{ .number = @floatFromInt(now_ms) },
+        });
+        const leaf: Leaf = .{ .node = index, .name = expiry.field_name };
+        try parser.leaves.append(parser.arena, leaf);
+    }
 
     fn parseNode(parser: *Parser, depth: u32) Error!void {
         if (depth > limits.filter_depth_max) return error.Malformed;

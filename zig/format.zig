@@ -341,7 +341,9 @@ pub const CollectionPage = extern struct {
     segments_made: u64,
     /// The transaction that last amended a row; 0 where none did.
     last_amended: u64,
-    reserved_a: [232]u8 = @splat(0),
+    /// 1 where some row may have an `expiry_ms`.
+    has_expiry: u32 = 0,
+    reserved_a: [228]u8 = @splat(0),
     growing: Segment,
     reserved_b: [page_bytes - 32 - 72 - 256 - 1024 - 256 - @sizeOf(Segment)]u8 = @splat(0),
 };
@@ -354,7 +356,8 @@ pub const RowEntry = extern struct {
     vector_checksum: u64,
     /// 1 / Euclidean norm of the vector, 0 for the zero vector.
     inverse_norm: f32,
-    reserved: u32 = 0,
+    /// What the row cost, in a unit of the caller's: of an embedding the tokens that it took.
+    cost: u32 = 0,
     /// `checksum.bytes` of the 24 bytes before it, seeded with the row's place.
     checksum: u64 = 0,
 };

@@ -31,12 +31,20 @@ const uses_max = 3;
 
 const none = std.math.maxInt(u32);
 
+/// What a caller knows of a vector beside its numbers.
+pub const Known = struct {
+    /// Where it is in the file.
+    location: u64,
+    /// When the location was last known to hold.
+    stamp: u64,
+    expiry_ms: i64 = 0,
+    cost: u32 = 0,
+};
+
 /// A cached vector. Stays where it is until the next `put`, `remove` or `clear`.
 pub const Entry = struct {
-    /// Where the vector is in the file; of the caller, who may change it.
-    location: u64,
-    /// When the location was last known to hold; of the caller, who may change it.
-    stamp: u64,
+    /// Of the caller, who may change it.
+    known: Known,
     /// `dimension` values.
     vector: []f32,
 
@@ -133,16 +141,14 @@ pub const HotCache = struct {
         cache: *HotCache,
         hash: u64,
         key: []const u8,
-        location: u64,
-        stamp: u64,
+        known: Known,
         vector: []const f32,
     ) void {
         assert(vector.len == cache.dimension);
         if (cache.capacity == 0 or key.len > key_bytes_max) return;
         const index = cache.find(hash, key) orelse cache.add(hash, key) orelse return;
         const entry = cache.at(index);
-        entry.location = location;
-        entry.stamp = stamp;
+        entry.known = known;
         const bytes = std.mem.sliceAsBytes(vector);
         kernels.active().copy(std.mem.sliceAsBytes(entry.vector).ptr, bytes.ptr, bytes.len);
     }
@@ -236,8 +242,7 @@ pub const HotCache = struct {
         var at_value: usize = 0;
         for (entries, cache.entry_count..) |*entry, index| {
             entry.* = .{
-                .location = 0,
-                .stamp = 0,
+                .known = .{ .location = 0, .stamp = 0 },
                 .vector = vectors[at_value..][0..cache.dimension],
                 .hash = 0,
                 .key_storage = &.{},
@@ -485,14 +490,14 @@ const Model = struct {
             1...8 => {
                 const value = random.uintLessThan(u32, 1 << 20);
                 const vector: [3]f32 = @splat(@floatFromInt(value));
-                cache.put(hash, key, value, value + 1, &vector);
+                cache.put(hash, key, .{ .location = value, .stamp = value + 1 }, &vector);
                 model.values[key_number] = value;
             },
             else => if (cache.get(hash, key)) |entry| {
                 const value = model.values[key_number].?;
                 const vector: [3]f32 = @splat(@floatFromInt(value));
-                try testing.expectEqual(value, entry.location);
-                try testing.expectEqual(value + 1, entry.stamp);
+                try testing.expectEqual(value, entry.known.location);
+                try testing.expectEqual(value + 1, entry.known.stamp);
                 try testing.expectEqualSlices(f32, &vector, entry.vector);
             },
         }
@@ -547,7 +552,7 @@ test "a hot set survives a scan of keys that are used once" {
     var numbered: Numbered = .{};
     for (0..50) |i| {
         const key = numbered.key(i);
-        cache.put(testHash(key), key, i, 0, &.{1});
+        cache.put(testHash(key), key, .{ .location = i, .stamp = 0 }, &.{1});
     }
     for (0..2) |_| {
         for (0..50) |i| {
@@ -558,11 +563,11 @@ test "a hot set survives a scan of keys that are used once" {
     for (1000..11_000) |i| {
         const key = numbered.key(i);
         try testing.expectEqual(null, cache.get(testHash(key), key));
-        cache.put(testHash(key), key, i, 0, &.{2});
+        cache.put(testHash(key), key, .{ .location = i, .stamp = 0 }, &.{2});
     }
     for (0..50) |i| {
         const key = numbered.key(i);
-        try testing.expectEqual(i, cache.get(testHash(key), key).?.location);
+        try testing.expectEqual(i, cache.get(testHash(key), key).?.known.location);
     }
     try testing.expectEqual(100, cache.count);
     try testing.expectEqual(10_000 - 50, cache.evictions);
@@ -575,16 +580,16 @@ test "a key that comes back soon after it fell out is kept as a hot one" {
     var numbered: Numbered = .{};
     for (0..150) |i| {
         const key = numbered.key(i);
-        cache.put(testHash(key), key, i, 0, &.{1});
+        cache.put(testHash(key), key, .{ .location = i, .stamp = 0 }, &.{1});
     }
     const key = "0";
     try testing.expectEqual(null, cache.get(testHash(key), key));
-    cache.put(testHash(key), key, 7, 0, &.{1});
+    cache.put(testHash(key), key, .{ .location = 7, .stamp = 0 }, &.{1});
     for (1000..1300) |i| {
         const other = numbered.key(i);
-        cache.put(testHash(other), other, i, 0, &.{1});
+        cache.put(testHash(other), other, .{ .location = i, .stamp = 0 }, &.{1});
     }
-    try testing.expectEqual(7, cache.get(testHash(key), key).?.location);
+    try testing.expectEqual(7, cache.get(testHash(key), key).?.known.location);
 }
 
 test "memory grows with the entries, to the bound" {
@@ -595,13 +600,13 @@ test "memory grows with the entries, to the bound" {
         defer cache.deinit();
         try testing.expectEqual(0, cache.memory_bytes);
         const long = "k" ** (key_bytes_max + 1);
-        cache.put(1, long, 0, 0, &vector);
+        cache.put(1, long, .{ .location = 0, .stamp = 0 }, &vector);
         try testing.expectEqual(0, cache.count);
 
         var numbered: Numbered = .{};
         for (0..1000) |i| {
             const key = numbered.key(i);
-            cache.put(testHash(key), key, i, 0, &vector);
+            cache.put(testHash(key), key, .{ .location = i, .stamp = 0 }, &vector);
             if (i == 0) try testing.expect(cache.memory_bytes < 2 * chunk_bytes);
         }
         try testing.expectEqual(capacity, cache.count);

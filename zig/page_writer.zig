@@ -73,6 +73,8 @@ pub const PageWriter = struct {
     left: std.ArrayList(Left) = .empty,
     /// The last time that the file had to grow, there was no room for that.
     is_disk_full: bool = false,
+    /// The file has at most so many.
+    pages_max: u32 = std.math.maxInt(u32),
     /// Bytes written since the session's last checkpoint.
     written_bytes: u64 = 0,
 
@@ -358,8 +360,16 @@ pub const PageWriter = struct {
     fn ensurePhysical(writer: *PageWriter) Error!void {
         const needed = writer.space.file_pages;
         if (needed <= writer.physical_pages) return;
+        if (needed > writer.pages_max) return writer.diagnostics.fail(
+            error.NoSpace,
+            "the file may have {d} bytes and needs {d} more; allow more of them, or delete rows",
+            .{
+                format.pageOffset(writer.pages_max),
+                format.pageOffset(needed - writer.pages_max),
+            },
+        );
         const step = std.math.clamp(writer.physical_pages / 64, step_pages_min, step_pages_max);
-        const target: u32 = @max(needed, writer.physical_pages +| step);
+        const target: u32 = @min(@max(needed, writer.physical_pages +| step), writer.pages_max);
         writer.file.extend(format.pageOffset(target)) catch |err| {
             if (err != error.NoSpace or target == needed) {
                 return writer.diagnostics.failOs(err, "growing the file");

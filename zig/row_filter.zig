@@ -8,6 +8,7 @@ const checksum = @import("checksum.zig");
 const column_block = @import("column_block.zig");
 const column_reader = @import("column_reader.zig");
 const errors = @import("errors.zig");
+const expiry = @import("expiry.zig");
 const filter_columns = @import("filter_columns.zig");
 const format = @import("format.zig");
 const row_set = @import("row_set.zig");
@@ -142,6 +143,10 @@ pub const RowFilter = struct {
         row_filter.document.resize(row_filter.gpa, record.metadata_bytes) catch
             return row_filter.outOfMemory();
         try reader.metadata(state, segment, row, record, row_filter.document.items);
+        var field: expiry.Field = undefined;
+        const behind = expiry.fieldOf(&field, record.expiry_ms);
+        row_filter.document.appendSlice(row_filter.gpa, behind) catch
+            return row_filter.outOfMemory();
         row_filter.documents_read += 1;
         row_filter.bytes_read += @sizeOf(format.Record) + record.key.len + record.metadata_bytes;
         return row_filter.filter.matches(row_filter.document.items) catch reader.diagnostics.fail(

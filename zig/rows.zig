@@ -28,6 +28,8 @@ pub const RecordView = struct {
     metadata_bytes: u32,
     metadata_checksum: u64,
     expiry_ms: i64,
+    /// Of the row's entry.
+    cost: u32,
 };
 
 pub const RowReader = struct {
@@ -126,9 +128,9 @@ pub const RowReader = struct {
         segment: *const SegmentState,
         row: u32,
     ) Error!RecordView {
-        const offset = segment.amendments.recordOf(row) orelse
-            (try reader.entry(state, segment, row)).record_offset;
-        return reader.recordAt(state, segment, row, offset);
+        const found = try reader.entry(state, segment, row);
+        const offset = segment.amendments.recordOf(row) orelse found.record_offset;
+        return reader.recordAt(state, segment, row, offset, found.cost);
     }
 
     fn recordAt(
@@ -137,6 +139,7 @@ pub const RowReader = struct {
         segment: *const SegmentState,
         row: u32,
         offset: u64,
+        cost: u32,
     ) Error!RecordView {
         const room = heapRoom(segment, offset) orelse return reader.corrupt("record place", offset);
         var len: usize = @min(room, first_read_bytes);
@@ -167,6 +170,7 @@ pub const RowReader = struct {
             .metadata_bytes = header.metadata_bytes,
             .metadata_checksum = header.metadata_checksum,
             .expiry_ms = header.expiry_ms,
+            .cost = cost,
         };
     }
 

@@ -47,6 +47,8 @@ pub const SalvageRows = struct {
         vectors: std.ArrayList(f32) = .empty,
         metadata: std.ArrayList(u8) = .empty,
         metadata_lens: std.ArrayList(u32) = .empty,
+        expiries: std.ArrayList(f64) = .empty,
+        costs: std.ArrayList(u32) = .empty,
 
         fn bytes(batch: *const Batch) usize {
             const vector_bytes = batch.vectors.items.len * @sizeOf(f32);
@@ -176,7 +178,7 @@ pub const SalvageRows = struct {
         const is_outdated = collection.isCertain() and collection.isOutdated(segment, row);
         collection.uncertain += @intFromBool(is_outdated);
         collection.forgetRow(segment, row);
-        rows.add(&record, found.vector.?) catch return rows.database.outOfMemory();
+        rows.add(&record, found) catch return rows.database.outOfMemory();
     }
 
     /// The newest row of the key is damaged: an older one must not pass for it.
@@ -221,16 +223,19 @@ pub const SalvageRows = struct {
     fn add(
         rows: *SalvageRows,
         record: *const row_audit.Record,
-        vector: []const f32,
+        found: *const row_audit.Row,
     ) error{OutOfMemory}!void {
         const gpa = rows.gpa;
         const batch = &rows.batch;
         const metadata = record.metadata.?;
         try batch.keys.appendSlice(gpa, record.key);
         try batch.key_lens.append(gpa, @intCast(record.key.len));
-        try batch.vectors.appendSlice(gpa, vector);
+        try batch.vectors.appendSlice(gpa, found.vector.?);
         try batch.metadata.appendSlice(gpa, metadata);
         try batch.metadata_lens.append(gpa, @intCast(metadata.len));
+        const expiry_ms = @max(0, record.header.expiry_ms);
+        try batch.expiries.append(gpa, @floatFromInt(expiry_ms));
+        try batch.costs.append(gpa, found.entry.?.cost);
     }
 
     fn flush(rows: *SalvageRows) Error!void {
@@ -241,6 +246,8 @@ pub const SalvageRows = struct {
             .vectors = batch.vectors.items,
             .metadata = batch.metadata.items,
             .metadata_lens = batch.metadata_lens.items,
+            .expiries = batch.expiries.items,
+            .costs = batch.costs.items,
         });
         inline for (std.meta.fields(Batch)) |field| {
             @field(batch, field.name).clearRetainingCapacity();
@@ -249,7 +256,8 @@ pub const SalvageRows = struct {
 
     fn endCollection(rows: *SalvageRows, collection: *finds.Collection) Error!void {
         try rows.flush();
-        collection.recovered = (try rows.target.?.stats()).records;
+        // Also those whose time is over.
+        collection.recovered = (try rows.target.?.currentState()).live_rows;
         // Also those whose segment was not found at all.
         if (collection.isCertain()) collection.damaged = collection.remainingNamed();
         rows.target.?.close();

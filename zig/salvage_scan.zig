@@ -288,7 +288,7 @@ pub const SalvageScan = struct {
     fn tryEntry(scan: *SalvageScan, entry: *const format.RowEntry, offset: u64) OutOfMemory!void {
         const length = scan.wreck.length;
         const at = entry.record_offset;
-        const is_possible = entry.reserved == 0 and at % format.record_alignment == 0 and
+        const is_possible = at % format.record_alignment == 0 and
             at >= format.pageOffset(format.first_free_page) and
             at < length -| @sizeOf(format.Record) and
             std.math.isFinite(entry.inverse_norm) and entry.inverse_norm >= 0;

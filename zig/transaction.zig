@@ -197,6 +197,7 @@ pub const Transaction = struct {
         state.index_pages = 0;
         state.live_rows = 0;
         state.dead_rows = 0;
+        state.has_expiry = false;
     }
 
     /// Marks a live row dead. The index no longer names it. A sealed segment goes with its last
@@ -396,6 +397,7 @@ pub const Transaction = struct {
         disk.dead_rows = state.dead_rows;
         disk.segments_made = state.segments_made;
         disk.last_amended = state.last_amended;
+        disk.has_expiry = @intFromBool(state.has_expiry);
         disk.segment_array_len = state.segment_array_len;
         disk.has_growing = @intFromBool(state.has_growing);
         disk.index = state.index;

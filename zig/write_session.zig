@@ -442,12 +442,18 @@ pub const WriteSession = struct {
         const space = &session.space;
         const used = session.used_pages;
         const least = @max(session.relief_pages_min, used / limits.relief_part);
-        const is_large = @as(u64, space.file_pages) * 100 >= used * limits.relief_file_percent;
+        const is_large = session.isNearlyFull() or
+            @as(u64, space.file_pages) * 100 >= used * limits.relief_file_percent;
         if (space.pending_pages < least or !is_large) return;
         const held = snapshot_locks.heldBy(session.file) catch |err|
             return session.diagnostics.failOs(err, "probing the locks");
         const is_needed = space.pendingOnlyForRoots(&held) >= least;
         if (is_needed) _ = try session.retireOlderRoots();
+    }
+
+    /// Whether the file has nine tenths of what it may have.
+    fn isNearlyFull(session: *const WriteSession) bool {
+        return @as(u64, session.space.file_pages) * 10 >= @as(u64, session.writer.pages_max) * 9;
     }
 
     /// Every durable slot gets the newest committed state, one after the other, each synced before

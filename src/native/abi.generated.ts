@@ -1,7 +1,7 @@
 // Written by zig/abi_gen.zig from zig/c_api/. Do not edit: run `zig build abi`.
 
 /** What `vl_abi_version` must return. */
-export const ABI_VERSION = 5;
+export const ABI_VERSION = 6;
 
 /** What every function except `vl_abi_version` returns. */
 export const Status = {
@@ -65,7 +65,8 @@ export const DatabaseOptions = {
   memory_budget_bytes: 16,
   older_root: 24,
   reserved: 28,
-  byteLength: 32,
+  file_bytes_max: 32,
+  byteLength: 40,
 } as const;
 
 /** Bits of `flags`. */
@@ -81,7 +82,8 @@ export const CollectionOptions = {
   dimension: 8,
   metric: 12,
   hot_vectors: 16,
-  byteLength: 20,
+  rows_max: 20,
+  byteLength: 24,
 } as const;
 
 /** Bits of `flags`. */
@@ -120,6 +122,7 @@ export const collectionStatsFields = [
   "sets",
   "evictions",
   "expirations",
+  "saved_cost",
 ] as const;
 
 /** The order in which `vl_collection_search` writes its numbers. */
@@ -275,6 +278,8 @@ export interface NativeLibrary {
     metadata: Uint8Array,
     metadata_len: number,
     metadata_lens: Uint32Array | null,
+    expiries: Float64Array | null,
+    costs: Uint32Array | null,
   ): number;
   vl_collection_get(
     collection: number,
@@ -332,6 +337,7 @@ export interface NativeLibrary {
     filter_len: number,
     deleted_out: Uint32Array,
   ): number;
+  vl_collection_sweep(collection: number, deleted_out: Uint32Array): number;
   vl_collection_scan(
     collection: number,
     cursor: Uint32Array,
@@ -421,7 +427,20 @@ export const symbols = {
   vl_collection_model: { args: ["u32", "buffer", "u32", "buffer"], returns: "i32" },
   vl_collection_stats: { args: ["u32", "buffer", "u32", "buffer"], returns: "i32" },
   vl_collection_put: {
-    args: ["u32", "buffer", "u32", "buffer", "u32", "buffer", "u32", "buffer", "u32", "ptr"],
+    args: [
+      "u32",
+      "buffer",
+      "u32",
+      "buffer",
+      "u32",
+      "buffer",
+      "u32",
+      "buffer",
+      "u32",
+      "ptr",
+      "ptr",
+      "ptr",
+    ],
     returns: "i32",
   },
   vl_collection_get: { args: ["u32", "buffer", "u32", "buffer", "u32"], returns: "i32" },
@@ -442,6 +461,7 @@ export const symbols = {
   vl_collection_set_metadata: { args: ["u32", "buffer", "u32", "buffer", "u32"], returns: "i32" },
   vl_collection_count: { args: ["u32", "buffer", "u32", "buffer"], returns: "i32" },
   vl_collection_delete_where: { args: ["u32", "buffer", "u32", "buffer"], returns: "i32" },
+  vl_collection_sweep: { args: ["u32", "buffer"], returns: "i32" },
   vl_collection_scan: {
     args: [
       "u32",

@@ -125,6 +125,8 @@ pub fn put(
     metadata: [*]const u8,
     metadata_len: u32,
     metadata_lens: ?[*]align(1) const u32,
+    expiries: ?[*]align(1) const f64,
+    costs: ?[*]align(1) const u32,
 ) callconv(.c) i32 {
     const call = Call.begin(handle, .collection) orelse return boundary.stale();
     defer call.end();
@@ -138,7 +140,20 @@ pub fn put(
             sliceConst(u32, lens, count) catch |failure| return call.fail(failure)
         else
             &.{},
+        .expiries = if (expiries) |times|
+            sliceConst(f64, times, count) catch |failure| return call.fail(failure)
+        else
+            &.{},
+        .costs = if (costs) |each|
+            sliceConst(u32, each, count) catch |failure| return call.fail(failure)
+        else
+            &.{},
     };
+    if (!areTimes(batch.expiries)) return boundary.refuse(
+        .invalid_argument,
+        "an expiry is no number of milliseconds since 1970",
+        .{},
+    );
     if (!boundary.addUpTo(batch.key_lens, keys_len)) return wrongLens("keys");
     if (!boundary.addUpTo(batch.metadata_lens, metadata_len)) return wrongLens("metadata");
     if (!holds(vectors_len, count, collection.dimension)) {
@@ -152,6 +167,13 @@ pub fn put(
     }
     collection.put(batch) catch |failure| return call.fail(failure);
     return boundary.done();
+}
+
+fn areTimes(numbers: []const f64) bool {
+    for (numbers) |number| {
+        if (!(number >= 0 and number <= 1 << 53) or @trunc(number) != number) return false;
+    }
+    return true;
 }
 
 fn wrongLens(comptime what: []const u8) i32 {
@@ -327,6 +349,14 @@ pub fn deleteWhere(
     defer call.end();
     deleted_out[0] = call.collection().deleteWhere(filter[0..filter_len]) catch |failure|
         return call.fail(failure);
+    return boundary.done();
+}
+
+/// Deletes rows whose time is over, as many as take some milliseconds.
+pub fn sweep(handle: u32, deleted_out: [*]align(1) u32) callconv(.c) i32 {
+    const call = Call.begin(handle, .collection) orelse return boundary.stale();
+    defer call.end();
+    deleted_out[0] = call.collection().sweep() catch |failure| return call.fail(failure);
     return boundary.done();
 }
 

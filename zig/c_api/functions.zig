@@ -86,7 +86,8 @@ pub const list = .{
         "vl_collection_put",
         &collection.put,
         "collection keys[keys_len] keys_len key_lens[count] count vectors[vectors_len] " ++
-            "vectors_len metadata[metadata_len] metadata_len metadata_lens[count]",
+            "vectors_len metadata[metadata_len] metadata_len metadata_lens[count] " ++
+            "expiries[count] costs[count]",
     },
     .{
         "vl_collection_get",
@@ -127,6 +128,7 @@ pub const list = .{
         &collection.deleteWhere,
         "collection filter[filter_len] filter_len deleted_out[1]",
     },
+    .{ "vl_collection_sweep", &collection.sweep, "collection deleted_out[1]" },
     .{
         "vl_collection_scan",
         &collection.scan,

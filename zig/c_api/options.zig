@@ -13,9 +13,9 @@ const Invalid = error{InvalidArgument};
 comptime {
     // Blocks, handles and encoded entries are little endian because every supported host is.
     std.debug.assert(builtin.cpu.arch.endian() == .little);
-    std.debug.assert(@sizeOf(DatabaseOptions) == 32);
+    std.debug.assert(@sizeOf(DatabaseOptions) == 40);
     std.debug.assert(@offsetOf(DatabaseOptions, "memory_budget_bytes") == 16);
-    std.debug.assert(@sizeOf(CollectionOptions) == 20);
+    std.debug.assert(@sizeOf(CollectionOptions) == 24);
 }
 
 pub const DatabaseFlags = packed struct(u32) {
@@ -32,6 +32,8 @@ pub const DatabaseOptions = extern struct {
     memory_budget_bytes: f64,
     older_root: u32 = 0,
     reserved: u32 = 0,
+    /// 0: no maximum.
+    file_bytes_max: f64 = 0,
 
     pub fn decode(bytes: []const u8) Invalid!vectorlite.Options {
         const block = try readBlock(DatabaseOptions, bytes);
@@ -43,6 +45,10 @@ pub const DatabaseOptions = extern struct {
             .busy_timeout_ms = block.busy_timeout_ms,
             .memory_budget_bytes = try readInteger(block.memory_budget_bytes),
             .older_root = block.older_root,
+            .file_bytes_max = switch (try readInteger(block.file_bytes_max)) {
+                0 => std.math.maxInt(u64),
+                else => |bytes_max| bytes_max,
+            },
         };
     }
 };
@@ -60,6 +66,8 @@ pub const CollectionOptions = extern struct {
     /// `metric_unspecified`: what the file says.
     metric: u32,
     hot_vectors: u32,
+    /// 0: no maximum.
+    rows_max: u32 = 0,
 
     pub const metric_unspecified = std.math.maxInt(u32);
 
@@ -76,6 +84,7 @@ pub const CollectionOptions = extern struct {
             .model = model,
             .create = block.flags.create,
             .hot_vectors = block.hot_vectors,
+            .rows_max = if (block.rows_max == 0) null else block.rows_max,
         };
     }
 };
@@ -121,10 +130,10 @@ test "a database block is read field by field" {
 
 test "a block of another size, an unknown flag and a value out of range are refused" {
     const good = std.mem.asBytes(&example_database);
-    try std.testing.expectError(error.InvalidArgument, DatabaseOptions.decode(good[0..31]));
+    try std.testing.expectError(error.InvalidArgument, DatabaseOptions.decode(good[0..39]));
     try std.testing.expectError(error.InvalidArgument, DatabaseOptions.decode(&.{}));
     const wrong = [_]struct { offset: usize, bytes: []const u8 }{
-        .{ .offset = 0, .bytes = &.{33} },
+        .{ .offset = 0, .bytes = &.{41} },
         .{ .offset = 4, .bytes = &.{4} },
         .{ .offset = 7, .bytes = &.{0x80} },
         .{ .offset = 8, .bytes = &.{3} },
@@ -134,7 +143,7 @@ test "a block of another size, an unknown flag and a value out of range are refu
         .{ .offset = 31, .bytes = &.{1} },
     };
     for (wrong) |change| {
-        var bytes = good[0..32].*;
+        var bytes = good[0..40].*;
         @memcpy(bytes[change.offset..][0..change.bytes.len], change.bytes);
         try std.testing.expectError(error.InvalidArgument, DatabaseOptions.decode(&bytes));
     }

@@ -1,0 +1,325 @@
+//! Keeping a collection within a number of rows: which rows go when others come.
+//!
+//! Rows lie in the file in the order in which they came, segment by segment, so the file is the
+//! queue of recency.zig. Two hands go along it. The young one ends the probation of rows when they
+//! are no longer among the newest tenth; the old one goes round and round over all that lie before
+//! it. A row that stays is not moved for that. Where compaction has moved it to the end, it is
+//! tenured and the young hand passes it by.
+//!
+//! Nothing of it is kept in the file: who opens it anew knows only which rows are older.
+
+const std = @import("std");
+const errors = @import("errors.zig");
+const expiry = @import("expiry.zig");
+const format = @import("format.zig");
+const hash = @import("hash.zig");
+const key_index = @import("key_index.zig");
+const limits = @import("limits.zig");
+const collection_state = @import("collection_state.zig");
+const Mover = @import("compaction.zig").Mover;
+const Recency = @import("recency.zig").Recency;
+const Selection = @import("selection.zig").Selection;
+
+const Error = errors.Error;
+const CollectionState = collection_state.CollectionState;
+const SegmentState = collection_state.SegmentState;
+
+pub const Eviction = struct {
+    gpa: std.mem.Allocator,
+    rows_max: u64,
+    recency: Recency,
+    young: ?Hand = null,
+    old: ?Hand = null,
+    evictions: u64 = 0,
+    expirations: u64 = 0,
+
+    /// The row that comes next.
+    const Hand = struct { generation: u32, row: u32 };
+
+    const probation_part = 10;
+
+    pub fn init(gpa: std.mem.Allocator, rows_max: u64) error{OutOfMemory}!Eviction {
+        return .{ .gpa = gpa, .rows_max = rows_max, .recency = try .init(gpa, rows_max) };
+    }
+
+    pub fn deinit(eviction: *Eviction) void {
+        eviction.recency.deinit(eviction.gpa);
+        eviction.* = undefined;
+    }
+
+    /// Makes room for one more row, and for some that come after it, so that not every write pays.
+    /// What the appender holds is written before.
+    pub fn makeRoom(eviction: *Eviction, mover: *Mover, now_ms: i64) Error!void {
+        const state = mover.appender.state;
+        if (state.live_rows < eviction.rows_max) return;
+        try mover.appender.flush();
+        const slack = @min(eviction.rows_max / slack_part, slack_max);
+        const excess = state.live_rows - eviction.rows_max + 1;
+        var sweep: Sweep = .{ .eviction = eviction, .mover = mover, .now_ms = now_ms };
+        defer sweep.deinit();
+        const buried = try sweep.bury(excess + slack);
+        // Not before all are buried: rows that move would be in other places then.
+        for (0..buried) |_| try mover.pay();
+    }
+    const slack_part = 64;
+    const slack_max = 1024;
+
+    /// Empties the oldest segments, an eighth of all rows or more, and takes fewer from then on.
+    pub fn dropOldest(eviction: *Eviction, mover: *Mover) Error!void {
+        const state = mover.appender.state;
+        const transaction = mover.appender.transaction;
+        var sweep: Sweep = .{ .eviction = eviction, .mover = mover, .now_ms = 0 };
+        defer sweep.deinit();
+        try sweep.listSegments();
+        const kept_max = state.live_rows - state.live_rows / 8 -| 1;
+        for (0..sweep.segments.items.len) |index| {
+            if (state.live_rows <= kept_max) break;
+            try sweep.dropSegment(index);
+        }
+        if (state.has_growing) {
+            const disk = &state.growing().disk;
+            if (disk.dead_rows == disk.rows) try transaction.sealSegmentOf(state);
+        }
+        eviction.rows_max = @max(1, @min(eviction.rows_max, state.live_rows));
+    }
+};
+
+/// About how many rows fit into a file of that size, with what a file has beside its rows: dead
+/// ones that wait for compaction, room for the next ones, pages that only older states need.
+pub fn rowsIn(file_bytes: u64, dimension: u32) u64 {
+    const code_bytes = dimension / 8 + code_numbers_bytes;
+    const row_bytes = format.vectorStride(dimension) + @sizeOf(format.RowEntry) + code_bytes +
+        @sizeOf(format.Record) + key_bytes + index_bytes;
+    return file_bytes / 10 * 7 / row_bytes;
+}
+const code_numbers_bytes = 18;
+/// Guesses.
+const key_bytes = 64;
+const index_bytes = 32;
+
+/// One walk of the hands.
+const Sweep = struct {
+    eviction: *Eviction,
+    mover: *Mover,
+    now_ms: i64,
+    /// Oldest first.
+    segments: std.ArrayList(Part) = .empty,
+    young: Cursor = .{},
+    old: Cursor = .{},
+
+    const Part = struct { id: u32, generation: u32, age: u32 };
+
+    /// A hand, as a place among the segments.
+    const Cursor = struct {
+        segment: usize = 0,
+        row: u32 = 0,
+        /// Of which segment `selection` is.
+        selected: ?usize = null,
+        selection: Selection = .{},
+    };
+
+    fn deinit(sweep: *Sweep) void {
+        sweep.segments.deinit(sweep.eviction.gpa);
+    }
+
+    fn bury(sweep: *Sweep, wanted: u64) Error!u64 {
+        try sweep.listSegments();
+        const state = sweep.mover.appender.state;
+        const eviction = sweep.eviction;
+        sweep.old = sweep.cursorAt(eviction.old);
+        if (eviction.young) |hand| sweep.young = sweep.cursorAt(hand) else try sweep.placeYoung();
+        var on_probation = try sweep.rowsFrom(&sweep.young);
+        const probation_max = eviction.rows_max / Eviction.probation_part;
+        var buried: u64 = 0;
+        // Each row has three uses at most, so after as many rounds somebody goes.
+        var steps = 8 * (state.live_rows + 1);
+        while (buried < wanted and state.live_rows > 0 and steps > 0) : (steps -= 1) {
+            const is_young = on_probation > probation_max or !sweep.isBefore();
+            const cursor = if (is_young) &sweep.young else &sweep.old;
+            if (!try sweep.advance(cursor)) {
+                // All that is left is before the young hand.
+                if (is_young) on_probation = 0;
+                cursor.* = .{};
+                if (is_young) sweep.young.segment = sweep.segments.items.len;
+                continue;
+            }
+            if (is_young) on_probation -|= 1;
+            if (try sweep.judge(cursor, is_young)) buried += 1;
+            cursor.row += 1;
+        }
+        eviction.young = sweep.handAt(&sweep.young);
+        eviction.old = sweep.handAt(&sweep.old);
+        return buried;
+    }
+
+    /// Buries every row of a segment that can be read.
+    fn dropSegment(sweep: *Sweep, index: usize) Error!void {
+        const state = sweep.mover.appender.state;
+        var cursor: Cursor = .{ .segment = index };
+        while (try sweep.advance(&cursor)) : (cursor.row += 1) {
+            if (cursor.segment != index) return;
+            const segment = (try sweep.segmentAt(index)).?;
+            const record = sweep.mover.reader.record(state, segment, cursor.row) catch |err| switch (err) {
+                error.Corrupt, error.InputOutput => continue,
+                else => return err,
+            };
+            try sweep.remove(segment, cursor.row, hash.keyHash(sweep.mover.hash_key, record.key));
+            sweep.eviction.evictions += 1;
+        }
+    }
+
+    /// Whether the old hand has rows before the young one.
+    fn isBefore(sweep: *Sweep) bool {
+        if (sweep.young.segment == 0 and sweep.young.row == 0) return false;
+        const is_behind = sweep.old.segment > sweep.young.segment or
+            (sweep.old.segment == sweep.young.segment and sweep.old.row >= sweep.young.row);
+        if (is_behind) sweep.old = .{};
+        return true;
+    }
+
+    fn listSegments(sweep: *Sweep) Error!void {
+        const state = sweep.mover.appender.state;
+        var next: u32 = 0;
+        while (try state.nextSegment(sweep.eviction.gpa, sweep.source(), next)) |segment| {
+            next = segment.disk.id + 1;
+            const made: u32 = @as(u24, @truncate(state.segments_made));
+            sweep.segments.append(sweep.eviction.gpa, .{
+                .id = segment.disk.id,
+                .generation = segment.disk.generation,
+                .age = (made -% 1 -% segment.disk.generation) & (limits.generations_max - 1),
+            }) catch return sweep.outOfMemory();
+        }
+        std.sort.pdq(Part, sweep.segments.items, {}, isOlder);
+    }
+
+    fn isOlder(_: void, a: Part, b: Part) bool {
+        return a.age > b.age;
+    }
+
+    /// The segment of the hand, or the next younger one where it is gone.
+    fn cursorAt(sweep: *Sweep, hand: ?Eviction.Hand) Cursor {
+        const from = hand orelse return .{};
+        const state = sweep.mover.appender.state;
+        const made: u32 = @as(u24, @truncate(state.segments_made));
+        const age = (made -% 1 -% from.generation) & (limits.generations_max - 1);
+        for (sweep.segments.items, 0..) |part, index| {
+            if (part.age > age) continue;
+            return .{ .segment = index, .row = if (part.age == age) from.row else 0 };
+        }
+        return .{ .segment = sweep.segments.items.len };
+    }
+
+    fn handAt(sweep: *Sweep, cursor: *const Cursor) ?Eviction.Hand {
+        const segments = sweep.segments.items;
+        if (cursor.segment < segments.len) {
+            return .{ .generation = segments[cursor.segment].generation, .row = cursor.row };
+        }
+        if (segments.len == 0) return null;
+        // Rows that come later are behind it.
+        const last = segments[segments.len - 1];
+        const rows = if (sweep.mover.appender.state.loaded.get(last.id)) |it| it.disk.rows else 0;
+        return .{ .generation = last.generation, .row = rows };
+    }
+
+    /// At first the newest tenth is on probation.
+    fn placeYoung(sweep: *Sweep) Error!void {
+        const wanted = sweep.eviction.rows_max / Eviction.probation_part;
+        var rows: u64 = 0;
+        var index = sweep.segments.items.len;
+        while (index > 0 and rows < wanted) {
+            index -= 1;
+            const segment = try sweep.segmentAt(index) orelse continue;
+            rows += segment.disk.rows - segment.disk.dead_rows;
+        }
+        sweep.young = .{ .segment = index };
+    }
+
+    /// Live rows from the cursor on.
+    fn rowsFrom(sweep: *Sweep, cursor: *Cursor) Error!u64 {
+        var rows: u64 = 0;
+        for (cursor.segment..sweep.segments.items.len) |index| {
+            const segment = try sweep.segmentAt(index) orelse continue;
+            if (index > cursor.segment) {
+                rows += segment.disk.rows - segment.disk.dead_rows;
+                continue;
+            }
+            try sweep.select(cursor, segment);
+            rows += cursor.selection.countIn(@min(cursor.row, segment.disk.rows), segment.disk.rows);
+        }
+        return rows;
+    }
+
+    fn segmentAt(sweep: *Sweep, index: usize) Error!?*SegmentState {
+        const state = sweep.mover.appender.state;
+        return state.loaded.get(sweep.segments.items[index].id);
+    }
+
+    fn select(sweep: *Sweep, cursor: *Cursor, segment: *const SegmentState) Error!void {
+        if (cursor.selected == cursor.segment) return;
+        try cursor.selection.load(sweep.source(), segment);
+        cursor.selected = cursor.segment;
+    }
+
+    /// To the next live row; false where there is none.
+    fn advance(sweep: *Sweep, cursor: *Cursor) Error!bool {
+        while (cursor.segment < sweep.segments.items.len) {
+            if (try sweep.segmentAt(cursor.segment)) |segment| {
+                try sweep.select(cursor, segment);
+                if (cursor.selection.next(cursor.row, segment.disk.rows)) |row| {
+                    cursor.row = row;
+                    return true;
+                }
+            }
+            cursor.segment += 1;
+            cursor.row = 0;
+        }
+        return false;
+    }
+
+    /// Whether the row went.
+    fn judge(sweep: *Sweep, cursor: *const Cursor, is_young: bool) Error!bool {
+        const state = sweep.mover.appender.state;
+        const recency = &sweep.eviction.recency;
+        const segment = (try sweep.segmentAt(cursor.segment)).?;
+        const record = sweep.mover.reader.record(state, segment, cursor.row) catch |err| switch (err) {
+            // Whoever asks for the row gets the error.
+            error.Corrupt, error.InputOutput => return false,
+            else => return err,
+        };
+        const key_hash = hash.keyHash(sweep.mover.hash_key, record.key);
+        const is_over = expiry.isOver(record.expiry_ms, sweep.now_ms);
+        const goes = is_over or if (is_young)
+            recency.endsProbation(key_hash)
+        else
+            recency.endsTenure(key_hash);
+        if (!goes) return false;
+        try sweep.remove(segment, cursor.row, key_hash);
+        recency.leave(key_hash);
+        sweep.eviction.expirations += @intFromBool(is_over);
+        sweep.eviction.evictions += @intFromBool(!is_over);
+        return true;
+    }
+
+    fn remove(sweep: *Sweep, segment: *const SegmentState, row: u32, key_hash: u64) Error!void {
+        const transaction = sweep.mover.appender.transaction;
+        const state = sweep.mover.appender.state;
+        const location: format.Location = .of(&segment.disk, row);
+        const editor: key_index.Editor = .{
+            .writer = transaction.writer,
+            .root = &state.index,
+            .page_count = &state.index_pages,
+        };
+        try editor.remove(key_hash, location.toInt());
+        try transaction.buryRow(state, location);
+        if (transaction.writer.dirty.count() >= limits.dirty_pages_max) try transaction.spill();
+    }
+
+    fn source(sweep: *Sweep) key_index.Source {
+        return sweep.mover.appender.transaction.source();
+    }
+
+    fn outOfMemory(sweep: *Sweep) Error {
+        const diagnostics = sweep.mover.appender.transaction.diagnostics;
+        return diagnostics.failOs(error.OutOfMemory, "making room for rows");
+    }
+};
