@@ -227,7 +227,10 @@ pub const Collection = struct {
             const may_evict = collection.eviction != null and failure == error.NoSpace and
                 database.transaction == null and tries < evictions_max;
             if (may_evict) {
-                try collection.evictOldest(database);
+                collection.evictOldest(database) catch |err| {
+                    if (err != error.NoSpace) return err;
+                    try collection.evictAll(database);
+                };
             } else if (tries > 0 or !database.mayRetry(failure, was_full)) return failure;
         }
         collection.sets += batch.key_lens.len;
@@ -249,6 +252,16 @@ pub const Collection = struct {
         defer mover.deinit();
         try eviction.dropOldest(&mover);
         try database.commit();
+        if (database.session) |session| session.writer.is_disk_full = false;
+    }
+
+    /// There is no room even for what deleting takes. Fewer rows from now on, so that there will be.
+    fn evictAll(collection: *Collection, database: *Database) Error!void {
+        const eviction = &collection.eviction.?;
+        const rows = (try collection.currentState()).live_rows;
+        eviction.rows_max = @max(1, @min(eviction.rows_max, rows) / 8 * 7);
+        eviction.evictions += rows;
+        try collection.clear();
         if (database.session) |session| session.writer.is_disk_full = false;
     }
 
@@ -470,6 +483,7 @@ pub const Collection = struct {
         };
         const old = try collection.locateForWrite(transaction, appender, key_hash, row.key);
         if (collection.eviction) |*eviction| {
+            transaction.writer.reserved_pages = Eviction.reservedPages(state);
             if (old != null) {
                 eviction.recency.read(key_hash);
             } else {

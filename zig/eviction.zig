@@ -64,14 +64,21 @@ pub const Eviction = struct {
     const slack_part = 64;
     const slack_max = 1024;
 
-    /// Empties the oldest segments, an eighth of all rows or more, and takes fewer from then on.
+    /// What deleting rows may take, where the file may not grow: the pages of the index and of
+    /// segments and their tombstones, once more while the state before still needs them.
+    pub fn reservedPages(state: *const CollectionState) u32 {
+        return 2 * (state.index_pages + 2 * state.segment_array_len) + other_pages;
+    }
+    const other_pages = 48;
+
+    /// Empties the oldest segments, a sixteenth of all rows or more, and takes fewer from then on.
     pub fn dropOldest(eviction: *Eviction, mover: *Mover) Error!void {
         const state = mover.appender.state;
         const transaction = mover.appender.transaction;
         var sweep: Sweep = .{ .eviction = eviction, .mover = mover, .now_ms = 0 };
         defer sweep.deinit();
         try sweep.listSegments();
-        const kept_max = state.live_rows - state.live_rows / 8 -| 1;
+        const kept_max = state.live_rows - state.live_rows / 16 -| 1;
         for (0..sweep.segments.items.len) |index| {
             if (state.live_rows <= kept_max) break;
             try sweep.dropSegment(index);
@@ -89,13 +96,15 @@ pub const Eviction = struct {
 pub fn rowsIn(file_bytes: u64, dimension: u32) u64 {
     const code_bytes = dimension / 8 + code_numbers_bytes;
     const row_bytes = format.vectorStride(dimension) + @sizeOf(format.RowEntry) + code_bytes +
-        @sizeOf(format.Record) + key_bytes + index_bytes;
-    return file_bytes / 10 * 7 / row_bytes;
+        @sizeOf(format.Record) + key_bytes + index_bytes + segment_bytes;
+    return file_bytes / 100 * 65 / row_bytes;
 }
 const code_numbers_bytes = 18;
 /// Guesses.
 const key_bytes = 64;
 const index_bytes = 32;
+/// The pages of a small segment, for each of its rows.
+const segment_bytes = 128;
 
 /// One walk of the hands.
 const Sweep = struct {

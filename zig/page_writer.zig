@@ -75,6 +75,8 @@ pub const PageWriter = struct {
     is_disk_full: bool = false,
     /// The file has at most so many.
     pages_max: u32 = std.math.maxInt(u32),
+    /// Rows leave so many of these free: deleting takes pages of the index.
+    reserved_pages: u32 = 0,
     /// Bytes written since the session's last checkpoint.
     written_bytes: u64 = 0,
 
@@ -179,8 +181,17 @@ pub const PageWriter = struct {
         try writer.leave(.{ .page = ref.page, .count = 1 }, born);
     }
 
-    /// Pages for an extent, unwritten.
+    /// Pages, unwritten.
     pub fn takePages(writer: *PageWriter, count: u32) Error!u32 {
+        return writer.takeBelow(writer.pages_max, count);
+    }
+
+    fn rowPagesMax(writer: *const PageWriter) u32 {
+        if (writer.pages_max == std.math.maxInt(u32)) return writer.pages_max;
+        return writer.pages_max -| writer.reserved_pages;
+    }
+
+    fn takeBelow(writer: *PageWriter, pages_max: u32, count: u32) Error!u32 {
         var found = writer.space.take(count);
         if (found == null) if (writer.relief) |relief| {
             try relief.run(relief.context);
@@ -200,7 +211,7 @@ pub const PageWriter = struct {
             writer.space.release(.{ .page = page, .count = count });
             return writer.outOfMemory();
         };
-        writer.ensurePhysical() catch |err| {
+        writer.ensurePhysical(pages_max) catch |err| {
             if (err == error.NoSpace) writer.is_disk_full = true;
             // The pages are not there; the transaction may go on without them.
             _ = writer.taken.pop();
@@ -222,10 +233,11 @@ pub const PageWriter = struct {
 
     /// As many pages as are good, or on a full disk as few as do.
     pub fn takeRun(writer: *PageWriter, least: u32, most: u32) Error!Run {
-        const page = writer.takePages(most) catch |err| {
+        const pages_max = writer.rowPagesMax();
+        const page = writer.takeBelow(pages_max, most) catch |err| {
             const is_full = err == error.NoSpace and writer.is_disk_full;
             if (!is_full or least == most) return err;
-            return .{ .page = try writer.takePages(least), .count = least };
+            return .{ .page = try writer.takeBelow(pages_max, least), .count = least };
         };
         return .{ .page = page, .count = most };
     }
@@ -277,7 +289,7 @@ pub const PageWriter = struct {
     pub fn writeOut(writer: *PageWriter, next: Next) Error!void {
         const gpa = writer.gpa;
         // Somebody may have cut the file since its pages were counted.
-        try writer.ensurePhysical();
+        try writer.ensurePhysical(writer.pages_max);
         const pages = gpa.alloc(*DirtyPage, writer.dirty.count()) catch return writer.outOfMemory();
         defer gpa.free(pages);
         if (next == .goes_on) writer.written.ensureUnusedCapacity(gpa, writer.dirty.count()) catch
@@ -357,15 +369,15 @@ pub const PageWriter = struct {
 
     /// The file grows in steps, with real space behind it where the file system can promise it, so
     /// that a full disk is met here and not in the middle of a commit.
-    fn ensurePhysical(writer: *PageWriter) Error!void {
+    fn ensurePhysical(writer: *PageWriter, pages_max: u32) Error!void {
         const needed = writer.space.file_pages;
         if (needed <= writer.physical_pages) return;
-        if (needed > writer.pages_max) return writer.diagnostics.fail(
+        if (needed > pages_max) return writer.diagnostics.fail(
             error.NoSpace,
             "the file may have {d} bytes and needs {d} more; allow more of them, or delete rows",
             .{
-                format.pageOffset(writer.pages_max),
-                format.pageOffset(needed - writer.pages_max),
+                format.pageOffset(pages_max),
+                format.pageOffset(needed - pages_max),
             },
         );
         const step = std.math.clamp(writer.physical_pages / 64, step_pages_min, step_pages_max);

@@ -441,8 +441,9 @@ pub const WriteSession = struct {
         try session.reclaim();
         const space = &session.space;
         const used = session.used_pages;
-        const least = @max(session.relief_pages_min, used / limits.relief_part);
-        const is_large = session.isNearlyFull() or
+        const is_full = session.isNearlyFull();
+        const least = if (is_full) 1 else @max(session.relief_pages_min, used / limits.relief_part);
+        const is_large = is_full or
             @as(u64, space.file_pages) * 100 >= used * limits.relief_file_percent;
         if (space.pending_pages < least or !is_large) return;
         const held = snapshot_locks.heldBy(session.file) catch |err|
@@ -451,9 +452,9 @@ pub const WriteSession = struct {
         if (is_needed) _ = try session.retireOlderRoots();
     }
 
-    /// Whether the file has nine tenths of what it may have.
+    /// Whether the file has eight tenths of what it may have.
     fn isNearlyFull(session: *const WriteSession) bool {
-        return @as(u64, session.space.file_pages) * 10 >= @as(u64, session.writer.pages_max) * 9;
+        return @as(u64, session.space.file_pages) * 10 >= @as(u64, session.writer.pages_max) * 8;
     }
 
     /// Every durable slot gets the newest committed state, one after the other, each synced before
