@@ -142,6 +142,10 @@ pub const Collection = struct {
         const identity = state.identity;
         try checkIdentity(database, identity, options);
         const rows_max = rowsMax(scope, identity.dimension, options.rows_max);
+        const eviction: ?Eviction = if (rows_max) |most|
+            Eviction.init(database.gpa, most) catch return database.outOfMemory()
+        else
+            null;
         collection.* = .{
             .scope = scope,
             .gpa = database.gpa,
@@ -155,10 +159,7 @@ pub const Collection = struct {
                 null
             else
                 .init(database.gpa, options.hot_vectors, identity.dimension),
-            .eviction = if (rows_max) |most|
-                Eviction.init(database.gpa, most) catch return database.outOfMemory()
-            else
-                null,
+            .eviction = eviction,
         };
         return collection;
     }

@@ -156,7 +156,7 @@ pub const Story = struct {
         putNew,      readTwice,    flush,         killAndPut,  putLong,       clear,
         putNew,      readByOther,  reopen,        readTwice,   deleteMany,    flush,
         putNew,      loseUnsynced, readTwice,     putNew,      compactAll,    readTwice,
-        names,       putHuge,      closeFirst,
+        names,       putHuge,      keepFew,       closeFirst,
     };
 
     pub fn run(story: *Story) !void {
@@ -558,6 +558,47 @@ pub const Story = struct {
         snapshot.close();
         // Whether the last of them was kept is not known where its sync failed.
         if (!story.isPoisoned()) try story.readTwice();
+    }
+
+    /// A collection that keeps a few rows, some of them for a time that is over.
+    fn keepFew(story: *Story) !void {
+        const database = story.first.database.?;
+        const few = try vl.Collection.open(.{ .database = database }, "few", .{
+            .dimension = 1,
+            .rows_max = 64,
+            .hot_vectors = 4,
+        });
+        defer few.close();
+        const numbers = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-_*#+!";
+        const now_ms: f64 = @floatFromInt(database.system.wallMs());
+        for (0..8) |round| {
+            var expiries: [numbers.len]f64 = @splat(0);
+            for (&expiries, 0..) |*expiry, i| {
+                if (i % 8 == round) expiry.* = if (i % 2 == 0) 1 else now_ms + 1e9;
+            }
+            var keys: [2 * numbers.len]u8 = undefined;
+            for (numbers, 0..) |number, i| keys[2 * i ..][0..2].* = .{ number, 'a' + @as(u8, @intCast(round)) };
+            try few.put(.{
+                .keys = &keys,
+                .key_lens = &@as([numbers.len]u32, @splat(2)),
+                .vectors = &@as([numbers.len]f32, @splat(1)),
+                .metadata = "\x01a\x02" ** numbers.len,
+                .metadata_lens = &@as([numbers.len]u32, @splat(3)),
+                .expiries = &expiries,
+                .costs = &@as([numbers.len]u32, @splat(7)),
+            });
+        }
+        var out: [1]f32 = undefined;
+        for (numbers) |number| _ = try few.get(&.{ number, 'h' }, &out);
+        for (numbers) |number| _ = try few.setMetadata(&.{ number, 'h' }, "\x01b\x02");
+        for (0..2) |_| {
+            const is_a: []const u8 = &.{ 1, 16, 1, 'b' };
+            if (try few.countWhere(is_a) > 64) return error.WrongContents;
+        }
+        _ = try few.sweep();
+        const stats = try few.stats();
+        if (stats.records > 64 or stats.evictions + stats.expirations == 0) return error.WrongContents;
+        _ = try database.dropCollection("few");
     }
 
     /// A key twice in one batch: the later row wins.
