@@ -12,6 +12,7 @@ import type { CacheFile } from "./cache-file.ts";
 import type { Computed } from "./computed.ts";
 import type { Connection } from "./connection.ts";
 import { invalidArgument, VectorLiteError } from "./errors.ts";
+import { factsOf, shareTokens } from "./entry-facts.ts";
 import {
   checkHashable,
   checkHashables,
@@ -23,9 +24,10 @@ import { checkKeys, encodeKey } from "./keys.ts";
 import { type Cuttable, cutInto, isPrefix, prefixOption } from "./matryoshka.ts";
 import { checkSameModel } from "./model-identity.ts";
 import { openRecords } from "./open.ts";
-import type { Records } from "./records.ts";
+import type { Records, RowFacts } from "./records.ts";
 import { iterateKeys } from "./scan.ts";
 import { readIdentity, writeIdentity } from "./stored-identity.ts";
+import { Sweeper } from "./sweeper.ts";
 import type { CollectionStats, ModelIdentity, VectorBatch } from "./types.ts";
 import { isFloat32Array, lengthOf } from "./typed-arrays.ts";
 import { dimensionOfVector, dimensionOfVectors, packVectors } from "./vectors.ts";
@@ -39,6 +41,10 @@ export interface NamespacePlan {
   /** The embedding model; `undefined`: not checked. */
   readonly model: ModelIdentity | undefined;
   readonly cacheSize: number;
+  /** Milliseconds that entries live; 0: for ever. */
+  readonly ttl: number;
+  /** Entries that it may have; 0: any number. */
+  readonly rowsMax: number;
   /** `undefined`: keys are stored as they are. */
   readonly hashKeys: HashKeys | undefined;
   /** What messages call it. */
@@ -63,6 +69,7 @@ export class CacheNamespace {
   #whole: Float32Array | undefined;
   /** Keys that were asked for while it was not in the file. */
   #earlyMisses = 0;
+  readonly #sweeper = new Sweeper(() => this.records?.sweep());
 
   constructor(file: CacheFile, plan: NamespacePlan) {
     this.file = file;
@@ -277,35 +284,54 @@ export class CacheNamespace {
     return false;
   }
 
-  put(key: string, vector: unknown): void {
+  /** @param ttl - 0: as the namespace has it. */
+  put(key: string, vector: unknown, ttl: number, tokens: number): void {
+    const costs = tokens === 0 ? undefined : Uint32Array.of(tokens);
+    const facts = this.#factsOf(1, ttl, costs);
     if (this.#keepsWhatIsThere) {
-      this.putMany([key], [vector]);
+      this.#putAll([key], [vector], facts, () => dimensionOfVector(vector, "The vector"));
       return;
     }
     this.#write(
       () => dimensionOfVector(vector, "The vector"),
-      (opened) => opened.records.put(storedKey(opened, key), vector, undefined),
+      (opened) => opened.records.put(storedKey(opened, key), vector, undefined, facts),
     );
   }
 
-  putMany(keys: readonly string[], vectors: unknown): void {
+  putMany(keys: readonly string[], vectors: unknown, ttl: number): void {
     if (this.records === undefined && isEmptyBatch(keys, vectors)) {
       this.connection.checkWritable();
       return;
     }
-    this.#putAll(keys, vectors, () => dimensionOfVectors(vectors, keys.length, "The vectors"));
+    const facts = this.#factsOf(keys.length, ttl);
+    this.#putAll(keys, vectors, facts, () => {
+      return dimensionOfVectors(vectors, keys.length, "The vectors");
+    });
   }
 
   /** Stores what was computed for these keys: all of it or, after an error, none. */
-  keep(keys: readonly string[], { vectors, dimension }: Computed): void {
-    this.#putAll(keys, vectors, () => dimension);
+  keep(keys: readonly string[], { vectors, dimension, tokens }: Computed, ttl: number): void {
+    const facts = this.#factsOf(keys.length, ttl, shareTokens(keys, tokens));
+    this.#putAll(keys, vectors, facts, () => dimension);
   }
 
-  #putAll(keys: readonly string[], vectors: unknown, dimensionOf: () => number): void {
+  #factsOf(count: number, ttl: number, costs?: Uint32Array): RowFacts | undefined {
+    const facts = factsOf(count, ttl || this.#plan.ttl, costs);
+    const expiry = facts?.expiries?.[0];
+    if (expiry !== undefined) this.#sweeper.expect(expiry);
+    return facts;
+  }
+
+  #putAll(
+    keys: readonly string[],
+    vectors: unknown,
+    facts: RowFacts | undefined,
+    dimensionOf: () => number,
+  ): void {
     this.#write(dimensionOf, (opened) => {
       const stored = storedKeys(opened, keys);
-      if (this.#keepsWhatIsThere) writeMissing(opened.records, stored, vectors);
-      else writeMany(opened.records, stored, vectors, undefined);
+      if (this.#keepsWhatIsThere) writeMissing(opened.records, stored, vectors, facts);
+      else writeMany(opened.records, stored, vectors, undefined, facts);
     });
   }
 
@@ -377,7 +403,12 @@ function storedKeys({ hasher }: Opened, keys: readonly string[]): readonly strin
 }
 
 /** Under the lock of a transaction, so that nobody else adds one of them meanwhile. */
-function writeMissing(records: Records, keys: readonly string[], vectors: unknown): void {
+function writeMissing(
+  records: Records,
+  keys: readonly string[],
+  vectors: unknown,
+  facts: RowFacts | undefined,
+): void {
   records.checkWritable();
   const { dimension, connection } = records;
   const copies = checkKeys(keys);
@@ -389,7 +420,10 @@ function writeMissing(records: Records, keys: readonly string[], vectors: unknow
       kept.set(packed.subarray(index * dimension, (index + 1) * dimension), at * dimension);
     }
     const added = missing.map((index) => copies[index] ?? "");
-    writeMany(records, added, kept, undefined);
+    writeMany(records, added, kept, undefined, {
+      expiries: facts?.expiries?.slice(0, missing.length),
+      costs: facts?.costs && Uint32Array.from(missing, (index) => facts.costs?.[index] ?? 0),
+    });
   });
 }
 

@@ -12,6 +12,7 @@
  */
 
 import type { CacheNamespace } from "./cache-namespace.ts";
+import { tokensOption, ttlOption } from "./entry-facts.ts";
 import { VectorLiteError } from "./errors.ts";
 import { Flights } from "./flights.ts";
 import { hashKeysOption } from "./hashed-keys.ts";
@@ -24,7 +25,7 @@ import {
   openCache,
   openNamespace,
 } from "./open-cache.ts";
-import { checkOptions, type Known, notYet, thresholdOption } from "./options.ts";
+import { checkOptions, type Known, thresholdOption } from "./options.ts";
 import { planSearch, searchOne } from "./search.ts";
 import { sharedInstance } from "./serverless.ts";
 import type {
@@ -37,6 +38,7 @@ import type {
   GetOptions,
   NamespaceOptions,
   SearchOptions,
+  SetOptions,
   ServerlessOptions,
   SimilarEntry,
   VectorBatch,
@@ -46,6 +48,7 @@ import type {
 
 const knownOfGet: Known = { dimensions: true };
 
+const knownOfSet: Known = { ttl: true, tokens: true };
 const knownOfSearch: Known = { k: true, threshold: true, exact: true, threads: true };
 
 /** One namespace among others of an open cache. */
@@ -198,7 +201,7 @@ export class EmbedCache implements Disposable {
    *
    * @param key - A non-empty string of at most 65,536 bytes in UTF-8.
    * @param vector - Copied. Finite numbers, not all zero.
-   * @param options - Takes none yet.
+   * @param options - See {@link SetOptions}.
    * @throws {@link VectorLiteError} ERR_KEY, ERR_DIMENSION, ERR_INVALID_VECTOR,
    * ERR_INVALID_ARGUMENT, ERR_READONLY, ERR_LOCKED, ERR_NO_SPACE, ERR_POISONED, ERR_CLOSED
    * @example
@@ -206,9 +209,9 @@ export class EmbedCache implements Disposable {
    * cache.set("What is a vector?", embedding);
    * ```
    */
-  set(key: string, vector: VectorLike, options?: Record<string, never>): void {
-    if (options !== undefined) checkOptions(options, { ttl: notYet }, "set()");
-    this.#namespace.put(key, vector);
+  set(key: string, vector: VectorLike, options?: SetOptions): void {
+    const given = checkOptions(options, knownOfSet, "set()");
+    this.#namespace.put(key, vector, ttlOption(given.ttl, 0), tokensOption(given.tokens));
   }
 
   /**
@@ -217,14 +220,16 @@ export class EmbedCache implements Disposable {
    *
    * @param keys - One key for each vector.
    * @param vectors - A list of vectors, or one packed array of n × dimension numbers.
+   * @param options - `ttl`: as for {@link set}, of all of them.
    * @throws {@link VectorLiteError} as {@link set}
    * @example
    * ```ts
    * cache.setMany(["a", "b"], [a, b]);
    * ```
    */
-  setMany(keys: readonly string[], vectors: VectorsLike): void {
-    this.#namespace.putMany(keys, vectors);
+  setMany(keys: readonly string[], vectors: VectorsLike, options?: Pick<SetOptions, "ttl">): void {
+    const given = checkOptions(options, { ttl: true }, "setMany()");
+    this.#namespace.putMany(keys, vectors, ttlOption(given.ttl, 0));
   }
 
   /**
@@ -444,8 +449,12 @@ export class EmbedCache implements Disposable {
   stats(): CacheStats {
     const stats = this.#namespace.stats();
     const asked = stats.hits + stats.misses;
+    const tokensSaved = this.#namespace.records?.savedCost ?? 0;
+    const { price } = this.#settings;
     return {
       ...stats,
+      tokensSaved,
+      moneySaved: Number.isNaN(price) ? undefined : (tokensSaved * price) / 1e6,
       ...this.#flights.counts,
       hitRate: asked === 0 ? 0 : stats.hits / asked,
     };

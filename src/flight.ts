@@ -18,6 +18,8 @@ import { untilAborted } from "./until-aborted.ts";
 /** One call of `getOrCompute` or `getOrComputeMany` that misses something. */
 export interface Call {
   readonly namespace: CacheNamespace;
+  /** Milliseconds that what is computed lives; 0: as in the namespace. */
+  readonly ttl: number;
   /** Told what was computed for this call when it is stored. */
   onComputed(keys: readonly string[], computed: Computed): void;
 }
@@ -144,7 +146,7 @@ export class Flight {
     const keepers = handles.filter(({ file }) => stores(file.mode));
     const keeper = keepers.find(({ isOpen }) => isOpen) ?? keepers[0];
     if (keeper === undefined) checkStorable(computed);
-    else keeper.keep(this.#keys, computed);
+    else keeper.keep(this.#keys, computed, this.call.ttl);
   }
 
   #giveUpSeats(): void {

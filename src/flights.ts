@@ -8,10 +8,11 @@ import { missError, stores } from "./cache-mode.ts";
 import type { CacheNamespace } from "./cache-namespace.ts";
 import { tell } from "./channels.ts";
 import { asBatch, type Computed } from "./computed.ts";
+import { ttlOption } from "./entry-facts.ts";
 import { VectorLiteError } from "./errors.ts";
 import { type Call, Flight, type Seat, seatOf } from "./flight.ts";
 import { checkPrefix, cutInto } from "./matryoshka.ts";
-import { checkFunction, checkOptions, integerOption, type Known, notYet } from "./options.ts";
+import { checkFunction, checkOptions, integerOption, type Known } from "./options.ts";
 import type {
   Compute,
   ComputeMany,
@@ -33,9 +34,11 @@ export interface BatchPlan {
 /** Checked options of one call. */
 interface ComputePlan extends BatchPlan {
   readonly signal: AbortSignal | undefined;
+  /** 0: as in the namespace. */
+  readonly ttl: number;
 }
 
-const knownOfOne: Known = { signal: true, dimensions: true, ttl: notYet };
+const knownOfOne: Known = { signal: true, dimensions: true, ttl: true };
 const knownOfMany: Known = { ...knownOfOne, maxBatch: true, concurrency: true };
 
 const noLimit: BatchPlan = { maxBatch: Number.MAX_SAFE_INTEGER, concurrency: 4 };
@@ -98,7 +101,11 @@ export class Flights {
     const batchOfOne: ComputeMany = async (_, context) => {
       return asBatch(await compute(key, context)) as Awaited<ReturnType<ComputeMany>>;
     };
-    const rows = await this.#compute([key], batchOfOne, { ...this.#batches, signal });
+    const rows = await this.#compute([key], batchOfOne, {
+      ...this.#batches,
+      signal,
+      ttl: ttlOption(given.ttl, 0),
+    });
     const vector = vectorOf(rowOf(rows, key));
     return prefix === 0 ? vector.slice() : (this.#cut([vector], prefix)[0] ?? vector);
   }
@@ -114,7 +121,11 @@ export class Flights {
   ): Promise<Float32Array[]> {
     checkFunction(compute, "compute");
     const given = checkOptions(options, knownOfMany, "getOrComputeMany()");
-    const plan = { ...checkBatchPlan(given, this.#batches), signal: checkSignal(given.signal) };
+    const plan = {
+      ...checkBatchPlan(given, this.#batches),
+      signal: checkSignal(given.signal),
+      ttl: ttlOption(given.ttl, 0),
+    };
     const prefix = this.#namespace.prefixLength(given.dimensions);
     const vectors = await this.#whole(this.#namespace.checkKeys(keys), compute, plan);
     return prefix === 0 ? vectors : this.#cut(vectors, prefix);
@@ -153,6 +164,7 @@ export class Flights {
   ): Promise<Map<string, Row>> {
     const call: Call = {
       namespace: this.#namespace,
+      ttl: plan.ttl,
       onComputed: (keys, computed) => this.#count(keys, computed),
     };
     const rows = new Map<string, Row>();

@@ -67,6 +67,7 @@ export type {
   SearchExplanation,
   SearchOptions,
   ServerlessOptions,
+  SetOptions,
   SimilarEntry,
   StoredRecord,
   TransferProgress,

@@ -8,6 +8,7 @@ import { CacheFile } from "./cache-file.ts";
 import { modeOptions } from "./cache-mode.ts";
 import { CacheNamespace } from "./cache-namespace.ts";
 import { invalidArgument, VectorLiteError } from "./errors.ts";
+import { ttlOption } from "./entry-facts.ts";
 import { type BatchPlan, checkBatchPlan } from "./flights.ts";
 import { type HashKeys, hashKeysOption } from "./hashed-keys.ts";
 import { modelOption } from "./model-identity.ts";
@@ -20,7 +21,6 @@ import {
   checkText,
   integerOption,
   type Known,
-  notYet,
   pathDefault,
   textOption,
   thresholdOption,
@@ -36,6 +36,9 @@ const namespaceDefault = "default";
 /** Bytes of UTF-8 that a name may have; frozen with the file format. */
 const nameBytesMax = 255;
 
+/** What a file may be limited to: less has no room for a handful of large vectors. */
+const fileBytesMin = 1 << 20;
+
 /** Pages of the file that a cache keeps; the vectors that matter are in its hot set. */
 const memoryBudgetBytes = 4 << 20;
 
@@ -45,8 +48,8 @@ const knownOfNamespace: Known = {
   cacheSize: true,
   model: true,
   hashKeys: true,
-  ttl: notYet,
-  maxEntries: notYet,
+  ttl: true,
+  maxEntries: true,
 };
 
 const knownOfCache: Known = {
@@ -58,7 +61,8 @@ const knownOfCache: Known = {
   mode: true,
   maxBatch: true,
   concurrency: true,
-  maxBytes: notYet,
+  maxBytes: true,
+  pricePerMillionTokens: true,
 };
 
 const knownServerless: Known = {
@@ -71,6 +75,12 @@ export interface CacheSettings {
   /** NaN: none. */
   readonly threshold: number;
   readonly cacheSize: number;
+  /** Milliseconds that entries live; 0: for ever. */
+  readonly ttl: number;
+  /** 0: any number. */
+  readonly rowsMax: number;
+  /** Of a million tokens; NaN: not said. */
+  readonly price: number;
   /** `undefined`: keys are stored as they are. */
   readonly hashKeys: HashKeys | undefined;
   readonly batches: BatchPlan;
@@ -98,11 +108,13 @@ export function openCache(options: EmbedCacheOptions | undefined): OpenCache {
   const settings = settingsOf(given, {
     threshold: Number.NaN,
     cacheSize: cacheSizeDefault,
+    ttl: 0,
+    rowsMax: 0,
+    price: thresholdOption(given.pricePerMillionTokens, "pricePerMillionTokens", [0, 1e9]),
     hashKeys: undefined,
     batches: checkBatchPlan(given),
   });
-  const { cacheSize, hashKeys } = settings;
-  const plan = { name, ...identityOf(given), cacheSize, hashKeys, subject };
+  const plan = { name, ...identityOf(given), ...settings, subject };
   const connection = openDatabase({
     path,
     readonly,
@@ -111,6 +123,11 @@ export function openCache(options: EmbedCacheOptions | undefined): OpenCache {
     busyTimeoutMs: busyTimeoutDefaultMs,
     memoryBudgetBytes,
     olderRoot: 0,
+    fileBytesMax: integerOption(given.maxBytes, "maxBytes", {
+      min: fileBytesMin,
+      max: Number.MAX_SAFE_INTEGER,
+      fallback: 0,
+    }),
   });
   try {
     const namespace = new CacheNamespace(new CacheFile(path, connection, mode), plan);
@@ -136,8 +153,7 @@ export function openNamespace(
   const given = checkNamespaceOptions(options);
   const settings = settingsOf(given, inherited);
   const subject = subjectOf(file.path, checkName(name));
-  const { cacheSize, hashKeys } = settings;
-  const plan = { name, ...identityOf(given), cacheSize, hashKeys, subject };
+  const plan = { name, ...identityOf(given), ...settings, subject };
   const namespace = new CacheNamespace(file, plan);
   if (plan.dimension > 0 && file.connection.writable) namespace.create(plan.dimension);
   return { namespace, settings };
@@ -157,6 +173,10 @@ export function checkSameNamespace(
   }
   if (asked.cacheSize !== settings.cacheSize) {
     throw openWith(namespace, "cacheSize", settings.cacheSize, asked.cacheSize);
+  }
+  if (asked.ttl !== settings.ttl) throw openWith(namespace, "ttl", settings.ttl, asked.ttl);
+  if (asked.rowsMax !== settings.rowsMax) {
+    throw openWith(namespace, "maxEntries", settings.rowsMax, asked.rowsMax);
   }
 }
 
@@ -187,6 +207,12 @@ function settingsOf(given: NamespaceOptions, inherited: CacheSettings): CacheSet
       min: 0,
       max: cacheSizeMax,
       fallback: inherited.cacheSize,
+    }),
+    ttl: ttlOption(given.ttl, inherited.ttl),
+    rowsMax: integerOption(given.maxEntries, "maxEntries", {
+      min: 1,
+      max: 0xffffffff,
+      fallback: inherited.rowsMax,
     }),
   };
 }

@@ -45,6 +45,9 @@ export interface RowFacts {
   readonly costs?: Uint32Array | undefined;
 }
 
+/** Rows that the engine deletes at a time. */
+const sweptMax = 4096;
+
 const nameBuffer = new Uint8Array(256);
 const one = new Uint32Array(1);
 const countOut = new Float64Array(1);
@@ -326,6 +329,25 @@ export class Records {
     const status = this.native.vl_collection_count(this.id, bytes, length, countOut);
     if (status !== Status.OK) throw this.failure(status);
     return countOut[0] ?? 0;
+  }
+
+  /** Deletes entries whose time is over, as many as take some milliseconds. */
+  sweep(): void {
+    this.checkWritable();
+    if (this.connection.inTransaction) return;
+    for (;;) {
+      this.connection.beforeWrite();
+      const status = this.native.vl_collection_sweep(this.id, lengthOut);
+      if (status !== Status.OK) throw this.failure(status);
+      const [deleted = 0] = lengthOut;
+      if (deleted > 0) this.connection.wrote();
+      if (deleted < sweptMax) return;
+    }
+  }
+
+  /** What the rows that were hit had cost. */
+  get savedCost(): number {
+    return this.#statistics()[collectionStatsFields.indexOf("saved_cost")] ?? 0;
   }
 
   clear(): void {

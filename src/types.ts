@@ -125,6 +125,33 @@ export interface EmbedCacheOptions {
   maxBatch?: number | undefined;
   /** Calls of a `compute` beside each other at most, for one call of a cache. Default 4. */
   concurrency?: number | undefined;
+  /**
+   * Milliseconds that an entry lives after it was set, 1 to a hundred years. What is over is never
+   * returned, and its space is used again. Default: for ever.
+   */
+  ttl?: number | undefined;
+  /**
+   * Entries of a namespace at most. Those that were not read lately go first; what was read once
+   * and never again does not push out what is read often. Which were read is known by this handle
+   * only, since it was opened. Default: any number.
+   */
+  maxEntries?: number | undefined;
+  /**
+   * Bytes that the file may have, 1 MiB or more; it is never larger. About a half of it can be
+   * vectors, the rest is room to write. Entries go as with `maxEntries`, those of this namespace;
+   * where that makes no room, the oldest. Default: any number.
+   */
+  maxBytes?: number | undefined;
+  /** What a million tokens cost, for `stats().moneySaved`. */
+  pricePerMillionTokens?: number | undefined;
+}
+
+/** Options of {@link EmbedCache.set}. */
+export interface SetOptions {
+  /** Milliseconds that the entry lives from now on. Default: that of the cache. */
+  ttl?: number | undefined;
+  /** Tokens that computing it took, for `stats().tokensSaved`. Default 0. */
+  tokens?: number | undefined;
 }
 
 /** Options of {@link EmbedCache.namespace}. */
@@ -139,6 +166,10 @@ export interface NamespaceOptions {
   similarityThreshold?: number | undefined;
   /** Stores hashes of keys; see {@link EmbedCacheOptions}. Default: as in the cache. */
   hashKeys?: boolean | string | undefined;
+  /** Milliseconds that an entry lives. Default: as in the cache. */
+  ttl?: number | undefined;
+  /** Entries at most. Default: as many as the cache. */
+  maxEntries?: number | undefined;
 }
 
 /** Options of {@link EmbedCache.forServerless}: those of a cache; the path is chosen for you. */
@@ -393,6 +424,8 @@ export interface ComputeOptions extends GetOptions {
    * only where nobody else waits for it.
    */
   signal?: AbortSignal | undefined;
+  /** Milliseconds that what is computed lives. Default: that of the cache. */
+  ttl?: number | undefined;
 }
 
 /** Options of {@link EmbedCache.getOrComputeMany}. */
@@ -460,6 +493,13 @@ export interface CacheStats extends CollectionStats {
   joins: number;
   /** Tokens that computations reported since it was opened. */
   tokensComputed: number;
+  /**
+   * Tokens that hits since it was opened would have cost again. A provider says what a batch cost,
+   * which is shared out by the lengths of its texts.
+   */
+  tokensSaved: number;
+  /** The same in money, where `pricePerMillionTokens` says what they cost. */
+  moneySaved: number | undefined;
 }
 
 /** Sizes in bytes and counts of a whole database; measured, not estimated. */

@@ -303,6 +303,7 @@ pub const Collection = struct {
     /// Deletes rows whose time is over, some at a time; says how many.
     pub fn sweep(collection: *Collection) Error!u32 {
         const database = try collection.writable();
+        if (database.transaction != null) return 0;
         try database.enterRead();
         if (!(try collection.currentState()).has_expiry) return 0;
         const now_ms = database.system.wallMs();
@@ -316,10 +317,11 @@ pub const Collection = struct {
             while (try matches.step(std.math.maxInt(u64))) {}
             if (matches.count == 0) return 0;
         }
-        const own = try database.beginImplicit();
-        errdefer |err| database.failWrite(own, err);
+        // Somebody else who is writing deletes them too.
+        try database.beginAtOnce();
+        errdefer |err| database.failWrite(true, err);
         const buried = try collection.purge(database.transaction.?, now_ms);
-        if (own) try database.commit();
+        try database.commit();
         return buried;
     }
 
