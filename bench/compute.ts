@@ -2,8 +2,9 @@
  * How long does it take to get 1,000 vectors that are cached already, and what does a miss cost?
  *
  * 1,000 vectors of 1536 dimensions, 5.9 MiB, with the file in the system's cache. The floor is a
- * new array of all of them, filled: nothing that hands out memory of its own can be faster. Misses
- * are computed by a function that returns an array that is there, so what is measured is the cache.
+ * new array of all of them, filled: nothing that hands out memory of its own can be faster, and
+ * most of the time of every line is the system's, which gives new pages. Misses are computed by a
+ * function that returns an array that is there, so what is measured is the cache.
  * `bun bench/run.ts compute`
  */
 

@@ -16,25 +16,38 @@ export class CacheFile {
   readonly path: string;
   readonly connection: Connection;
   readonly mode: CacheMode;
+  /** What a relative path is relative to. */
+  readonly #folder: string;
   #identity: string | undefined;
 
   constructor(path: string, connection: Connection, mode: CacheMode) {
     this.path = path;
     this.connection = connection;
     this.mode = mode;
+    this.#folder = isAbsolute(path) ? "" : process.cwd();
   }
 
-  /** The same for every handle of this process on the same file, however its path is written. */
+  /**
+   * The same for every handle of this process on the same file, however its path is written. Looked
+   * up when it is needed first, so it says nothing of a file that was replaced meanwhile.
+   */
   get identity(): string {
-    this.#identity ??= identityOf(this.path);
+    this.#identity ??= identityOf(this.path, this.#folder);
     return this.#identity;
   }
 }
 
-function identityOf(path: string): string {
+/** In memory, or with a root; `node:path` is not loaded for that. */
+function isAbsolute(path: string): boolean {
+  return path === ":memory:" || /^([a-z]:)?[\\/]/i.test(path);
+}
+
+function identityOf(path: string, folder: string): string {
   if (path !== ":memory:") {
     const { statSync } = process.getBuiltinModule("node:fs");
-    const found = statSync(path, { bigint: true, throwIfNoEntry: false });
+    const { resolve } = process.getBuiltinModule("node:path");
+    const options = { bigint: true, throwIfNoEntry: false } as const;
+    const found = statSync(resolve(folder, path), options);
     if (found !== undefined) return `${found.dev}:${found.ino}`;
   }
   // Kept in memory, or taken away from its path: nobody else can find it there.

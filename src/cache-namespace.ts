@@ -22,7 +22,7 @@ import {
 } from "./hashed-keys.ts";
 import { checkKeys, encodeKey } from "./keys.ts";
 import { type Cuttable, cutInto, isPrefix, prefixOption } from "./matryoshka.ts";
-import { checkSameModel } from "./model-identity.ts";
+import { checkSameModel, storedModel } from "./model-identity.ts";
 import { openRecords } from "./open.ts";
 import type { Records, RowFacts } from "./records.ts";
 import { iterateKeys } from "./scan.ts";
@@ -96,6 +96,16 @@ export class CacheNamespace {
   /** Numbers in a vector; 0 while nothing has decided that. */
   get dimension(): number {
     return this.records?.dimension ?? this.#plan.dimension;
+  }
+
+  /**
+   * Where its keys are computed: the same for handles whose vectors are the same. Its dimension and
+   * identity are a part of that, since what lies at a path may be replaced.
+   */
+  get place(): string {
+    const opened = this.#open();
+    const identity = opened?.records.info.model ?? storedModel(this.#plan.model);
+    return JSON.stringify([this.file.identity, this.#plan.name, this.dimension, identity]);
   }
 
   /** Whether the engine still knows it: not closed, not dropped. */

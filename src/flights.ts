@@ -197,7 +197,7 @@ export class Flights {
     const { file, plan } = this.#namespace;
     if (file.mode === "replay") throw missError(plan.subject, keys);
     if (stores(file.mode)) this.#namespace.checkWritable();
-    const place = `${file.identity} ${plan.name}`;
+    const { place } = this.#namespace;
     const seats = new Map<string, Seat>();
     for (const key of keys) {
       const seat = seatOf(place, key);

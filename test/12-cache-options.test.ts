@@ -234,6 +234,13 @@ describe("forServerless", () => {
     closing(EmbedCache.forServerless("same", { dimension: 2, model: "m" }));
     expectCode(() => EmbedCache.forServerless("same", { dimension: 3 }), "ERR_DIMENSION");
     expectCode(() => EmbedCache.forServerless("same", { model: "n" }), "ERR_MODEL");
+    expectCode(() => EmbedCache.forServerless("same", { hashKeys: true }), "ERR_MODEL");
+    expectCode(
+      () => EmbedCache.forServerless("same", { namespace: "other" }),
+      "ERR_INVALID_ARGUMENT",
+    );
+    const same = EmbedCache.forServerless("same", { namespace: "default", model: { name: "m" } });
+    expect(same).toBe(EmbedCache.forServerless("same"));
   });
 
   test.each(["", ".", "..", "a/b", "../x", "a b", "x".repeat(101), 5, null])(

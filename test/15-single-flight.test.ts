@@ -2,9 +2,10 @@
  * One computation for everybody who waits: who joins it, who may give up, what is kept.
  */
 
+import { rmSync } from "node:fs";
 import { EmbedCache } from "vectorlite";
 import { describe, expect, onTestFinished, test } from "vitest";
-import { closing, deferred, expectRejection, temporaryPath } from "./helpers.ts";
+import { closing, deferred, expectRejection, temporaryFolder, temporaryPath } from "./helpers.ts";
 
 function newCache(options: ConstructorParameters<typeof EmbedCache>[0] = {}): EmbedCache {
   return closing(new EmbedCache({ path: ":memory:", dimension: 2, ...options }));
@@ -223,6 +224,33 @@ describe("who joins a computation", () => {
     await rejection;
     expect((await joined)[0]).toBe(97);
     expect(second.get("a")?.[0]).toBe(97);
+  });
+
+  test("is nobody of a file that has taken the place of another one", async () => {
+    const path = temporaryPath();
+    new EmbedCache({ path, dimension: 2, model: "a" }).close();
+    const first = newCache({ path, mode: "read-only" });
+    rmSync(path);
+    const second = newCache({ path, model: "b" });
+    const calls = [
+      first.getOrCompute("a", async () => [1, 1]),
+      second.getOrCompute("a", async () => [2, 2]),
+    ];
+    const vectors = await Promise.all(calls);
+    expect(vectors.map((vector) => vector[0])).toEqual([1, 2]);
+    expect(second.get("a")?.[0]).toBe(2);
+  });
+
+  test("is nobody of a file of the same relative path in another folder", async () => {
+    const here = process.cwd();
+    onTestFinished(() => process.chdir(here));
+    const caches = [1, 2].map(() => {
+      process.chdir(temporaryFolder());
+      return newCache({ path: "a.cache" });
+    });
+    const calls = caches.map((cache, index) => cache.getOrCompute("a", async () => [index, 1]));
+    expect((await Promise.all(calls)).map((vector) => vector[0])).toEqual([0, 1]);
+    process.chdir(here);
   });
 
   test("is nobody of another file, or of another cache in memory", async () => {
