@@ -117,18 +117,6 @@ describe("a misspelled option", () => {
     expect(error.message).toMatch(message);
   });
 
-  test.each(["ttl", "maxEntries", "maxBytes"])("%s is not supported yet", (name) => {
-    const options = { path: ":memory:", [name]: 1 } as EmbedCacheOptions;
-    const error = expectCode(() => new EmbedCache(options), "ERR_INVALID_ARGUMENT");
-    expect(error.message).toMatch(/not supported yet/);
-  });
-
-  test("ttl of set() is not supported yet", () => {
-    const cache = open({ path: ":memory:", dimension: 2 });
-    expectCode(() => cache.set("a", [1, 2], { ttl: 5 } as never), "ERR_INVALID_ARGUMENT");
-    expect(cache.size).toBe(0);
-  });
-
   test("an option that is undefined is an option left out", () => {
     const cache = open({ path: ":memory:", dimension: undefined, model: undefined });
     expect(cache.stats().dimension).toBe(1536);

@@ -51,10 +51,11 @@ pub const Recency = struct {
         recency.at(hash).uses +|= 1;
     }
 
-    /// A key that was not there before.
+    /// A key that was not there before. Uses of another key that shares its byte stay.
     pub fn enter(recency: *const Recency, hash: u64) void {
         const slot = recency.at(hash);
-        slot.* = .{ .is_tenured = slot.is_ghost };
+        slot.is_tenured = slot.is_ghost or slot.is_tenured;
+        slot.is_ghost = false;
     }
 
     /// Whether a row whose probation ends goes.
@@ -62,7 +63,8 @@ pub const Recency = struct {
         const slot = recency.at(hash);
         if (slot.is_tenured) return false;
         if (slot.uses == 0) return true;
-        slot.* = .{ .is_tenured = true };
+        slot.is_tenured = true;
+        slot.uses = 0;
         return false;
     }
 

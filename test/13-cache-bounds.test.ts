@@ -1,0 +1,214 @@
+import { statSync } from "node:fs";
+import { setTimeout as delay } from "node:timers/promises";
+import { Database, EmbedCache, type EmbedCacheOptions } from "vectorlite";
+import { describe, expect, test } from "vitest";
+import { expectCode, temporaryPath } from "./helpers.ts";
+
+const dimension = 8;
+
+function vectorOf(number: number): Float32Array {
+  return Float32Array.from({ length: dimension }, (_, index) => Math.sin(number * 7 + index) + 2);
+}
+
+function open(options: EmbedCacheOptions = {}): EmbedCache {
+  return new EmbedCache({ path: ":memory:", dimension, ...options });
+}
+
+describe("an entry whose time is over", () => {
+  test("is not there for any read, and is computed again", async () => {
+    using cache = open();
+    cache.set("brief", vectorOf(1), { ttl: 40 });
+    cache.set("lasting", vectorOf(2));
+    expect(cache.get("brief")).toEqual(vectorOf(1));
+    await delay(60);
+    const out = new Float32Array(dimension);
+    expect(cache.get("brief")).toBeUndefined();
+    expect(cache.getInto("brief", out)).toBe(false);
+    expect(cache.has("brief")).toBe(false);
+    expect([...cache.getMany(["brief", "lasting"]).found]).toEqual([0, 1]);
+    expect(cache.size).toBe(1);
+    expect([...cache.keys()]).toEqual(["lasting"]);
+    expect(cache.search(vectorOf(1), { k: 5 }).map(({ key }) => key)).toEqual(["lasting"]);
+    expect(cache.findSimilar(vectorOf(1), { threshold: 0.9999 })).toBeUndefined();
+    expect(cache.stats().records).toBe(1);
+    expect(await cache.getOrCompute("brief", () => vectorOf(3))).toEqual(vectorOf(3));
+    expect(cache.get("brief")).toEqual(vectorOf(3));
+  });
+
+  test("is over for whoever opens the file, and a hit in memory does not hide it", async () => {
+    const path = temporaryPath();
+    using cache = new EmbedCache({ path, dimension, ttl: 150, cacheSize: 10 });
+    cache.setMany(["a", "b"], [vectorOf(1), vectorOf(2)]);
+    cache.set("c", vectorOf(3), { ttl: 60_000 });
+    using other = new EmbedCache({ path });
+    expect(cache.get("a")).toBeDefined();
+    expect(other.get("a")).toBeDefined();
+    await delay(170);
+    expect(cache.get("a")).toBeUndefined();
+    expect(other.get("a")).toBeUndefined();
+    using database = new Database(path, { readonly: true });
+    expect([...(database.collection("default").keys() ?? [])]).toEqual(["c"]);
+  });
+
+  test("is replaced by one that lives for ever, and has as long as it was given last", async () => {
+    using cache = open({ ttl: 30 });
+    cache.set("a", vectorOf(1));
+    cache.set("b", vectorOf(1), { ttl: 60_000 });
+    await cache.getOrComputeMany(["c"], () => [vectorOf(1)], { ttl: 60_000 });
+    await delay(50);
+    expect([...cache.keys()].sort()).toEqual(["b", "c"]);
+  });
+
+  test("gives its space back without anyone calling anything", async () => {
+    using cache = open();
+    const keys = Array.from({ length: 5000 }, (_, index) => `key ${index}`);
+    cache.setMany(keys, new Float32Array(keys.length * dimension).fill(1), { ttl: 100 });
+    await delay(1500);
+    expect(cache.stats().expirations).toBe(5000);
+  });
+
+  test("goes when others are written, some at a time", async () => {
+    const path = temporaryPath();
+    using cache = new EmbedCache({ path, dimension });
+    const keys = Array.from({ length: 9000 }, (_, index) => `key ${index}`);
+    cache.setMany(keys, new Float32Array(keys.length * dimension).fill(1), { ttl: 20 });
+    await delay(40);
+    for (let write = 0; write < 4; write++) cache.set("new", vectorOf(write));
+    expect(cache.stats().expirations).toBe(9000);
+    expect(cache.size).toBe(1);
+  });
+
+  test("has a time that makes sense", () => {
+    using cache = open();
+    for (const ttl of [0, -1, 1.5, Number.NaN, Number.POSITIVE_INFINITY, "5" as never]) {
+      expectCode(() => cache.set("a", vectorOf(1), { ttl }), "ERR_INVALID_ARGUMENT");
+      expectCode(() => open({ ttl }), "ERR_INVALID_ARGUMENT");
+    }
+    expect(cache.size).toBe(0);
+  });
+});
+
+describe("a cache of so many entries", () => {
+  test("never has more", () => {
+    using cache = open({ maxEntries: 100 });
+    for (let number = 0; number < 1000; number++) {
+      cache.set(`key ${number}`, vectorOf(number));
+      expect(cache.size).toBeLessThanOrEqual(100);
+    }
+    cache.setMany(
+      Array.from({ length: 500 }, (_, index) => `batch ${index}`),
+      new Float32Array(500 * dimension).fill(1),
+    );
+    expect(cache.size).toBeLessThanOrEqual(100);
+    expect(cache.size).toBeGreaterThan(90);
+    expect(cache.stats().evictions).toBeGreaterThanOrEqual(1400);
+  });
+
+  test("replaces entries without giving up others", () => {
+    using cache = open({ maxEntries: 10 });
+    for (let number = 0; number < 10; number++) cache.set(`key ${number}`, vectorOf(number));
+    for (let round = 0; round < 50; round++) cache.set("key 3", vectorOf(round));
+    expect(cache.size).toBe(10);
+    expect(cache.stats().evictions).toBe(0);
+    expect(cache.get("key 3")).toEqual(vectorOf(49));
+  });
+
+  test("keeps what is read while others come that never are", () => {
+    using cache = open({ maxEntries: 200, cacheSize: 0 });
+    const popular = Array.from({ length: 50 }, (_, index) => `popular ${index}`);
+    for (const [index, key] of popular.entries()) cache.set(key, vectorOf(index));
+    for (let number = 0; number < 4000; number++) {
+      cache.set(`once ${number}`, vectorOf(number));
+      cache.get(popular[number % popular.length] ?? "");
+    }
+    // Keys whose hashes meet may be taken for each other.
+    expect(popular.filter((key) => cache.has(key)).length).toBeGreaterThan(44);
+  });
+
+  test("returns what was set, whatever went", () => {
+    using cache = open({ maxEntries: 64 });
+    let seed = 1;
+    const next = (below: number): number => {
+      seed = (Math.imul(seed, 1664525) + 1013904223) >>> 0;
+      return Math.floor((seed / 2 ** 32) * below);
+    };
+    const last = new Map<string, number>();
+    for (let step = 0; step < 5000; step++) {
+      const key = `key ${next(200)}`;
+      const chance = next(10);
+      if (chance === 0) {
+        cache.delete(key);
+        last.delete(key);
+      } else if (chance < 6) {
+        cache.set(key, vectorOf(step));
+        last.set(key, step);
+      }
+      const found = cache.get(key);
+      if (found !== undefined) expect(found).toEqual(vectorOf(last.get(key) ?? -1));
+    }
+    expect(cache.size).toBeLessThanOrEqual(64);
+  });
+
+  test("has bounds that make sense", () => {
+    for (const maxEntries of [0, -1, 1.5, 2 ** 32, "5" as never]) {
+      expectCode(() => open({ maxEntries }), "ERR_INVALID_ARGUMENT");
+    }
+    for (const maxBytes of [0, 1000, 1.5, "5" as never]) {
+      expectCode(() => open({ maxBytes }), "ERR_INVALID_ARGUMENT");
+    }
+  });
+});
+
+describe("a file of so many bytes", () => {
+  test.each([8, 256, 1536])("is never larger, in %d dimensions", (numbers) => {
+    const path = temporaryPath();
+    const maxBytes = 4 << 20;
+    const vector = new Float32Array(numbers).fill(0.5);
+    using cache = new EmbedCache({ path, dimension: numbers, maxBytes });
+    const count = Math.ceil((3 * maxBytes) / (numbers * 4 + 200));
+    let largest = 0;
+    for (let number = 0; number < count; number++) {
+      vector[0] = number;
+      cache.set(`document ${number}`, vector);
+      if (number % 97 === 0) largest = Math.max(largest, statSync(path).size);
+    }
+    expect(Math.max(largest, statSync(path).size)).toBeLessThanOrEqual(maxBytes);
+    expect(cache.get(`document ${count - 1}`)?.[0]).toBe(count - 1);
+    const live = cache.size * (numbers * 4 + 100);
+    expect(live).toBeGreaterThan(maxBytes / 6);
+  });
+
+  test("takes batches, of which it keeps the end where they are larger", () => {
+    const path = temporaryPath();
+    const maxBytes = 1 << 20;
+    using cache = new EmbedCache({ path, dimension: 256, maxBytes });
+    const keys = (count: number): string[] => Array.from({ length: count }, (_, i) => `key ${i}`);
+    for (let round = 0; round < 20; round++) {
+      cache.setMany(keys(100), new Float32Array(100 * 256).fill(round + 1));
+    }
+    expect(cache.get("key 99")?.[0]).toBe(20);
+    cache.setMany(keys(3000), new Float32Array(3000 * 256).fill(21));
+    expect(cache.get("key 2999")?.[0]).toBe(21);
+    expect(cache.size).toBeLessThan(1000);
+    expect(statSync(path).size).toBeLessThanOrEqual(maxBytes);
+    cache.set("afterwards", new Float32Array(256).fill(1));
+    expect(cache.has("afterwards")).toBe(true);
+  });
+});
+
+test("hits save what entries cost, in tokens and in money", async () => {
+  using cache = open({ pricePerMillionTokens: 20 });
+  const compute = (keys: string[]): { vectors: Float32Array[]; tokens: number } => ({
+    vectors: keys.map((_, index) => vectorOf(index)),
+    tokens: 30,
+  });
+  await cache.getOrComputeMany(["ab", "abcd"], compute);
+  cache.set("own", vectorOf(5), { tokens: 7 });
+  expect(cache.stats()).toMatchObject({ tokensSaved: 0, moneySaved: 0, tokensComputed: 30 });
+  cache.get("ab");
+  expect(cache.stats().tokensSaved).toBe(10);
+  cache.get("abcd");
+  cache.get("own");
+  cache.get("own");
+  expect(cache.stats()).toMatchObject({ tokensSaved: 44, moneySaved: 0.00088 });
+});
