@@ -256,7 +256,7 @@ pub const Collection = struct {
         if (database.session) |session| session.writer.is_disk_full = false;
     }
 
-    /// There is no room even for what deleting takes. Fewer rows from now on, so that there will be.
+    /// There is no room even for what deleting takes. With fewer rows from now on there will be.
     fn evictAll(collection: *Collection, database: *Database) Error!void {
         const eviction = &collection.eviction.?;
         const rows = (try collection.currentState()).live_rows;

@@ -168,7 +168,8 @@ const Sweep = struct {
         while (try sweep.advance(&cursor)) : (cursor.row += 1) {
             if (cursor.segment != index) return;
             const segment = (try sweep.segmentAt(index)).?;
-            const record = sweep.mover.reader.record(state, segment, cursor.row) catch |err| switch (err) {
+            const reader = sweep.mover.reader;
+            const record = reader.record(state, segment, cursor.row) catch |err| switch (err) {
                 error.Corrupt, error.InputOutput => continue,
                 else => return err,
             };
@@ -253,7 +254,8 @@ const Sweep = struct {
                 continue;
             }
             try sweep.select(cursor, segment);
-            rows += cursor.selection.countIn(@min(cursor.row, segment.disk.rows), segment.disk.rows);
+            const end = segment.disk.rows;
+            rows += cursor.selection.countIn(@min(cursor.row, end), end);
         }
         return rows;
     }
@@ -290,7 +292,8 @@ const Sweep = struct {
         const state = sweep.mover.appender.state;
         const recency = &sweep.eviction.recency;
         const segment = (try sweep.segmentAt(cursor.segment)).?;
-        const record = sweep.mover.reader.record(state, segment, cursor.row) catch |err| switch (err) {
+        const reader = sweep.mover.reader;
+        const record = reader.record(state, segment, cursor.row) catch |err| switch (err) {
             // Whoever asks for the row gets the error.
             error.Corrupt, error.InputOutput => return false,
             else => return err,

@@ -1,12 +1,12 @@
 //! Which rows of a bounded collection were read lately, for choosing those that go.
 //!
 //! The rules are those of S3-FIFO (Yang et al., "FIFO queues are all you need for cache eviction",
-//! SOSP 2023), so a scan over many keys that are never asked for again cannot push out what is read:
-//! a new row is on probation, and goes unless it was read before its turn comes; a tenured one goes
-//! when it was not read since its last turn; and a key that comes back soon after it went is tenured
-//! at once. The queues are the order of the rows in the file (eviction.zig). What is known of a row
-//! is here, in one byte by the hash of its key: reading costs one byte of private memory and no
-//! write. Two keys may share a byte, which costs a wrong guess now and then.
+//! SOSP 2023), so that a scan over many keys that nobody asks for again does not push out what is
+//! read: a new row is on probation, and goes unless it was read before its turn comes; a tenured
+//! one goes when it was not read since its last turn; a key that comes back soon after it went is
+//! tenured at once. The queues are the order of the rows in the file (eviction.zig). What is known
+//! of a row is here, in one byte by the hash of its key: reading costs one byte of private memory
+//! and no write. Two keys may share a byte, which costs a wrong guess now and then.
 
 const std = @import("std");
 

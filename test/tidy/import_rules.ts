@@ -24,8 +24,9 @@ const zigLayers: readonly Layer[] = [
   layer(
     "pure",
     "zig",
-    "format limits checksum hash soundness top_k hot_cache metrics held_states document expiry recency filter " +
-      "row_set column_block column_builder filter_columns loose_columns metadata_writer kernels/*",
+    "format limits checksum hash soundness top_k hot_cache metrics held_states document expiry " +
+      "recency filter row_set column_block column_builder filter_columns loose_columns " +
+      "metadata_writer kernels/*",
   ),
   layer("os", "zig", "os/*"),
   layer(
@@ -67,6 +68,7 @@ const tsLayers: readonly Layer[] = [
     "src",
     "open scan search background-search recall write names jobs compact salvage serverless " +
       "snapshot-scope transfer until-aborted cache-mode cache-file cache-namespace channels " +
+      "entry-facts sweeper " +
       "computed flight flights open-cache",
   ),
   layer("classes", "src", "cache database collection snapshot"),
