@@ -26,6 +26,7 @@ const benches: Readonly<Record<string, Bench>> = {
   get: { file: "get" },
   put: { file: "put" },
   compute: { file: "compute" },
+  bounds: { file: "bounds" },
   search: { file: "search" },
   plans: { file: "plans" },
   scale: { file: "scale" },

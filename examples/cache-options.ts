@@ -18,7 +18,10 @@ async function embedAll(
   signal.throwIfAborted();
   return { vectors: hash(texts), tokens: texts.join(" ").split(" ").length };
 }
-for (const path of ["options.cache", "private.cache", "recorded.cache"]) {
+function embedOne(text: string): Float32Array {
+  return hash([text])[0] ?? new Float32Array(256);
+}
+for (const path of ["options.cache", "bounded.cache", "private.cache", "recorded.cache"]) {
   rmSync(path, { force: true });
 }
 
@@ -56,6 +59,20 @@ const model = { name: "embed-3-large", matryoshka: [64, 128] };
 const large = cache.namespace("large", { model });
 const [short] = await large.getOrComputeMany(["a cat"], embedAll, { dimensions: 64 });
 console.log(short?.length, large.get("a cat")?.length); // 64 256
+// #endregion
+
+// #region bounds
+using bounded = new EmbedCache({
+  path: "bounded.cache",
+  dimension: 256,
+  ttl: 30 * 24 * 3600 * 1000, // a month
+  maxEntries: 1000,
+  maxBytes: 64 << 20,
+  pricePerMillionTokens: 0.02,
+});
+for (let number = 0; number < 1500; number++) bounded.set(`text ${number}`, embedOne("text"));
+bounded.set("for a moment", embedOne("text"), { ttl: 1000 });
+console.log(bounded.size <= 1000, bounded.stats().evictions >= 500); // true true
 // #endregion
 
 // #region hashed

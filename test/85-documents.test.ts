@@ -73,8 +73,8 @@ test("the README's cache finds the question that was asked before", async () => 
 
 test("the page about the embedding cache tells what its caches do", async () => {
   const printed =
-    "4 3\n3 0 6\n1 true\ndefault,queries\nERR_MODEL\n64 256\ntrue\nfalse\n1\nERR_MISS\n" +
-    "default: a dog\n";
+    "4 3\n3 0 6\n1 true\ndefault,queries\nERR_MODEL\n64 256\ntrue true\ntrue\nfalse\n1\n" +
+    "ERR_MISS\ndefault: a dog\n";
   await expectTwice("cache-options", printed);
 });
 
