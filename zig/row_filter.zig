@@ -140,16 +140,17 @@ pub const RowFilter = struct {
         reader.window = window;
         const state = row_filter.state;
         const record = try reader.record(state, segment, row);
-        row_filter.document.resize(row_filter.gpa, record.metadata_bytes) catch
-            return row_filter.outOfMemory();
-        try reader.metadata(state, segment, row, record, row_filter.document.items);
         var field: expiry.Field = undefined;
         const behind = expiry.fieldOf(&field, record.expiry_ms);
-        row_filter.document.appendSlice(row_filter.gpa, behind) catch
+        const metadata_bytes = record.metadata_bytes;
+        row_filter.document.resize(row_filter.gpa, metadata_bytes + behind.len) catch
             return row_filter.outOfMemory();
+        const document = row_filter.document.items;
+        try reader.metadata(state, segment, row, record, document[0..metadata_bytes]);
+        @memcpy(document[metadata_bytes..], behind);
         row_filter.documents_read += 1;
         row_filter.bytes_read += @sizeOf(format.Record) + record.key.len + record.metadata_bytes;
-        return row_filter.filter.matches(row_filter.document.items) catch reader.diagnostics.fail(
+        return row_filter.filter.matches(document) catch reader.diagnostics.fail(
             error.Corrupt,
             "the metadata at offset {d} cannot be as it says; the file is damaged, restore a " ++
                 "backup or salvage() it",
