@@ -899,6 +899,11 @@ pub const Collection = struct {
         const database = try collection.writable();
         var arena: std.heap.ArenaAllocator = .init(collection.gpa);
         defer arena.deinit();
+        if (filter.len == 0) return collection.fail(
+            error.InvalidArgument,
+            "there is no filter; clear() deletes every row",
+            .{},
+        );
         // Before anything else, so that a filter that is wrong does not doom a transaction.
         _ = try collection.filterOf(arena.allocator(), filter);
         const was_full = database.isDiskFull();

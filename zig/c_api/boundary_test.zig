@@ -43,9 +43,38 @@ fn openCollection(scope: u32, dimension: u32) !u32 {
     var handle: [1]u32 = .{0};
     var info: [4]u32 = undefined;
     const bytes = std.mem.asBytes(&block);
-    try expectStatus(.ok, collection.open(scope, "c", 1, bytes, 20, "m", 1, &handle, &info));
+    try expectStatus(.ok, collection.open(scope, "c", 1, bytes, bytes.len, "m", 1, &handle, &info));
     try testing.expectEqual([4]u32{ dimension, 0, 1, 0 }, info);
     return handle[0];
+}
+
+fn put(
+    handle: u32,
+    keys: [*]const u8,
+    keys_len: u32,
+    key_lens: [*]const u32,
+    count: u32,
+    vectors: [*]const f32,
+    vectors_len: u32,
+    metadata: [*]const u8,
+    metadata_len: u32,
+    metadata_lens: ?[*]const u32,
+    expiries: ?[*]const f64,
+) i32 {
+    return collection.put(
+        handle,
+        keys,
+        keys_len,
+        key_lens,
+        count,
+        vectors,
+        vectors_len,
+        metadata,
+        metadata_len,
+        metadata_lens,
+        expiries,
+        null,
+    );
 }
 
 fn putOne(handle: u32, key: []const u8, vector: []const f32) !void {
@@ -54,7 +83,7 @@ fn putOne(handle: u32, key: []const u8, vector: []const f32) !void {
     const lens = [_]u32{key_len};
     try expectStatus(
         .ok,
-        collection.put(handle, key.ptr, key_len, &lens, 1, vector.ptr, vector_len, "", 0, null),
+        put(handle, key.ptr, key_len, &lens, 1, vector.ptr, vector_len, "", 0, null, null),
     );
 }
 
@@ -190,11 +219,14 @@ test "lengths that disagree are refused before the engine sees them" {
     const wrapping = [_]u32{ 0xFFFF_FFFF, 2 };
     const v: [*]const f32 = &out;
 
-    try expectStatus(.invalid_argument, collection.put(c, "ab", 2, &one, 1, v, 2, "", 0, null));
-    try expectStatus(.invalid_argument, collection.put(c, "a", 1, &wrapping, 2, v, 4, "", 0, null));
-    try expectStatus(.invalid_argument, collection.put(c, "a", 1, &one, 1, v, 2, "x", 1, null));
-    try expectStatus(.invalid_argument, collection.put(c, "a", 1, &one, 1, v, 2, "x", 0, &one));
-    try expectStatus(.dimension, collection.put(c, "a", 1, &one, 1, v, 3, "", 0, null));
+    try expectStatus(.invalid_argument, put(c, "ab", 2, &one, 1, v, 2, "", 0, null, null));
+    try expectStatus(.invalid_argument, put(c, "a", 1, &wrapping, 2, v, 4, "", 0, null, null));
+    try expectStatus(.invalid_argument, put(c, "a", 1, &one, 1, v, 2, "x", 1, null, null));
+    try expectStatus(.invalid_argument, put(c, "a", 1, &one, 1, v, 2, "x", 0, &one, null));
+    try expectStatus(.dimension, put(c, "a", 1, &one, 1, v, 3, "", 0, null, null));
+    for ([_]f64{ -1, 0.5, std.math.nan(f64), std.math.inf(f64), 1 << 54 }) |time| {
+        try expectStatus(.invalid_argument, put(c, "a", 1, &one, 1, v, 2, "", 0, null, &.{time}));
+    }
     try expectStatus(.dimension, collection.get(c, "a", 1, &out, 3));
 
     var found: [1]u8 = undefined;

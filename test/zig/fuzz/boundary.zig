@@ -174,6 +174,8 @@ const Program = struct {
             &metadata,
             @intCast(metadata_len),
             &metadata_lens,
+            null,
+            &program.lens,
         ));
     }
 
@@ -467,6 +469,8 @@ const Program = struct {
             count * dimension,
             "",
             0,
+            null,
+            null,
             null,
         );
         _ = function("vl_collection_delete")(
