@@ -80,8 +80,8 @@ const Program = struct {
     }
 
     /// The block that the ABI version says: size, flags, durability, timeout, budget.
-    fn databaseOptions(flags: u32, durability: u32) [32]u8 {
-        var block: [32]u8 = @splat(0);
+    fn databaseOptions(flags: u32, durability: u32) [40]u8 {
+        var block: [40]u8 = @splat(0);
         for ([_]u32{ block.len, flags, durability, 0 }, 0..) |number, i| {
             std.mem.writeInt(u32, block[i * 4 ..][0..4], number, .little);
         }
@@ -90,7 +90,7 @@ const Program = struct {
     }
 
     fn openDocs(program: *Program, scope: u32) !u32 {
-        var options: [20]u8 = @splat(0);
+        var options: [24]u8 = @splat(0);
         const metric_l2 = 2;
         for ([_]u32{ options.len, 1, dimension, metric_l2, 2 }, 0..) |number, i| {
             std.mem.writeInt(u32, options[i * 4 ..][0..4], number, .little);
