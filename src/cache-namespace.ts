@@ -313,9 +313,11 @@ export class CacheNamespace {
       this.connection.checkWritable();
       return;
     }
-    const facts = this.#factsOf(keys.length, ttl);
-    this.#putAll(keys, vectors, facts, () => {
-      return dimensionOfVectors(vectors, keys.length, "The vectors");
+    // What the caller gave may have another length when it is looked at again.
+    const copies = this.checkKeys(keys);
+    const facts = this.#factsOf(copies.length, ttl);
+    this.#putAll(copies, vectors, facts, () => {
+      return dimensionOfVectors(vectors, copies.length, "The vectors");
     });
   }
 
