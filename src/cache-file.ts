@@ -9,6 +9,9 @@
 import type { Connection } from "./connection.ts";
 import type { CacheMode } from "./types.ts";
 
+/** So many parts of what is written together fill a file with a maximum. */
+const partsOfFile = 16;
+
 let memoryFiles = 0;
 
 /** A file and the one connection to it. */
@@ -18,12 +21,16 @@ export class CacheFile {
   readonly mode: CacheMode;
   /** What a relative path is relative to. */
   readonly #folder: string;
+  /** Numbers of the vectors that are written together. */
+  readonly partFloats: number;
   #identity: string | undefined;
 
-  constructor(path: string, connection: Connection, mode: CacheMode) {
+  /** @param maxBytes - 0: any number. */
+  constructor(path: string, connection: Connection, mode: CacheMode, maxBytes: number) {
     this.path = path;
     this.connection = connection;
     this.mode = mode;
+    this.partFloats = maxBytes === 0 ? Number.MAX_SAFE_INTEGER : maxBytes / partsOfFile / 4;
     this.#folder = isAbsolute(path) ? "" : process.cwd();
   }
 

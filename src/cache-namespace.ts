@@ -69,7 +69,7 @@ export class CacheNamespace {
   #whole: Float32Array | undefined;
   /** Keys that were asked for while it was not in the file. */
   #earlyMisses = 0;
-  readonly #sweeper = new Sweeper(() => this.records?.sweep());
+  readonly #sweeper = new Sweeper(() => this.records?.sweep() ?? 0);
 
   constructor(file: CacheFile, plan: NamespacePlan) {
     this.file = file;
@@ -321,10 +321,20 @@ export class CacheNamespace {
     });
   }
 
-  /** Stores what was computed for these keys: all of it or, after an error, none. */
+  /**
+   * Stores what was computed for these keys: all of it or, after an error, none. Only into a file
+   * with a maximum it goes in parts, so that there is room for each.
+   */
   keep(keys: readonly string[], { vectors, dimension, tokens }: Computed, ttl: number): void {
-    const facts = this.#factsOf(keys.length, ttl, shareTokens(keys, tokens));
-    this.#putAll(keys, vectors, facts, () => dimension);
+    const { partFloats } = this.file;
+    const rows = Math.max(1, Math.floor(partFloats / dimension));
+    const costs = shareTokens(keys, tokens);
+    for (let start = 0; start < keys.length; start += rows) {
+      const end = Math.min(start + rows, keys.length);
+      const facts = this.#factsOf(end - start, ttl, costs?.slice(start, end));
+      const part = vectors.subarray(start * dimension, end * dimension);
+      this.#putAll(keys.slice(start, end), part, facts, () => dimension);
+    }
   }
 
   #factsOf(count: number, ttl: number, costs?: Uint32Array): RowFacts | undefined {

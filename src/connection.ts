@@ -41,6 +41,8 @@ export interface Scope {
 /** One open database. */
 export class Connection implements Scope {
   readonly native: NativeLibrary = native();
+  /** The file has a maximum. */
+  isBounded = false;
   readonly subject: string;
   readonly writable: boolean;
   readonly #id: number;

@@ -146,7 +146,15 @@ export class Flight {
     const keepers = handles.filter(({ file }) => stores(file.mode));
     const keeper = keepers.find(({ isOpen }) => isOpen) ?? keepers[0];
     if (keeper === undefined) checkStorable(computed);
-    else keeper.keep(this.#keys, computed, this.call.ttl);
+    else keeper.keep(this.#keys, computed, this.#ttl());
+  }
+
+  /** The longest of those who wait; 0 is that of the namespace. */
+  #ttl(): number {
+    const { ttl: own } = this.call.namespace.plan;
+    const calls = this.#waiting.size > 0 ? [...this.#waiting] : [this.call];
+    const longest = Math.max(...calls.map(({ ttl }) => ttl || own || Number.POSITIVE_INFINITY));
+    return longest === own || longest === Number.POSITIVE_INFINITY ? 0 : longest;
   }
 
   #giveUpSeats(): void {

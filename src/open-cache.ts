@@ -115,6 +115,18 @@ export function openCache(options: EmbedCacheOptions | undefined): OpenCache {
     batches: checkBatchPlan(given),
   });
   const plan = { name, ...identityOf(given), ...settings, subject };
+  const fileBytesMax = integerOption(given.maxBytes, "maxBytes", {
+    min: fileBytesMin,
+    max: Number.MAX_SAFE_INTEGER,
+    fallback: 0,
+  });
+  if (mode === "record-missing" && (fileBytesMax > 0 || settings.rowsMax > 0)) {
+    throw new VectorLiteError(
+      "ERR_INVALID_ARGUMENT",
+      `${subject} is opened with mode "record-missing", which loses nothing, and with a bound; ` +
+        "leave one of them out.",
+    );
+  }
   const connection = openDatabase({
     path,
     readonly,
@@ -123,14 +135,10 @@ export function openCache(options: EmbedCacheOptions | undefined): OpenCache {
     busyTimeoutMs: busyTimeoutDefaultMs,
     memoryBudgetBytes,
     olderRoot: 0,
-    fileBytesMax: integerOption(given.maxBytes, "maxBytes", {
-      min: fileBytesMin,
-      max: Number.MAX_SAFE_INTEGER,
-      fallback: 0,
-    }),
+    fileBytesMax,
   });
   try {
-    const namespace = new CacheNamespace(new CacheFile(path, connection, mode), plan);
+    const namespace = new CacheNamespace(new CacheFile(path, connection, mode, fileBytesMax), plan);
     if (!readonly && (isDefault || plan.dimension > 0)) namespace.create(plan.dimension);
     if (namespace.records !== undefined || !isDefault) return { namespace, settings };
     throw new VectorLiteError(

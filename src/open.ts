@@ -62,7 +62,15 @@ export function openDatabase(options: OpenDatabase): Connection {
   const status = native().vl_database_open(path, path.length, bytes, bytes.length, id);
   check(status, subject);
   const { durability, busyTimeoutMs } = options;
-  return new Connection(id[0] ?? 0, subject, !options.readonly, durability, busyTimeoutMs);
+  const connection = new Connection(
+    id[0] ?? 0,
+    subject,
+    !options.readonly,
+    durability,
+    busyTimeoutMs,
+  );
+  connection.isBounded = (options.fileBytesMax ?? 0) > 0;
+  return connection;
 }
 
 /** Opens the `length` bytes of a file, read-only. They are copied. */

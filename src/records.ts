@@ -45,9 +45,6 @@ export interface RowFacts {
   readonly costs?: Uint32Array | undefined;
 }
 
-/** Rows that the engine deletes at a time. */
-const sweptMax = 4096;
-
 const nameBuffer = new Uint8Array(256);
 const one = new Uint32Array(1);
 const countOut = new Float64Array(1);
@@ -331,18 +328,16 @@ export class Records {
     return countOut[0] ?? 0;
   }
 
-  /** Deletes entries whose time is over, as many as take some milliseconds. */
-  sweep(): void {
+  /** Deletes rows whose time is over, as many as take some milliseconds; returns how many. */
+  sweep(): number {
     this.checkWritable();
-    if (this.connection.inTransaction) return;
-    for (;;) {
-      this.connection.beforeWrite();
-      const status = this.native.vl_collection_sweep(this.id, lengthOut);
-      if (status !== Status.OK) throw this.failure(status);
-      const [deleted = 0] = lengthOut;
-      if (deleted > 0) this.connection.wrote();
-      if (deleted < sweptMax) return;
-    }
+    if (this.connection.inTransaction) return 0;
+    this.connection.beforeWrite();
+    const status = this.native.vl_collection_sweep(this.id, lengthOut);
+    if (status !== Status.OK) throw this.failure(status);
+    const [deleted = 0] = lengthOut;
+    if (deleted > 0) this.connection.wrote();
+    return deleted;
   }
 
   /** What the rows that were hit had cost. */

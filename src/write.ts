@@ -66,8 +66,9 @@ function writeVectors(
   }
   checkList(vectors, count, "The vectors");
   const partRows = Math.max(1, Math.floor(partFloats / dimension));
-  // Within a caller's transaction a failed part could not be taken back by itself.
-  if (count <= partRows || connection.inTransaction) {
+  // Within a caller's transaction a failed part could not be taken back by itself, and within any
+  // transaction a file that may not grow has no room that deleting makes.
+  if (count <= partRows || connection.inTransaction || connection.isBounded) {
     const packed = packVectors(vectors, count, dimension, "The vectors");
     writePart(records, keys, packed, partOf(documents, 0, count, 0), facts);
     return;

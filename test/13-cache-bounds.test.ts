@@ -178,7 +178,7 @@ describe("a file of so many bytes", () => {
     expect(live).toBeGreaterThan(maxBytes / 6);
   });
 
-  test("takes batches, of which it keeps the end where they are larger", () => {
+  test("takes batches, and refuses one that could not fit without giving up anything", () => {
     const path = temporaryPath();
     const maxBytes = 1 << 20;
     using cache = new EmbedCache({ path, dimension: 256, maxBytes });
@@ -187,13 +187,74 @@ describe("a file of so many bytes", () => {
       cache.setMany(keys(100), new Float32Array(100 * 256).fill(round + 1));
     }
     expect(cache.get("key 99")?.[0]).toBe(20);
-    cache.setMany(keys(3000), new Float32Array(3000 * 256).fill(21));
-    expect(cache.get("key 2999")?.[0]).toBe(21);
-    expect(cache.size).toBeLessThan(1000);
+    const before = cache.size;
+    const tooMuch = new Float32Array(3000 * 256).fill(21);
+    expectCode(() => cache.setMany(keys(3000), tooMuch), "ERR_NO_SPACE");
+    expect(cache.size).toBe(before);
+    expect(cache.get("key 99")?.[0]).toBe(20);
     expect(statSync(path).size).toBeLessThanOrEqual(maxBytes);
     cache.set("afterwards", new Float32Array(256).fill(1));
     expect(cache.has("afterwards")).toBe(true);
   });
+});
+
+test("a file that a reader had filled is filled again when the reader has gone", () => {
+  const path = temporaryPath();
+  const maxBytes = 8 << 20;
+  const vector = new Float32Array(256).fill(0.5);
+  using cache = new EmbedCache({ path, dimension: 256, maxBytes });
+  let number = 0;
+  const write = (count: number): void => {
+    for (let end = number + count; number < end; number++) {
+      vector[0] = number;
+      try {
+        cache.set(`document ${number}`, vector);
+      } catch (error) {
+        expect(error).toMatchObject({ code: "ERR_NO_SPACE" });
+      }
+    }
+  };
+  write(12_000);
+  const full = cache.size;
+  using database = new Database(path, { readonly: true });
+  const snapshot = database.snapshot();
+  write(3000);
+  snapshot.close();
+  database.close();
+  write(20_000);
+  expect(cache.size).toBeGreaterThan(full / 2);
+  expect(statSync(path).size).toBeLessThanOrEqual(maxBytes);
+});
+
+test("what was computed is kept as far as there is room, in a file that is smaller", async () => {
+  using cache = open({ path: temporaryPath(), dimension: 256, maxBytes: 4 << 20 });
+  const keys = Array.from({ length: 6000 }, (_, index) => `key ${index}`);
+  const vectors = new Float32Array(keys.length * 256).fill(1);
+  const computed = await cache.getOrComputeMany(keys, () => vectors);
+  expect(computed).toHaveLength(6000);
+  expect(cache.size).toBeGreaterThan(500);
+});
+
+test("who joins a computation keeps what it asked for", async () => {
+  using cache = open();
+  const slow = async (): Promise<Float32Array> => {
+    await delay(20);
+    return vectorOf(1);
+  };
+  await Promise.all([
+    cache.getOrCompute("a", slow, { ttl: 30 }),
+    cache.getOrCompute("a", slow, { ttl: 60_000 }),
+  ]);
+  await delay(50);
+  expect(cache.has("a")).toBe(true);
+});
+
+test("a recording has no bound, and what is over is not deleted twice", async () => {
+  expectCode(() => open({ mode: "record-missing", maxEntries: 5 }), "ERR_INVALID_ARGUMENT");
+  using cache = open();
+  cache.set("a", vectorOf(1), { ttl: 10 });
+  await delay(20);
+  expect(cache.delete("a")).toBe(false);
 });
 
 test("hits save what entries cost, in tokens and in money", async () => {

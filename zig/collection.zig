@@ -218,6 +218,7 @@ pub const Collection = struct {
         defer collection.gpa.free(inverse_norms);
         try collection.checkBatch(batch, inverse_norms);
         if (batch.key_lens.len == 0) return;
+        try collection.checkFits(database, batch);
         const was_full = database.isDiskFull();
         var tries: u32 = 0;
         while (true) : (tries += 1) {
@@ -237,7 +238,20 @@ pub const Collection = struct {
         collection.sets += batch.key_lens.len;
     }
     /// Of segments, before a write finds no room.
-    const evictions_max = 16;
+    const evictions_max = 6;
+
+    /// A batch that could not fit even into an empty file costs nobody else's rows.
+    fn checkFits(collection: *Collection, database: *Database, batch: Batch) Error!void {
+        const bytes_max = database.options.file_bytes_max;
+        const bytes = batch.keys.len + batch.metadata.len + batch.vectors.len * @sizeOf(f32);
+        if (collection.eviction == null or bytes <= bytes_max / 2) return;
+        return collection.fail(
+            error.NoSpace,
+            "a batch of {d} bytes is more than half of the {d} that the file may have; write " ++
+                "smaller ones, or allow more",
+            .{ bytes, bytes_max },
+        );
+    }
 
     /// The file is as large as it may be. Rows of the oldest segments go, whoever reads them, since
     /// only whole segments make room.
@@ -260,7 +274,7 @@ pub const Collection = struct {
     fn evictAll(collection: *Collection, database: *Database) Error!void {
         const eviction = &collection.eviction.?;
         const rows = (try collection.currentState()).live_rows;
-        eviction.rows_max = @max(1, @min(eviction.rows_max, rows) / 8 * 7);
+        if (rows > 0) eviction.allow(@min(eviction.rows_max, rows) / 8 * 7);
         eviction.evictions += rows;
         try collection.clear();
         if (database.session) |session| session.writer.is_disk_full = false;
@@ -688,6 +702,7 @@ pub const Collection = struct {
     ) Error!bool {
         const appender = mover.appender;
         const key_hash = collection.keyHash(key);
+        const is_there = try collection.locate(key_hash, key) != null;
         const location = try collection.locateForWrite(
             transaction,
             appender,
@@ -709,7 +724,7 @@ pub const Collection = struct {
             try appender.flush();
             try transaction.spill();
         }
-        return true;
+        return is_there;
     }
 
     pub fn clear(collection: *Collection) Error!void {

@@ -26,7 +26,11 @@ const SegmentState = collection_state.SegmentState;
 
 pub const Eviction = struct {
     gpa: std.mem.Allocator,
+    /// What was asked for; `rows_max` is less where the file has no room for so many.
+    rows_most: u64,
     rows_max: u64,
+    /// Rows that came since `rows_max` was changed.
+    arrivals: u64 = 0,
     recency: Recency,
     young: ?Hand = null,
     old: ?Hand = null,
@@ -39,7 +43,12 @@ pub const Eviction = struct {
     const probation_part = 10;
 
     pub fn init(gpa: std.mem.Allocator, rows_max: u64) error{OutOfMemory}!Eviction {
-        return .{ .gpa = gpa, .rows_max = rows_max, .recency = try .init(gpa, rows_max) };
+        return .{
+            .gpa = gpa,
+            .rows_most = rows_max,
+            .rows_max = rows_max,
+            .recency = try .init(gpa, rows_max),
+        };
     }
 
     pub fn deinit(eviction: *Eviction) void {
@@ -51,6 +60,7 @@ pub const Eviction = struct {
     /// What the appender holds is written before.
     pub fn makeRoom(eviction: *Eviction, mover: *Mover, now_ms: i64) Error!void {
         const state = mover.appender.state;
+        eviction.grow();
         if (state.live_rows < eviction.rows_max) return;
         try mover.appender.flush();
         const slack = @min(eviction.rows_max / slack_part, slack_max);
@@ -63,6 +73,21 @@ pub const Eviction = struct {
     }
     const slack_part = 64;
     const slack_max = 1024;
+
+    /// What made the file full may be over: large keys, another namespace, a reader.
+    fn grow(eviction: *Eviction) void {
+        if (eviction.rows_max == eviction.rows_most) return;
+        eviction.arrivals += 1;
+        if (eviction.arrivals < eviction.rows_max) return;
+        const part: u64 = if (eviction.rows_max < eviction.rows_most / 2) 4 else 16;
+        eviction.allow(eviction.rows_max + eviction.rows_max / part + 1);
+    }
+
+    /// Rows from now on, for which there is room.
+    pub fn allow(eviction: *Eviction, rows: u64) void {
+        eviction.rows_max = std.math.clamp(rows, 1, eviction.rows_most);
+        eviction.arrivals = 0;
+    }
 
     /// What deleting rows may take, where the file may not grow: the pages of the index and of
     /// segments and their tombstones, once more while the state before still needs them.
@@ -87,7 +112,7 @@ pub const Eviction = struct {
             const disk = &state.growing().disk;
             if (disk.dead_rows == disk.rows) try transaction.sealSegmentOf(state);
         }
-        eviction.rows_max = @max(1, @min(eviction.rows_max, state.live_rows));
+        if (state.live_rows > 0) eviction.allow(@min(eviction.rows_max, state.live_rows));
     }
 };
 

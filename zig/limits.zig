@@ -74,6 +74,9 @@ pub const reclaim_pages_min: u64 = 64;
 pub const relief_pages_min: u64 = 128;
 pub const relief_part: u64 = 16;
 
+/// The same of a file that is nearly as large as it may be.
+pub const relief_part_full: u64 = 64;
+
 /// Below this size, in hundredths of what was in use when the transaction began, the file grows
 /// first: a larger file needs relief less often.
 pub const relief_file_percent: u64 = 130;

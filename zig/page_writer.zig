@@ -183,15 +183,6 @@ pub const PageWriter = struct {
 
     /// Pages, unwritten.
     pub fn takePages(writer: *PageWriter, count: u32) Error!u32 {
-        return writer.takeBelow(writer.pages_max, count);
-    }
-
-    fn rowPagesMax(writer: *const PageWriter) u32 {
-        if (writer.pages_max == std.math.maxInt(u32)) return writer.pages_max;
-        return writer.pages_max -| writer.reserved_pages;
-    }
-
-    fn takeBelow(writer: *PageWriter, pages_max: u32, count: u32) Error!u32 {
         var found = writer.space.take(count);
         if (found == null) if (writer.relief) |relief| {
             try relief.run(relief.context);
@@ -211,7 +202,7 @@ pub const PageWriter = struct {
             writer.space.release(.{ .page = page, .count = count });
             return writer.outOfMemory();
         };
-        writer.ensurePhysical(pages_max) catch |err| {
+        writer.ensurePhysical(writer.pages_max) catch |err| {
             if (err == error.NoSpace) writer.is_disk_full = true;
             // The pages are not there; the transaction may go on without them.
             _ = writer.taken.pop();
@@ -220,6 +211,16 @@ pub const PageWriter = struct {
             return err;
         };
         return page;
+    }
+
+    /// Of a file with a maximum: how long an extent for rows may be that leaves the reserve.
+    fn roomForRows(writer: *PageWriter, most: u32) u32 {
+        const space = writer.space;
+        const growth = writer.pages_max -| space.file_pages;
+        const room = space.free_count + growth -| writer.reserved_pages;
+        const at_end = space.file_pages - space.usedEnd();
+        const longest = @max(space.longestRun(most, .counts), at_end +| growth);
+        return @intCast(@min(most, longest, room));
     }
 
     /// How many pages an extent may have, at most `most`, for which the file need not grow.
@@ -233,13 +234,29 @@ pub const PageWriter = struct {
 
     /// As many pages as are good, or on a full disk as few as do.
     pub fn takeRun(writer: *PageWriter, least: u32, most: u32) Error!Run {
-        const pages_max = writer.rowPagesMax();
-        const page = writer.takeBelow(pages_max, most) catch |err| {
+        var wanted = most;
+        if (writer.pages_max != std.math.maxInt(u32)) {
+            wanted = writer.roomForRows(most);
+            if (wanted < most) if (writer.relief) |relief| {
+                try relief.run(relief.context);
+                wanted = writer.roomForRows(most);
+            };
+            if (wanted < least) {
+                writer.is_disk_full = true;
+                return writer.diagnostics.fail(
+                    error.NoSpace,
+                    "the file may have {d} bytes, which have no room for more rows; allow more " ++
+                        "of them, or delete rows",
+                    .{format.pageOffset(writer.pages_max)},
+                );
+            }
+        }
+        const page = writer.takePages(wanted) catch |err| {
             const is_full = err == error.NoSpace and writer.is_disk_full;
-            if (!is_full or least == most) return err;
-            return .{ .page = try writer.takeBelow(pages_max, least), .count = least };
+            if (!is_full or least == wanted) return err;
+            return .{ .page = try writer.takePages(least), .count = least };
         };
-        return .{ .page = page, .count = most };
+        return .{ .page = page, .count = wanted };
     }
 
     pub fn leave(writer: *PageWriter, run: Run, born: u64) Error!void {

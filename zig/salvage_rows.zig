@@ -233,7 +233,7 @@ pub const SalvageRows = struct {
         try batch.vectors.appendSlice(gpa, found.vector.?);
         try batch.metadata.appendSlice(gpa, metadata);
         try batch.metadata_lens.append(gpa, @intCast(metadata.len));
-        const expiry_ms = @max(0, record.header.expiry_ms);
+        const expiry_ms = std.math.clamp(record.header.expiry_ms, 0, 1 << 53);
         try batch.expiries.append(gpa, @floatFromInt(expiry_ms));
         try batch.costs.append(gpa, found.entry.?.cost);
     }

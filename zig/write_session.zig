@@ -442,7 +442,10 @@ pub const WriteSession = struct {
         const space = &session.space;
         const used = session.used_pages;
         const is_full = session.isNearlyFull();
-        const least = if (is_full) 1 else @max(session.relief_pages_min, used / limits.relief_part);
+        const least = if (is_full)
+            used / limits.relief_part_full + 1
+        else
+            @max(session.relief_pages_min, used / limits.relief_part);
         const is_large = is_full or
             @as(u64, space.file_pages) * 100 >= used * limits.relief_file_percent;
         if (space.pending_pages < least or !is_large) return;
