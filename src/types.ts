@@ -138,8 +138,8 @@ export interface EmbedCacheOptions {
   maxEntries?: number | undefined;
   /**
    * Bytes to which this handle lets the file grow, 1 MiB or more. About a half of it can be
-   * vectors, the rest is room to write. Entries go as with `maxEntries`, those of the namespace that
-   * is written; where that makes no room, the oldest. A batch of more than half of it is
+   * vectors, the rest is room to write. Entries go as with `maxEntries`, those of the namespace
+   * that is written; where that makes no room, the oldest. A batch of more than half of it is
    * ERR_NO_SPACE. A file that is larger already stays as it is. Not with the mode
    * "record-missing". Default: any number.
    */
