@@ -572,7 +572,7 @@ pub const CollectionAudit = struct {
     }
 
     fn checkPlaces(audit: *CollectionAudit, segment: *SegmentRows) OutOfMemory!void {
-        std.sort.pdq([2]u64, segment.places.items, {}, isBefore);
+        std.sort.heap([2]u64, segment.places.items, {}, isBefore);
         var end: u64 = 0;
         for (segment.places.items) |place| {
             if (place[0] < end) try audit.report(

@@ -137,7 +137,7 @@ fn sortKeys(values: []const Value, keys: []Key) void {
         // The sort for many begins with work that takes longer than this.
         if (near.len <= few_keys) {
             std.sort.insertion(Key, near, values, Key.isBefore);
-        } else std.sort.pdq(Key, near, values, Key.isBefore);
+        } else std.sort.heap(Key, near, values, Key.isBefore);
     }
 }
 

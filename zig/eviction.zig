@@ -224,7 +224,7 @@ const Sweep = struct {
                 .age = (made -% 1 -% segment.disk.generation) & (limits.generations_max - 1),
             }) catch return sweep.outOfMemory();
         }
-        std.sort.pdq(Part, sweep.segments.items, {}, isOlder);
+        std.sort.heap(Part, sweep.segments.items, {}, isOlder);
     }
 
     fn isOlder(_: void, a: Part, b: Part) bool {

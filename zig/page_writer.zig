@@ -315,7 +315,7 @@ pub const PageWriter = struct {
         var len: usize = 0;
         while (iterator.next()) |page| : (len += 1) pages[len] = page.*;
         // Without a buffer of its own: most transactions write a handful of pages.
-        std.sort.pdq(*DirtyPage, pages, {}, numberLessThan);
+        std.sort.heap(*DirtyPage, pages, {}, numberLessThan);
         var first: usize = 0;
         while (first < pages.len) first += try writer.writeRun(pages[first..]);
         for (pages) |page| {

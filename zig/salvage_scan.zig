@@ -121,8 +121,8 @@ pub const SalvageScan = struct {
         }
         scan.page_at += @intCast(chunk.len);
         if (chunk.len > 0) return;
-        std.sort.pdq(Candidate, scan.collections.items, {}, isNewer);
-        std.sort.pdq(Candidate, scan.segments.items, {}, isNewer);
+        std.sort.heap(Candidate, scan.collections.items, {}, isNewer);
+        std.sort.heap(Candidate, scan.segments.items, {}, isNewer);
         scan.phase = .collections;
     }
 
