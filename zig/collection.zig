@@ -498,7 +498,8 @@ pub const Collection = struct {
             .root = &state.index,
             .page_count = &state.index_pages,
         };
-        const old = try collection.locateForWrite(transaction, appender, key_hash, row.key);
+        const found = try collection.locateForWrite(transaction, appender, key_hash, row.key);
+        const old = if (found) |row_there| row_there.location else null;
         if (collection.eviction) |*eviction| {
             transaction.writer.reserved_pages = Eviction.reservedPages(state);
             if (old != null) {
@@ -702,13 +703,14 @@ pub const Collection = struct {
     ) Error!bool {
         const appender = mover.appender;
         const key_hash = collection.keyHash(key);
-        const is_there = try collection.locate(key_hash, key) != null;
-        const location = try collection.locateForWrite(
+        const found = try collection.locateForWrite(
             transaction,
             appender,
             key_hash,
             key,
         ) orelse return false;
+        const location = found.location;
+        const is_there = !collection.isOver(found.expiry_ms);
         // The first row that is found makes the state private to the transaction.
         const state = try collection.editable(transaction);
         appender.state = state;
@@ -1185,13 +1187,15 @@ pub const Collection = struct {
         return null;
     }
 
+    const Located = struct { location: u64, expiry_ms: i64 };
+
     fn locateForWrite(
         collection: *Collection,
         transaction: *Transaction,
         appender: *Appender,
         key_hash: u64,
         key: []const u8,
-    ) Error!?u64 {
+    ) Error!?Located {
         const candidates = try key_index.find(transaction.source(), appender.state.index, key_hash);
         for (candidates.slice()) |candidate| {
             const location = format.Location.fromInt(candidate);
@@ -1203,7 +1207,8 @@ pub const Collection = struct {
                 segment,
                 location.row,
             );
-            if (std.mem.eql(u8, record.key, key)) return candidate;
+            if (!std.mem.eql(u8, record.key, key)) continue;
+            return .{ .location = candidate, .expiry_ms = record.expiry_ms };
         }
         return null;
     }
