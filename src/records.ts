@@ -89,16 +89,14 @@ export class Records {
 
   /** Its name now, which anybody may change; the last one where it is closed. */
   get name(): string {
-    const status = this.native.vl_collection_name(
-      this.id,
-      nameBuffer,
-      nameBuffer.length,
-      lengthOut,
-    );
-    if (status !== Status.OK) return this.#info.name;
+    if (this.#readName() !== Status.OK) return this.#info.name;
     const name = decoder.decode(nameBuffer.subarray(0, lengthOut[0]));
     this.callNow(name);
     return name;
+  }
+
+  #readName(): number {
+    return this.native.vl_collection_name(this.id, nameBuffer, nameBuffer.length, lengthOut);
   }
 
   /** Messages call it so from now on. */
@@ -113,12 +111,12 @@ export class Records {
 
   /** Whether the engine still knows it: not closed, not dropped. */
   get isOpen(): boolean {
-    return this.#readStatistics() === Status.OK;
+    return this.#readName() === Status.OK;
   }
 
   /** @throws VectorLiteError ERR_CLOSED */
   checkOpen(): void {
-    const status = this.#readStatistics();
+    const status = this.#readName();
     if (status !== Status.OK) throw this.failure(status);
   }
 
@@ -379,11 +377,9 @@ export class Records {
 
   /** The engine's numbers; valid until the next call. */
   #statistics(): Float64Array {
-    this.checkOpen();
+    const { length } = statistics;
+    const status = this.native.vl_collection_stats(this.id, statistics, length, lengthOut);
+    if (status !== Status.OK) throw this.failure(status);
     return statistics;
-  }
-
-  #readStatistics(): number {
-    return this.native.vl_collection_stats(this.id, statistics, statistics.length, lengthOut);
   }
 }

@@ -96,7 +96,7 @@ pub const Amender = struct {
         const number: u8 = @intCast(row % block.records.len);
         if (row < segment.disk.columnedRows()) row_set.insert(&block.stale, number);
         const place = column_writer.placeOf(state, segment);
-        defer amender.column_memory.rest();
+        defer if (new.expiry_ms != 0) amender.column_memory.rest();
         const arena = amender.column_memory.arena.allocator();
         const document = expiry.documentOf(arena, new.metadata, new.expiry_ms) catch
             return amender.outOfMemory();
