@@ -23,8 +23,10 @@ const Filter = @import("filter.zig").Filter;
 const HotCache = hot_cache.HotCache;
 const Matches = @import("matches.zig").Matches;
 const Mover = @import("compaction.zig").Mover;
+const ReadWindow = @import("read_window.zig").ReadWindow;
 const RowFilter = @import("row_filter.zig").RowFilter;
 const Transaction = @import("transaction.zig").Transaction;
+const VectorRun = @import("vector_run.zig").VectorRun;
 const View = @import("view.zig").View;
 const database_module = @import("database.zig");
 const Database = database_module.Database;
@@ -97,6 +99,9 @@ pub const CollectionStats = struct {
     expirations: u64,
     saved_cost: u64,
 };
+
+/// Fewer keys of one call are looked up one by one.
+const run_keys_min = 16;
 
 /// Where a live row was found.
 pub const Place = struct {
@@ -528,8 +533,31 @@ pub const Collection = struct {
         try collection.checkKey(key);
         try collection.checkOut(out.len, 1);
         const key_hash = collection.keyHash(key);
+        if (try collection.getHot(database, key_hash, key, out)) return true;
+        const place = try collection.locate(key_hash, key) orelse {
+            collection.misses += 1;
+            return false;
+        };
+        try database.reader(database.scratch).vector(place.state, place.segment, place.row, out);
+        if (collection.hotCache(database).*) |*cache| cache.put(key_hash, key, .{
+            .location = place.location,
+            .stamp = database.current.root.transaction_id,
+            .expiry_ms = place.expiry_ms,
+            .cost = place.cost,
+        }, out);
+        collection.countHit(key_hash, place.cost);
+        return true;
+    }
+
+    fn getHot(
+        collection: *Collection,
+        database: *Database,
+        key_hash: u64,
+        key: []const u8,
+        out: []f32,
+    ) Error!bool {
         const stamp = database.current.root.transaction_id;
-        const hot = if (database.joined() == null) &collection.hot else &no_cache;
+        const hot = collection.hotCache(database);
         if (hot.*) |*cache| {
             if (collection.forgotten_count != database.forgotten_count) {
                 cache.clear();
@@ -547,20 +575,14 @@ pub const Collection = struct {
                 }
             }
         }
-        const place = try collection.locate(key_hash, key) orelse {
-            collection.misses += 1;
-            return false;
-        };
-        try database.reader(database.scratch).vector(place.state, place.segment, place.row, out);
-        if (hot.*) |*cache| cache.put(key_hash, key, .{
-            .location = place.location,
-            .stamp = stamp,
-            .expiry_ms = place.expiry_ms,
-            .cost = place.cost,
-        }, out);
-        collection.countHit(key_hash, place.cost);
-        return true;
+        return false;
     }
+
+    /// What a transaction sees is not for the others.
+    fn hotCache(collection: *Collection, database: *Database) *?HotCache {
+        return if (database.joined() == null) &collection.hot else &no_cache;
+    }
+    var no_cache: ?HotCache = null;
 
     fn countHit(collection: *Collection, key_hash: u64, cost: u32) void {
         if (collection.eviction) |*eviction| eviction.recency.read(key_hash);
@@ -573,7 +595,6 @@ pub const Collection = struct {
         if (expiry_ms == 0) return false;
         return expiry.isOver(expiry_ms, collection.scope.parent().system.wallMs());
     }
-    var no_cache: ?HotCache = null;
 
     fn copyVector(out: []f32, vector: []const f32) void {
         std.debug.assert(out.len == vector.len);
@@ -636,14 +657,65 @@ pub const Collection = struct {
                 found.len, key_lens.len,
             },
         );
+        if (key_lens.len < run_keys_min) {
+            return collection.getFew(keys, key_lens, out, found);
+        }
+        const database = try collection.readable();
+        const window = collection.gpa.create(ReadWindow) catch null;
+        defer if (window) |allocated| collection.gpa.destroy(allocated);
+        if (window) |empty| empty.* = .{};
+        var run: VectorRun = .{
+            .reader = database.reader(database.scratch),
+            .window = window,
+            .state = try collection.currentState(),
+        };
+        run.reader.is_glance = true;
+        var start: usize = 0;
+        for (key_lens, 0..) |len, i| {
+            const key = keys[start..][0..len];
+            start += len;
+            const vector = out[i * collection.dimension ..][0..collection.dimension];
+            found[i] = @intFromBool(try collection.getInRun(database, &run, key, vector));
+            if (found[i] == 0) @memset(vector, 0);
+        }
+        try run.finish();
+    }
+
+    /// One by one, so that they get hot.
+    fn getFew(
+        collection: *Collection,
+        keys: []const u8,
+        key_lens: []const u32,
+        out: []f32,
+        found: []u8,
+    ) Error!void {
         var start: usize = 0;
         for (key_lens, 0..) |len, i| {
             const vector = out[i * collection.dimension ..][0..collection.dimension];
-            const is_hit = try collection.get(keys[start..][0..len], vector);
-            if (!is_hit) @memset(vector, 0);
-            found[i] = @intFromBool(is_hit);
+            found[i] = @intFromBool(try collection.get(keys[start..][0..len], vector));
+            if (found[i] == 0) @memset(vector, 0);
             start += len;
         }
+    }
+
+    /// `out` has the vector once the run is finished. Rows that are read in runs do not get hot:
+    /// they would drive out what is asked for alone.
+    fn getInRun(
+        collection: *Collection,
+        database: *Database,
+        run: *VectorRun,
+        key: []const u8,
+        out: []f32,
+    ) Error!bool {
+        const key_hash = collection.keyHash(key);
+        if (try collection.getHot(database, key_hash, key, out)) return true;
+        const place = try collection.locateIn(run.state, run, key_hash, key) orelse {
+            collection.misses += 1;
+            return false;
+        };
+        try run.add(place.segment, place.row, out);
+        collection.countHit(key_hash, place.cost);
+        return true;
     }
 
     pub fn has(collection: *Collection, key: []const u8) Error!bool {
@@ -1161,17 +1233,27 @@ pub const Collection = struct {
 
     /// The live row of a key.
     pub fn locate(collection: *Collection, key_hash: u64, key: []const u8) Error!?Place {
+        return collection.locateIn(try collection.currentState(), null, key_hash, key);
+    }
+
+    /// `run` knows how to read rows that follow each other.
+    fn locateIn(
+        collection: *Collection,
+        state: *CollectionState,
+        run: ?*const VectorRun,
+        key_hash: u64,
+        key: []const u8,
+    ) Error!?Place {
         const database = collection.scope.parent();
-        const state = try collection.currentState();
         const candidates = try key_index.find(collection.source(), state.index, key_hash);
         for (candidates.slice()) |candidate| {
             const location = format.Location.fromInt(candidate);
             const segment = try collection.segmentAt(state, location);
-            const record = try database.reader(database.scratch).record(
-                state,
-                segment,
-                location.row,
-            );
+            const reader = if (run) |rows|
+                rows.readerOf(location)
+            else
+                database.reader(database.scratch);
+            const record = try reader.record(state, segment, location.row);
             if (std.mem.eql(u8, record.key, key)) {
                 if (collection.isOver(record.expiry_ms)) return null;
                 return .{

@@ -439,10 +439,11 @@ pub const Story = struct {
     /// searches by codes and in the background.
     fn readRecords(story: *Story) !void {
         const collection = story.first.collection.?;
-        const keys = "key 1key 2key 3";
-        var vectors: [3 * contents.dimension]f32 = undefined;
-        var found: [3]u8 = undefined;
-        try collection.getMany(keys, &.{ 5, 5, 5 }, &vectors, &found);
+        const keys = "key 1key 2key 3" ** 6;
+        const lens: [18]u32 = @splat(5);
+        var vectors: [lens.len * contents.dimension]f32 = undefined;
+        var found: [lens.len]u8 = undefined;
+        try collection.getMany(keys, &lens, &vectors, &found);
         var hits: [4]vl.Hit = undefined;
         var counts: [2]u32 = undefined;
         const queries: [2 * contents.dimension]f32 = @splat(0.3);
