@@ -12,6 +12,7 @@ import { ttlOption } from "./entry-facts.ts";
 import { VectorLiteError } from "./errors.ts";
 import { type Call, Flight, type Seat, seatOf } from "./flight.ts";
 import { checkPrefix, cutInto } from "./matryoshka.ts";
+import { newAnswer } from "./native/native.ts";
 import { checkFunction, checkOptions, integerOption, type Known } from "./options.ts";
 import type {
   Compute,
@@ -20,7 +21,6 @@ import type {
   ComputeOptions,
   VectorBatch,
 } from "./types.ts";
-import { newArray } from "./typed-arrays.ts";
 import { checkSignal, untilAborted } from "./until-aborted.ts";
 
 /** How the keys of one call become batches. */
@@ -135,7 +135,7 @@ export class Flights {
   #cut(vectors: readonly Float32Array[], prefix: number): Float32Array[] {
     const whole = vectors[0]?.length ?? prefix;
     if (whole < prefix) checkPrefix(prefix, { ...this.#namespace.cuttable, dimension: whole });
-    const packed = newArray(Float32Array, vectors.length * prefix);
+    const packed = newAnswer(vectors.length * prefix);
     const views = unpack(packed, vectors.length);
     for (const [index, view] of views.entries()) cutInto(view, vectors[index] ?? view);
     return views;
@@ -288,7 +288,7 @@ function merge(
 ): Float32Array[] {
   const dimension = dimensionOf(rows);
   const total = keys.length * dimension;
-  const merged = vectors.length === total ? vectors : newArray(Float32Array, total);
+  const merged = vectors.length === total ? vectors : newAnswer(total);
   for (const [position, key] of keys.entries()) {
     if (found[position] === 0) merged.set(vectorOf(rowOf(rows, key)), position * dimension);
   }

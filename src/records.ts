@@ -14,10 +14,9 @@ import { type CompiledFilter, compileFilter } from "./filter-compiler.ts";
 import { encodeKey, keyBuffer, packKeys } from "./keys.ts";
 import { writeDocument } from "./metadata.ts";
 import { MetadataReader } from "./metadata-reader.ts";
-import { collectionStatsFields, type NativeLibrary, Status } from "./native/native.ts";
+import { collectionStatsFields, type NativeLibrary, newAnswer, Status } from "./native/native.ts";
 import { check, failure, readonlyError } from "./status.ts";
 import type { CollectionStats, Metric, StoredRecord, VectorBatch } from "./types.ts";
-import { newArray } from "./typed-arrays.ts";
 import { decoder, releaseTexts } from "./utf8.ts";
 import { checkTarget, writeVector } from "./vectors.ts";
 
@@ -204,7 +203,7 @@ export class Records {
     const packed = packKeys(keys);
     const count = packed.count;
     const floats = count * this.dimension;
-    const vectors = newArray(Float32Array, Math.max(floats, 1));
+    const vectors = newAnswer(Math.max(floats, 1));
     const found = new Uint8Array(Math.max(count, 1));
     const status = this.native.vl_collection_get_many(
       this.id,

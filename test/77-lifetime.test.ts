@@ -127,11 +127,11 @@ describe("a process that ends", () => {
 });
 
 /** What a program with `--expose-gc` prints about itself: the tests have no collector on Node. */
-async function underPressure(way: string): Promise<unknown> {
+async function underPressure(way: string, program = "pressure.mjs"): Promise<unknown> {
   const path = temporaryPath();
   const flags = process.versions["bun"] === undefined ? ["--expose-gc"] : [];
-  const program = join(root, "test/programs/pressure.mjs");
-  const ended = await run(process.execPath, [...flags, program, path, way]);
+  const file = join(root, "test/programs", program);
+  const ended = await run(process.execPath, [...flags, file, path, way]);
   expect(ended).toMatchObject({ status: 0, stderr: "" });
   return JSON.parse(ended.stdout);
 }
@@ -139,6 +139,12 @@ async function underPressure(way: string): Promise<unknown> {
 describe("under a collector that never rests", () => {
   test("results stay what they were, after writes, after close, and in any order", async () => {
     expect(await underPressure("results")).toEqual({ wrong: 0, looked: 3000 });
+  });
+
+  test("answers of megabytes share no memory with later ones, in several threads", async () => {
+    const { looked, wrong } = (await underPressure("", "answers.mjs")) as Record<string, number>;
+    expect(wrong).toBe(0);
+    expect(looked).toBeGreaterThan(900);
   });
 
   test("forgotten handles are closed, and hold no lock, memory or descriptor", async () => {

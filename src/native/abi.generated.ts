@@ -1,7 +1,7 @@
 // Written by zig/abi_gen.zig from zig/c_api/. Do not edit: run `zig build abi`.
 
 /** What `vl_abi_version` must return. */
-export const ABI_VERSION = 6;
+export const ABI_VERSION = 7;
 
 /** What every function except `vl_abi_version` returns. */
 export const Status = {
@@ -157,6 +157,7 @@ export interface NativeLibrary {
   vl_last_error(out: Uint8Array, out_len: number, len_out: Uint32Array): number;
   vl_use_cpu(tier: Uint8Array, tier_len: number): number;
   vl_close(handle: number): number;
+  vl_answer_memory(bytes: number, addresses_out: Float64Array): number;
   vl_database_open(
     path: Uint8Array,
     path_len: number,
@@ -390,6 +391,7 @@ export const symbols = {
   vl_last_error: { args: ["buffer", "u32", "buffer"], returns: "i32" },
   vl_use_cpu: { args: ["buffer", "u32"], returns: "i32" },
   vl_close: { args: ["u32"], returns: "i32" },
+  vl_answer_memory: { args: ["u32", "buffer"], returns: "i32" },
   vl_database_open: { args: ["buffer", "u32", "buffer", "u32", "buffer"], returns: "i32" },
   vl_database_open_bytes: { args: ["buffer", "u32", "buffer"], returns: "i32" },
   vl_database_flush: { args: ["u32", "u32"], returns: "i32" },

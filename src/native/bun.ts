@@ -5,12 +5,19 @@
  * @module
  */
 
-import { type NativeLibrary, type NodeApiLibrary, symbols } from "./abi.generated.ts";
+import { type NativeLibrary, type NodeApiLibrary, Status, symbols } from "./abi.generated.ts";
 import { isStandaloneExecutable } from "./locate.ts";
 import { loadWithNodeApi } from "./node.ts";
 
 interface BunFfi {
   dlopen(path: string, symbols: object): { symbols: NativeLibrary };
+  toArrayBuffer(
+    address: number,
+    offset: number,
+    bytes: number,
+    context: number,
+    takeBack: number,
+  ): ArrayBuffer;
 }
 
 /**
@@ -25,8 +32,31 @@ export function loadWithBunFfi(path: string): NativeLibrary {
     // An executable unpacks one copy for each way, and only this one hears of the worker's end.
     if (isStandaloneExecutable()) return library;
   }
-  const ffi = process.getBuiltinModule("bun:ffi") as unknown as BunFfi;
-  return ffi.dlopen(path, symbols).symbols;
+  return bunFfi().dlopen(path, symbols).symbols;
+}
+
+function bunFfi(): BunFfi {
+  return process.getBuiltinModule("bun:ffi") as unknown as BunFfi;
+}
+
+/** For less than this, an array of Bun's own is as fast. */
+const lentBytesMin = 512 * 1024;
+
+/** Where a block is, and what takes it back. */
+const addresses = new Float64Array(2);
+
+/**
+ * Memory for an answer of megabytes, which the garbage collector gives back to the library. Bun
+ * clears the pages of a new array one by one as they are first written, which takes several times
+ * as long as writing them. `undefined` where that is no matter, where no block is free, and on
+ * Node, which cannot transfer such memory to a worker.
+ */
+export function lendMemory(library: NativeLibrary, bytes: number): ArrayBuffer | undefined {
+  if (bytes < lentBytesMin || bytes > 0xffff_ffff) return;
+  if (process.versions["bun"] === undefined) return;
+  if (library.vl_answer_memory(bytes, addresses) !== Status.OK) return;
+  const [address = 0, takeBack = 0] = addresses;
+  return bunFfi().toArrayBuffer(address, 0, bytes, address, takeBack);
 }
 
 /**

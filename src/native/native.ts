@@ -11,8 +11,9 @@
  */
 
 import { VectorLiteError } from "../errors.ts";
+import { newArray } from "../typed-arrays.ts";
 import { ABI_VERSION, type NativeLibrary, type NodeApiLibrary, Status } from "./abi.generated.ts";
-import { loadWithBunFfi, nodeApiOnBun } from "./bun.ts";
+import { lendMemory, loadWithBunFfi, nodeApiOnBun } from "./bun.ts";
 import { libraryMismatched, libraryMissing, libraryNotLoaded, libraryPaths } from "./locate.ts";
 import { loadWithNodeApi } from "./node.ts";
 
@@ -81,6 +82,17 @@ export function lastError(): string {
   const length = new Uint32Array(1);
   native().vl_last_error(out, out.length, length);
   return new TextDecoder().decode(out.subarray(0, length[0]));
+}
+
+/**
+ * An array for an answer of `length` numbers, which may be anything: all are to be written before
+ * anybody sees them.
+ *
+ * @throws VectorLiteError ERR_OUT_OF_MEMORY
+ */
+export function newAnswer(length: number): Float32Array {
+  const memory = lendMemory(native(), length * Float32Array.BYTES_PER_ELEMENT);
+  return memory === undefined ? newArray(Float32Array, length) : new Float32Array(memory);
 }
 
 /** Searches with the kernels of an older CPU, for tests and comparisons. */

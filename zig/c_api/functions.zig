@@ -4,6 +4,7 @@
 //! A parameter that is a buffer says in brackets how many elements the function may touch, in terms
 //! of the other arguments: `keys[keys_len]`, `cursor[4]`, `hits[count*16]`.
 
+const answer_memory = @import("answer_memory.zig");
 const collection = @import("collection.zig");
 const database = @import("database.zig");
 const job = @import("job.zig");
@@ -14,6 +15,7 @@ pub const list = .{
     .{ "vl_last_error", &database.lastError, "out[out_len] out_len len_out[1]" },
     .{ "vl_use_cpu", &database.useCpu, "tier[tier_len] tier_len" },
     .{ "vl_close", &database.close, "handle" },
+    .{ "vl_answer_memory", &answer_memory.lend, "bytes addresses_out[2]" },
 
     .{
         "vl_database_open",
