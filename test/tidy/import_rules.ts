@@ -40,8 +40,8 @@ const zigLayers: readonly Layer[] = [
     "zig",
     "key_index page_array known_columns amendments collection_state read_window rows " +
       "vector_run reach view adoption write_session transaction codes open_block " +
-      "code_writer open_columns column_reader column_writer appender amender tree_walk row_audit collection_audit " +
-      "older_root_audit wreck salvage_finds salvage_walk " +
+      "code_writer open_columns column_reader column_writer appender amender tree_walk " +
+      "row_audit collection_audit older_root_audit wreck salvage_finds salvage_walk " +
       "salvage_roots salvage_scan",
   ),
   layer(
