@@ -4,10 +4,10 @@
 //! (a) The file is whole, to the engine and to a reader that shares nothing with it. (b) What it
 //! holds is a state of the trace, and its collection has the name of that state: with `full`
 //! durability nothing acknowledged is missing, otherwise nothing from before the last checkpoint,
-//! and after a mere kill nothing at all. (c) Batches are whole, which follows from (b), as the trace
-//! has only whole batches. (d) Opening twice gives the same. (e) Life goes on: more transactions,
-//! and another crash in the middle of them. (f) No write touches a byte that a retained root or an
-//! open snapshot needs.
+//! and after a mere kill nothing at all. (c) Batches are whole, which follows from (b), as the
+//! trace has only whole batches. (d) Opening twice gives the same. (e) Life goes on: more
+//! transactions, and another crash in the middle of them. (f) No write touches a byte that a
+//! retained root or an open snapshot needs.
 
 const std = @import("std");
 const vl = @import("vectorlite");
