@@ -47,7 +47,7 @@ describe("the quickstart", () => {
     const named = await ask("notes.md");
     expect(named).toContain("The file: 1 vectors");
     expect(named).toMatch(
-      / {2}The cat sat on the mat\.\n {2}0\.\d{3} {2}The cat sat on the mat\.\n$/,
+      / {2}The cat sat on the mat\.\n {2}The nearest:\n {2}0\.\d+ {2}notes\.md: The cat sat on the mat\.\n$/,
     );
     writeFileSync(join(folder, "notes.md"), "A cat on a mat it was.");
     expect(await ask("notes.md")).not.toContain("The cat sat");
