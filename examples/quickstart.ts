@@ -39,8 +39,8 @@ const { values, positionals } = parseArgs({
 
 const questions = values.ask ?? [
   "What does a power loss cost?",
-  "How do several processes share one file?",
-  "What happens with a vector of the wrong dimension?",
+  "How many processes may write at a time?",
+  "Which error does a wrong dimension give?",
 ];
 
 async function main(): Promise<void> {
@@ -49,9 +49,12 @@ async function main(): Promise<void> {
   const embed: Embed = apiKey ? openaiEmbedder(apiKey, dimension) : hashingEmbedder(dimension);
   const files = positionals.length > 0 ? positionals : documentation();
   const path = values.cache ?? join(tmpdir(), `vectorlite-quickstart-${model}-${nameOf(files)}`);
-  const chunks = files.flatMap((file) => split(readFileSync(file, "utf8")));
+  const origins = originsOf(files);
+  const chunks = [...origins.keys()];
   if (chunks.length === 0) throw new Error(`There is no text in ${files.join(", ")}.`);
-  print(`${files.length} files, ${chunks.length} pieces of text`);
+  print(
+    `${files.length === 1 ? "1 file" : `${files.length} files`}, ${chunks.length} pieces of text`,
+  );
   print(
     apiKey
       ? `Embedder: ${model} of OpenAI`
@@ -61,8 +64,20 @@ async function main(): Promise<void> {
   using cache = new EmbedCache({ path, dimension, model });
   await fill(cache, chunks, embed);
   forgetOthers(cache, chunks);
-  for (const question of questions) await answer(cache, embed, question);
-  if (process.stdin.isTTY && values.ask === undefined) await converse(cache, embed);
+  const ask = (question: string): Promise<void> => answer(cache, embed, origins, question);
+  for (const question of questions) await ask(question);
+  if (process.stdin.isTTY && values.ask === undefined) await converse(ask);
+}
+
+/** The pieces of text, each with the file that it is from; what is there twice has the first. */
+function originsOf(files: readonly string[]): Map<string, string> {
+  const origins = new Map<string, string>();
+  for (const file of files) {
+    for (const piece of split(readFileSync(file, "utf8"))) {
+      if (!origins.has(piece)) origins.set(piece, file);
+    }
+  }
+  return origins;
 }
 
 /** Embeds what is new, and says what was saved. */
@@ -79,12 +94,10 @@ async function fill(cache: EmbedCache, chunks: readonly string[], embed: Embed):
   });
   cache.flush();
   const total = performance.now() - started;
-  const distinct = new Set(chunks).size;
-  const saved = chunks.filter((_, index) => vectors[index] !== undefined).length - computed;
   print(`Embedded now: ${computed} in ${embedding.toFixed(0)} ms`);
   print(
-    `From the cache: ${distinct - computed} of ${distinct}; stored and read in ` +
-      `${(total - embedding).toFixed(1)} ms; ${saved} embeddings saved`,
+    `From the cache: ${vectors.length - computed} of ${vectors.length}; stored and read in ` +
+      `${(total - embedding).toFixed(1)} ms`,
   );
   const { fileSize, records } = cache.stats();
   const megabytes = (fileSize / 1e6).toFixed(1);
@@ -98,7 +111,12 @@ function forgetOthers(cache: EmbedCache, chunks: readonly string[]): void {
 }
 
 /** The closest piece of text if there is one that is close, and the three nearest. */
-async function answer(cache: EmbedCache, embed: Embed, question: string): Promise<void> {
+async function answer(
+  cache: EmbedCache,
+  embed: Embed,
+  origins: ReadonlyMap<string, string>,
+  question: string,
+): Promise<void> {
   const [query] = await embed([question]);
   if (query === undefined) return;
   const started = performance.now();
@@ -106,19 +124,41 @@ async function answer(cache: EmbedCache, embed: Embed, question: string): Promis
   const hits = cache.search(query, { k: 3 });
   const elapsed = (performance.now() - started).toFixed(2);
   print(`\n? ${question}   (${elapsed} ms)`);
-  print(similar ? `  ${similar.key.replaceAll("\n", "\n  ")}` : "  Nothing is close to that.");
+  print(similar ? indent(shorten(readable(similar.key), 500)) : "  Nothing is close to that.");
+  print("  The nearest:");
   for (const { key, score } of hits) {
-    print(`  ${score.toFixed(3)}  ${key.replaceAll(/\s+/g, " ").slice(0, 80)}`);
+    const line = `${score.toFixed(3)}  ${origins.get(key)}: ${readable(key)}`;
+    print(`  ${shorten(line, 76)}`);
   }
 }
 
-async function converse(cache: EmbedCache, embed: Embed): Promise<void> {
+/** Markdown in one line, without what is there for a renderer only. */
+function readable(markdown: string): string {
+  return markdown
+    .replaceAll(/<!--.*?-->|^```.*$|^[|: -]+$/gm, "")
+    .replaceAll(/^#+ (.*)$/gm, "$1:")
+    .replaceAll(/\[([^\]]*)\]\([^)]*\)/g, "$1")
+    .replaceAll(/[`*]|^\||\|$/gm, "")
+    .replaceAll(/\s+/g, " ")
+    .trim();
+}
+
+function shorten(text: string, length: number): string {
+  return text.length <= length ? text : `${text.slice(0, text.lastIndexOf(" ", length))} …`;
+}
+
+/** In lines of 78 columns. */
+function indent(text: string): string {
+  return text.replaceAll(/(.{1,76})(?: |$)/g, "  $1\n").trimEnd();
+}
+
+async function converse(ask: (question: string) => Promise<void>): Promise<void> {
   const terminal = createInterface({ input: process.stdin, output: process.stdout });
   print("\nAsk something; an empty line ends.");
   for (;;) {
     const question = (await terminal.question("\n? ")).trim();
     if (question === "") break;
-    await answer(cache, embed, question);
+    await ask(question);
   }
   terminal.close();
 }
@@ -144,13 +184,14 @@ function documentation(): string[] {
   });
 }
 
-/** Paragraphs, the short ones joined: each piece says something, and fits a key. */
+/** Paragraphs, the short ones of a section joined: each piece says something, and fits a key. */
 function split(text: string): string[] {
   const pieces: string[] = [];
   let piece = "";
   for (const paragraph of text.split(/\n\s*\n/)) {
     const trimmed = paragraph.trim().toWellFormed();
-    if (piece !== "" && piece.length + trimmed.length > 600) {
+    const isNext = trimmed.startsWith("#") || piece.length + trimmed.length > 600;
+    if (piece !== "" && isNext) {
       pieces.push(piece);
       piece = "";
     }

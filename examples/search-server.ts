@@ -1,14 +1,19 @@
 /**
  * Filtered searches over HTTP: one thread answers requests and writes, a pool of Workers searches,
- * each with a read-only handle of its own on the same file. docs/servers.md quotes it.
+ * each with a read-only handle of its own on the same file. docs/servers.md quotes it. The same on
+ * Bun and on a Node that takes types out itself (22.18 or later).
  *
  *     bun examples/search-server.ts      # PORT, DATABASE and WORKERS choose where and how many
  *     curl -d '{"id":"1","text":"a cat on a mat","lang":"en","year":2024}' localhost:3000/documents
  *     curl 'localhost:3000/search?q=cats&lang=en&since=2020'
  */
 
+import { once } from "node:events";
+import { createServer, type IncomingMessage } from "node:http";
+import type { AddressInfo } from "node:net";
+import { json } from "node:stream/consumers";
 import { isMainThread, parentPort, Worker, workerData } from "node:worker_threads";
-import { Database, type Filter, type Hit, VectorLiteError } from "vectorlite";
+import { type Collection, Database, type Filter, type Hit, VectorLiteError } from "vectorlite";
 import { hashingEmbedder, hashingModel } from "./hashing-embedder.ts";
 
 interface Doc {
@@ -23,6 +28,11 @@ interface Question {
 }
 
 type Answer = { hits: Hit<Doc>[] } | { code: string; message: string };
+
+interface Reply {
+  status: number;
+  body: unknown;
+}
 
 const dimension = 512;
 
@@ -89,50 +99,68 @@ class Pool {
   }
 }
 
-function serve(path: string, workers: number): void {
-  const embed = hashingEmbedder(dimension);
-  const vectorOf = (text: string): Float32Array => embed([text])[0] ?? new Float32Array(dimension);
+const embed = hashingEmbedder(dimension);
+
+function vectorOf(text: string): Float32Array {
+  return embed([text])[0] ?? new Float32Array(dimension);
+}
+
+async function replyTo(
+  request: IncomingMessage,
+  docs: Collection<Doc>,
+  pool: Pool,
+): Promise<Reply> {
+  const { pathname, searchParams: asked } = new URL(request.url ?? "/", "http://localhost");
+  switch (`${request.method} ${pathname}`) {
+    case "POST /documents": {
+      const { id, ...doc } = (await json(request)) as Doc & { id: string };
+      docs.upsert(id, vectorOf(doc.text), doc);
+      return { status: 201, body: { id, size: docs.size } };
+    }
+    case "GET /search": {
+      const filter: Filter<Doc> = {};
+      if (asked.has("lang")) filter.lang = asked.get("lang") ?? "";
+      if (asked.has("since")) filter.year = { $gte: Number(asked.get("since")) };
+      const found = await pool.ask({ vector: vectorOf(asked.get("q") ?? ""), filter });
+      return "hits" in found ? { status: 200, body: found.hits } : { status: 400, body: found };
+    }
+    default:
+      return { status: 404, body: { message: "There are POST /documents and GET /search." } };
+  }
+}
+
+/** What the caller did wrong has a code; what else goes wrong is none of its business. */
+function replyToError(error: unknown): Reply {
+  if (error instanceof VectorLiteError) {
+    return { status: 400, body: { code: error.code, message: error.message } };
+  }
+  if (error instanceof SyntaxError) return { status: 400, body: { message: error.message } };
+  return { status: 500, body: { message: "failed" } };
+}
+
+async function serve(path: string, workers: number): Promise<void> {
   const db = new Database(path, { durability: "normal" });
   const docs = db.collection<Doc>("documents", { dimension, model: hashingModel });
   const pool = new Pool(path, workers);
-  const server = Bun.serve({
-    hostname: "127.0.0.1",
-    port: Number(process.env["PORT"] ?? 3000),
-    routes: {
-      "/documents": {
-        POST: async (request) => {
-          const { id, ...doc } = (await request.json()) as Doc & { id: string };
-          docs.upsert(id, vectorOf(doc.text), doc);
-          return Response.json({ id, size: docs.size }, { status: 201 });
-        },
-      },
-      "/search": {
-        GET: async (request) => {
-          const asked = new URL(request.url).searchParams;
-          const filter: Filter<Doc> = {};
-          if (asked.has("lang")) filter.lang = asked.get("lang") ?? "";
-          if (asked.has("since")) filter.year = { $gte: Number(asked.get("since")) };
-          const found = await pool.ask({ vector: vectorOf(asked.get("q") ?? ""), filter });
-          if ("hits" in found) return Response.json(found.hits);
-          return Response.json(found, { status: 400 });
-        },
-      },
-    },
-    error(error) {
-      if (!(error instanceof VectorLiteError)) return new Response("failed", { status: 500 });
-      return Response.json({ code: error.code, message: error.message }, { status: 400 });
-    },
+  const server = createServer(async (request, response) => {
+    const { status, body } = await replyTo(request, docs, pool).catch(replyToError);
+    response.writeHead(status, { "content-type": "application/json" }).end(JSON.stringify(body));
   });
-  process.stdout.write(`listening on ${server.url}\n`);
-  process.once("SIGTERM", async () => {
-    await server.stop(); // answers what was asked, and takes nothing more
-    await pool.close();
-    db.close();
-  });
+  server.listen(Number(process.env["PORT"] ?? 3000), "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address() as AddressInfo;
+  process.stdout.write(`listening on http://127.0.0.1:${port}/\n`);
+  await once(process, "SIGTERM");
+  const closed = once(server, "close");
+  server.close(); // answers what was asked, and takes nothing more
+  server.closeIdleConnections();
+  await closed;
+  await pool.close();
+  db.close();
 }
 
 if (isMainThread) {
-  serve(process.env["DATABASE"] ?? "documents.vl", Number(process.env["WORKERS"] ?? 4));
+  await serve(process.env["DATABASE"] ?? "documents.vl", Number(process.env["WORKERS"] ?? 4));
 } else {
   search(workerData as string);
 }

@@ -9,7 +9,7 @@
 
 import { VectorLiteError } from "./errors.ts";
 import { newArray } from "./typed-arrays.ts";
-import { encoder, hasLoneSurrogate } from "./utf8.ts";
+import { encoder } from "./utf8.ts";
 
 /** Bytes of a new writer. */
 const firstBytes = 1 << 12;
@@ -127,7 +127,7 @@ export class ByteWriter {
     const start = this.length + sizeBytes;
     let { written } = encoder.encodeInto(text, this.bytes.subarray(start));
     // As many bytes as UTF-16 units means ASCII, which needs no further look.
-    const isLone = written !== units && hasLoneSurrogate(text);
+    const isLone = written !== units && !text.isWellFormed();
     if (isLone) written = writeWtf8(text, this.bytes, start);
     const shift = varintBytes(written) - sizeBytes;
     if (shift > 0) this.bytes.copyWithin(start + shift, start, start + written);

@@ -44,9 +44,13 @@ export class CacheFile {
   }
 }
 
-/** In memory, or with a root; `node:path` is not loaded for that. */
+/**
+ * In memory, or with a root. Every start comes here, so that neither `node:path` is loaded for it
+ * nor a pattern compiled.
+ */
 function isAbsolute(path: string): boolean {
-  return path === ":memory:" || /^([a-z]:)?[\\/]/i.test(path);
+  const root = path[1] === ":" ? 2 : 0;
+  return path === ":memory:" || path[root] === "/" || path[root] === "\\";
 }
 
 function identityOf(path: string, folder: string): string {

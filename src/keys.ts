@@ -9,7 +9,7 @@
 
 import { invalidArgument, VectorLiteError } from "./errors.ts";
 import { checkArray } from "./options.ts";
-import { encoder, hasLoneSurrogate, type PackedTexts, packTexts } from "./utf8.ts";
+import { encoder, type PackedTexts, packTexts } from "./utf8.ts";
 
 /** Bytes of UTF-8 that a key may have; frozen with the file format. */
 export const keyBytesMax = 65_536;
@@ -43,7 +43,7 @@ export function checkKeys(keys: readonly string[]): string[] {
   for (let index = 0; index < list.length; index++) {
     const key = list[index];
     if (typeof key !== "string") throw invalidArgument(`keys[${index}]`, "a string", key);
-    if (key === "" || key.length * 3 > keyBytesMax || hasLoneSurrogate(key)) {
+    if (key === "" || key.length * 3 > keyBytesMax || !key.isWellFormed()) {
       checkKey(key, encoder.encodeInto(key, keyBuffer).read, `keys[${index}]`);
     }
     checked.push(key);
@@ -69,7 +69,7 @@ export function refuseUnencodable(key: string, name: string): void {
   if (key === "") {
     throw new VectorLiteError("ERR_KEY", `${name} is empty; a key has at least one character.`);
   }
-  if (hasLoneSurrogate(key)) {
+  if (!key.isWellFormed()) {
     throw new VectorLiteError(
       "ERR_KEY",
       `${name} holds a lone surrogate, half a character that UTF-8 cannot encode; fix where the ` +

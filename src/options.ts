@@ -8,7 +8,6 @@
  */
 
 import { invalidArgument, VectorLiteError } from "./errors.ts";
-import { hasLoneSurrogate } from "./utf8.ts";
 
 /** The names an options object may have: `true`, or why a known name is refused. */
 export type Known = Readonly<Record<string, true | string>>;
@@ -202,7 +201,7 @@ export function checkText(value: unknown, name: string): string {
   if (typeof value !== "string" || value === "") {
     throw invalidArgument(name, "a non-empty string", value);
   }
-  if (value.includes("\0") || hasLoneSurrogate(value)) {
+  if (value.includes("\0") || !value.isWellFormed()) {
     throw invalidArgument(name, "a string without NUL and lone surrogates", value);
   }
   return value;

@@ -21,11 +21,6 @@ export const encoder: TextEncoder = new TextEncoder();
 /** Keeps a byte order mark, which may well be part of a key. */
 export const decoder: TextDecoder = new TextDecoder("utf-8", { ignoreBOM: true });
 
-/** Half a character: what `"😀".slice(0, 1)` leaves, and what UTF-8 cannot hold. */
-export function hasLoneSurrogate(text: string): boolean {
-  return /\p{Surrogate}/u.test(text);
-}
-
 /** Texts as the engine takes them. Never empty arrays: `bun:ffi` refuses those. */
 export interface PackedTexts {
   readonly bytes: Uint8Array;

@@ -3,15 +3,12 @@
  * time. That the documents quote them word for word is a rule of tidy.
  */
 
-import { mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { readdirSync, readFileSync, rmSync } from "node:fs";
 import { join, relative } from "node:path";
-import ts from "typescript";
 import { expect, test } from "vitest";
+import { bun, commandOf } from "./examples.ts";
 import { root, run, temporaryFolder } from "./helpers.ts";
 import { typedoc } from "./tools.ts";
-
-const isBun = process.versions["bun"] !== undefined;
-const bun: string = isBun ? process.execPath : join(root, "node_modules/bun/bin/bun.exe");
 
 /** What a program prints, run in a folder. */
 async function output(command: string, args: string[], folder: string): Promise<string> {
@@ -20,35 +17,10 @@ async function output(command: string, args: string[], folder: string): Promise<
   return stdout + stderr;
 }
 
-/**
- * What an example prints in a folder on the runtime of this test. For Node its types are taken out
- * here, as Node 20 does not do it, and the package that it imports is the built one.
- */
+/** What an example prints in a folder on the runtime of this test. */
 async function outputOfExample(name: string, folder: string): Promise<string> {
-  if (isBun) return output(bun, [join(root, "examples", `${name}.ts`)], folder);
-  const programs = join(folder, "programs");
-  mkdirSync(join(programs, "node_modules"), { recursive: true });
-  symlinkSync(root, join(programs, "node_modules/vectorlite"), "junction");
-  for (const scope of ["@langchain", "@mastra"]) {
-    symlinkSync(
-      join(root, "node_modules", scope),
-      join(programs, "node_modules", scope),
-      "junction",
-    );
-  }
-  for (const source of [name, "hashing-embedder"]) {
-    const text = readFileSync(join(root, "examples", `${source}.ts`), "utf8");
-    const { outputText } = ts.transpileModule(text, {
-      compilerOptions: {
-        target: ts.ScriptTarget.ES2022,
-        module: ts.ModuleKind.ESNext,
-        rewriteRelativeImportExtensions: true,
-      },
-    });
-    writeFileSync(join(programs, `${source}.js`), outputText);
-  }
-  writeFileSync(join(programs, "package.json"), '{ "type": "module" }');
-  return output(process.execPath, [join(programs, `${name}.js`)], folder);
+  const [program, file] = commandOf(name, folder);
+  return output(program, [file], folder);
 }
 
 /** What an example prints twice: in a new folder, and where it finds what it wrote. */

@@ -10,14 +10,8 @@ import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { Database } from "vectorlite";
 import { describe, expect, onTestFinished, test } from "vitest";
-import { root, run, temporaryFolder } from "./helpers.ts";
-
-const isBun = process.versions["bun"] !== undefined;
-const bun: string = isBun ? process.execPath : join(root, "node_modules/bun/bin/bun.exe");
-
-function example(name: string): string {
-  return join(root, "examples", name);
-}
+import { bun, commandOf, example } from "./examples.ts";
+import { run, temporaryFolder } from "./helpers.ts";
 
 /** What a program prints, in a folder that is its temp folder too. */
 async function output(
@@ -52,9 +46,8 @@ describe("the quickstart", () => {
     writeFileSync(join(folder, "notes.md"), "The cat sat on the mat.");
     const named = await ask("notes.md");
     expect(named).toContain("The file: 1 vectors");
-    expect(named).toMatch(
-      / {2}The cat sat on the mat\.\n {2}0\.\d{3} {2}The cat sat on the mat\.\n$/,
-    );
+    expect(named).toContain("  The cat sat on the mat.\n  The nearest:\n");
+    expect(named).toMatch(/^ {2}0\.\d+ {2}notes\.md: The cat sat on the mat\.\n$/m);
     writeFileSync(join(folder, "notes.md"), "A cat on a mat it was.");
     expect(await ask("notes.md")).not.toContain("The cat sat");
   });
@@ -175,7 +168,8 @@ test("the Bun server stores documents, finds them, and closes at SIGTERM", async
 test("the search server's Workers find what was just stored, and all end at SIGTERM", async () => {
   const folder = temporaryFolder();
   const path = join(folder, "documents.vl");
-  const server = spawn(bun, [example("search-server.ts")], {
+  const [program, file] = commandOf("search-server", folder);
+  const server = spawn(program, [file], {
     env: { ...process.env, PORT: "0", DATABASE: path, WORKERS: "3" },
     stdio: ["ignore", "pipe", "inherit"],
   });
@@ -203,6 +197,9 @@ test("the search server's Workers find what was just stored, and all end at SIGT
   const refused = await fetch(`${base}search?q=cats&since=soon`);
   expect(refused.status).toBe(400);
   expect(await refused.json()).toMatchObject({ code: "ERR_INVALID_ARGUMENT" });
+  const broken = await fetch(`${base}documents`, { method: "POST", body: '{ "id": ' });
+  expect(broken.status).toBe(400);
+  expect((await fetch(`${base}nothing`)).status).toBe(404);
   const ended = once(server, "close");
   server.kill("SIGTERM");
   expect(await ended).toEqual([0, null]);

@@ -1184,14 +1184,17 @@ pub const Collection = struct {
     }
 
     /// Whether it is a state of this collection, whose name may have changed. Where states of the
-    /// file were lost, and ids with them, only the name tells it from one that was made since.
+    /// file were lost, and ids with them, the transaction that made it tells it from one that was
+    /// made since; one of the same name and kind is as good.
     fn isOf(collection: *Collection, state: *CollectionState) bool {
         const identity = state.identity;
         if (identity == collection.identity) return true;
         if (!identity.isSame(collection.identity)) return false;
         const count = collection.scope.parent().forgotten_count;
         const is_lost = collection.scope == .database and collection.identity_count != count;
-        if (is_lost and !identity.hasNameOf(collection.identity)) return false;
+        if (is_lost and
+            !identity.isMadeWith(collection.identity) and
+            !identity.hasNameOf(collection.identity)) return false;
         collection.identity.release(collection.gpa);
         collection.identity = identity.retain();
         collection.identity_count = count;
@@ -1563,6 +1566,7 @@ fn createState(
         return transaction.diagnostics.failOs(error.OutOfMemory, "creating a collection");
     identity.* = .{
         .id = transaction.working.root.next_collection_id,
+        .made_by = transaction.writer.transaction_id,
         .dimension = if (options.dimension == 0) limits.dimension_default else options.dimension,
         .metric = @intFromEnum(options.metric orelse .cosine),
         .name_len = @intCast(name.len),

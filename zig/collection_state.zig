@@ -152,6 +152,8 @@ pub const Identity = struct {
     /// Of those that the running transaction made.
     next_made: ?*Identity = null,
     id: u32,
+    /// The transaction that made it; 0: not known.
+    made_by: u64,
     dimension: u32,
     metric: u32,
     name_len: u32,
@@ -184,6 +186,12 @@ pub const Identity = struct {
             identity.dimension == other.dimension and
             identity.metric == other.metric and
             std.mem.eql(u8, identity.model(), other.model());
+    }
+
+    /// Where states were lost, their ids are given again, and the numbers of their transactions are
+    /// not.
+    pub fn isMadeWith(identity: *const Identity, other: *const Identity) bool {
+        return identity.made_by != 0 and identity.made_by == other.made_by;
     }
 
     pub fn hasNameOf(identity: *const Identity, other: *const Identity) bool {
@@ -293,6 +301,7 @@ pub const CollectionState = struct {
         );
         identity.* = .{
             .id = page.id,
+            .made_by = page.made_by,
             .dimension = page.dimension,
             .metric = page.metric,
             .name_len = page.name_bytes,
@@ -483,4 +492,22 @@ fn validateSegment(
 ) Error!void {
     if (disk.id == id and soundness.isSegment(disk, dimension, source.file_pages)) return;
     return source.corrupt(ref, "describes an impossible segment");
+}
+
+test "a collection is told by who made it only where both say so" {
+    var identity: Identity = .{
+        .id = 1,
+        .made_by = 7,
+        .dimension = 3,
+        .metric = 0,
+        .name_len = 0,
+        .model_len = 0,
+    };
+    var other = identity;
+    try std.testing.expect(identity.isMadeWith(&other));
+    other.made_by = 8;
+    try std.testing.expect(!identity.isMadeWith(&other));
+    identity.made_by = 0;
+    other.made_by = 0;
+    try std.testing.expect(!identity.isMadeWith(&other));
 }

@@ -345,7 +345,9 @@ pub const CollectionPage = extern struct {
     has_expiry: u32 = 0,
     reserved_a: [228]u8 = @splat(0),
     growing: Segment,
-    reserved_b: [page_bytes - 32 - 72 - 256 - 1024 - 256 - @sizeOf(Segment)]u8 = @splat(0),
+    /// The transaction that made the collection; 0 where a version did that did not write it.
+    made_by: u64 = 0,
+    reserved_b: [page_bytes - 32 - 72 - 256 - 1024 - 264 - @sizeOf(Segment)]u8 = @splat(0),
 };
 
 /// One row of a segment's fixed extent, after the vectors.

@@ -406,6 +406,7 @@ pub const Transaction = struct {
         disk.model_bytes = identity.model_len;
         disk.name = identity.name_buffer;
         disk.model = identity.model_buffer;
+        disk.made_by = identity.made_by;
         if (state.has_growing) disk.growing = state.growing().disk;
         state.page = page.seal();
         state.page_born = transaction.writer.transaction_id;

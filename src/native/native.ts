@@ -14,7 +14,7 @@ import { VectorLiteError } from "../errors.ts";
 import { newArray } from "../typed-arrays.ts";
 import { ABI_VERSION, type NativeLibrary, type NodeApiLibrary, Status } from "./abi.generated.ts";
 import { lendMemory, loadWithBunFfi, nodeApiOnBun } from "./bun.ts";
-import { libraryMismatched, libraryMissing, libraryNotLoaded, libraryPaths } from "./locate.ts";
+import { libraryMismatched, libraryMissing, libraryNotLoaded, libraryPlaces } from "./locate.ts";
 import { loadWithNodeApi } from "./node.ts";
 
 export {
@@ -110,7 +110,9 @@ function useCpu(loaded: NativeLibrary, tier: string | undefined): void {
 
 function load(): NativeLibrary {
   const missing: string[] = [];
-  for (const path of libraryPaths()) {
+  for (const place of libraryPlaces()) {
+    const path = place();
+    if (path === undefined) continue;
     let loaded: NativeLibrary;
     try {
       loaded = nativeBackend() === "bun:ffi" ? loadWithBunFfi(path) : loadWithNodeApi(path);

@@ -66,6 +66,12 @@ export function checkNumber(value: unknown, name: string, min: number, max: numb
   throw invalidArgument(name, `a number from ${min} to ${max}`, value);
 }
 
+/** An array that has one element for each of `length` others, `each` as messages name one. */
+export function checkLength(list: unknown, length: number, name: string, each: string): void {
+  if (Array.isArray(list) && list.length === length) return;
+  throw invalidArgument(name, `an array of ${length}, one for each ${each}`, list);
+}
+
 /** A function. */
 export function checkFunction(value: unknown, name: string): void {
   if (typeof value !== "function") throw invalidArgument(name, "a function", value);

@@ -1,11 +1,20 @@
 /**
- * Where an adapter of a vector store finds its records: in a database that the caller opened, or in
- * a file that it opens, and then closes, itself.
+ * Where what is built on the public API keeps its records: in a database that the caller opened, or
+ * in a file that it opens, and then closes, itself.
  *
  * @module
  */
 
-import { type Collection, type CollectionOptions, Database, VectorLiteError } from "vectorlite";
+import {
+  type Collection,
+  type CollectionOptions,
+  Database,
+  type DatabaseOptions,
+  type Metadata,
+  type MetadataOf,
+  VectorLiteError,
+} from "vectorlite";
+import { checkText, invalidArgument } from "./arguments.ts";
 
 /** Names one of both. */
 export interface DatabaseSource {
@@ -15,45 +24,61 @@ export interface DatabaseSource {
   database?: Database | undefined;
 }
 
-/** A database, and what closes it where that is up to the adapter. */
-export interface OpenSource {
+/** A database that is in use. */
+export class OpenSource {
   readonly database: Database;
-  readonly close: () => void;
-}
+  /** Whether it was opened here, and nobody else has it. */
+  readonly isOwn: boolean;
 
-/**
- * Opens what the caller named.
- *
- * @throws VectorLiteError ERR_INVALID_ARGUMENT where not one of both is given; as `new Database()`.
- */
-export function openSource({ path, database }: DatabaseSource, where: string): OpenSource {
-  if (database !== undefined && path === undefined) return { database, close: () => undefined };
-  if (path !== undefined && database === undefined) {
-    const opened = new Database(path);
-    return { database: opened, close: () => opened.close() };
+  /**
+   * Opens what the caller named.
+   *
+   * @param where - What messages call whoever uses it.
+   * @param options - Of a file that is opened here.
+   * @throws VectorLiteError ERR_INVALID_ARGUMENT where not one of both is given; as
+   * `new Database()`.
+   */
+  constructor({ path, database }: DatabaseSource, where: string, options: DatabaseOptions = {}) {
+    if ((path === undefined) === (database === undefined)) {
+      const found = path === undefined ? "none" : "both";
+      throw new VectorLiteError(
+        "ERR_INVALID_ARGUMENT",
+        `${where} takes either a path or a database; found ${found}.`,
+      );
+    }
+    if (database !== undefined && !(database instanceof Database)) {
+      throw invalidArgument("database", "a Database", database);
+    }
+    this.isOwn = database === undefined;
+    this.database = database ?? new Database(checkText(path, "path"), options);
   }
-  throw new VectorLiteError(
-    "ERR_INVALID_ARGUMENT",
-    `${where} takes either a path or a database; found ${path === undefined ? "none" : "both"}.`,
-  );
-}
 
-/**
- * A collection as it is now, or `undefined` where there is none.
- *
- * It is opened for each call, since somebody else may drop it or rename another one in its place.
- *
- * @throws VectorLiteError as `database.collection()` where the options disagree with it.
- */
-export function openIfThere(
-  database: Database,
-  name: string,
-  options: CollectionOptions = {},
-): Collection | undefined {
-  try {
-    return database.collection(name, { ...options, create: false });
-  } catch (error) {
-    if (database.collections().includes(name)) throw error;
-    return undefined;
+  /**
+   * A collection as it is now, or `undefined` where there is none.
+   *
+   * It is opened for each call, since somebody else may drop it or rename another one in its place.
+   *
+   * @throws VectorLiteError as `database.collection()` where the options disagree with it.
+   */
+  collection<Fields extends MetadataOf<Fields> = Metadata>(
+    name: string,
+    options: CollectionOptions = {},
+  ): Collection<Fields> | undefined {
+    try {
+      return this.database.collection<Fields>(name, { ...options, create: false });
+    } catch (error) {
+      if (this.database.collections().includes(name)) throw error;
+      return undefined;
+    }
+  }
+
+  /** One transaction, which waits for its turn where another one of this database is under way. */
+  write(body: () => void): Promise<void> {
+    return this.database.transactionAsync(body);
+  }
+
+  /** Closes the database, unless the caller opened it. Closing twice is fine. */
+  close(): void {
+    if (this.isOwn) this.database.close();
   }
 }

@@ -10,7 +10,6 @@ import { maximalMarginalRelevance } from "@langchain/core/utils/math";
 import { type MaxMarginalRelevanceSearchOptions, VectorStore } from "@langchain/core/vectorstores";
 import {
   type Collection,
-  type Database,
   type Filter,
   type Hit,
   type Include,
@@ -19,8 +18,8 @@ import {
   type Metric,
   VectorLiteError,
 } from "vectorlite";
-import { checkFields, invalidArgument } from "./arguments.ts";
-import { type DatabaseSource, openIfThere, openSource } from "./database-source.ts";
+import { checkFields, checkLength } from "./arguments.ts";
+import { type DatabaseSource, OpenSource } from "./database-source.ts";
 import { flattenMetadata, restoreMetadata, textField } from "./flat-metadata.ts";
 import { similarityOf } from "./similarity.ts";
 
@@ -77,8 +76,7 @@ export class VectorLiteVectorStore<
 > extends VectorStore {
   /** What LangChain's types take for a filter: VectorLite's own. */
   declare FilterType: Filter<Fields>;
-  readonly #database: Database;
-  readonly #close: () => void;
+  readonly #source: OpenSource;
   readonly #name: string;
   readonly #options: { metric: Metric | undefined; model: string | undefined };
 
@@ -86,9 +84,7 @@ export class VectorLiteVectorStore<
   constructor(embeddings: EmbeddingsInterface, config: VectorLiteVectorStoreConfig) {
     super(embeddings, {});
     checkFields(config, knownConfig, "A VectorLiteVectorStore");
-    const { database, close } = openSource(config, "A VectorLiteVectorStore");
-    this.#database = database;
-    this.#close = close;
+    this.#source = new OpenSource(config, "A VectorLiteVectorStore");
     this.#name = config.collection ?? defaultCollection;
     this.#options = { metric: config.metric, model: config.model };
   }
@@ -110,7 +106,7 @@ export class VectorLiteVectorStore<
     config: VectorLiteVectorStoreConfig,
   ): Promise<VectorLiteVectorStore> {
     if (Array.isArray(metadatas) && metadatas.length > 0) {
-      checkLength(metadatas, texts.length, "metadatas");
+      checkLength(metadatas, texts.length, "metadatas", "document");
     }
     const documents = texts.map((pageContent, index) => {
       return new Document({
@@ -184,16 +180,16 @@ export class VectorLiteVectorStore<
   ): Promise<string[]> {
     checkFields(options, ["ids"], "addDocuments()");
     const ids = options.ids ?? documents.map(({ id }) => id ?? crypto.randomUUID());
-    checkLength(vectors, documents.length, "vectors");
-    checkLength(ids, documents.length, "ids");
+    checkLength(vectors, documents.length, "vectors", "document");
+    checkLength(ids, documents.length, "ids", "document");
     const dimension = vectors[0]?.length;
     if (dimension === undefined) return [];
     const metadatas = documents.map(({ pageContent, metadata }) => {
       return { ...flattenMetadata(metadata), [textField]: pageContent };
     });
-    await this.#database.transactionAsync(() => {
+    await this.#source.write(() => {
       const options = { ...this.#options, dimension };
-      this.#database.collection(this.#name, options).upsertMany(ids, vectors, metadatas);
+      this.#source.database.collection(this.#name, options).upsertMany(ids, vectors, metadatas);
     });
     return ids;
   }
@@ -213,7 +209,7 @@ export class VectorLiteVectorStore<
           "Pass { filter: {} } to delete all documents.",
       );
     }
-    await this.#database.transactionAsync(() => {
+    await this.#source.write(() => {
       const collection = this.#collection();
       if (ids !== undefined) collection?.deleteMany(ids);
       else collection?.deleteWhere(filter as Filter);
@@ -263,7 +259,7 @@ export class VectorLiteVectorStore<
 
   /** Closes the file, where the store was made with a path. Closing twice is fine. */
   close(): void {
-    this.#close();
+    this.#source.close();
   }
 
   /** Closes the store at the end of a `using` block. */
@@ -272,7 +268,7 @@ export class VectorLiteVectorStore<
   }
 
   #collection(): Collection | undefined {
-    return openIfThere(this.#database, this.#name, this.#options);
+    return this.#source.collection(this.#name, this.#options);
   }
 }
 
@@ -306,9 +302,4 @@ function documentOf({ key, metadata }: Hit): Document {
     pageContent: typeof text === "string" ? text : "",
     metadata: restoreMetadata(metadata),
   });
-}
-
-function checkLength(list: unknown, length: number, name: string): void {
-  if (Array.isArray(list) && list.length === length) return;
-  throw invalidArgument(name, `an array of ${length}, one for each document`, list);
 }

@@ -19,7 +19,6 @@ import {
 } from "@mastra/core/vector";
 import {
   type Collection,
-  type Database,
   type Filter,
   type Hit,
   type Include,
@@ -27,8 +26,8 @@ import {
   type Metric,
   VectorLiteError,
 } from "vectorlite";
-import { checkFields, invalidArgument } from "./arguments.ts";
-import { type DatabaseSource, openIfThere, openSource } from "./database-source.ts";
+import { checkFields, checkLength, invalidArgument } from "./arguments.ts";
+import { type DatabaseSource, OpenSource } from "./database-source.ts";
 import { flattenMetadata, restoreMetadata } from "./flat-metadata.ts";
 import { isEmptyFilter, translateFilter, type VectorLiteVectorFilter } from "./mastra-filter.ts";
 import { similarityOf } from "./similarity.ts";
@@ -79,16 +78,13 @@ const topKDefault = 10;
  * ```
  */
 export class VectorLiteVector extends MastraVector<VectorLiteVectorFilter> {
-  readonly #database: Database;
-  readonly #close: () => void;
+  readonly #source: OpenSource;
 
   /** @throws VectorLiteError ERR_INVALID_ARGUMENT; as `new Database()` where there is a path. */
   constructor(config: VectorLiteVectorConfig) {
     checkFields(config, knownConfig, "A VectorLiteVector");
     super({ id: config.id, disableInit: config.disableInit ?? false });
-    const { database, close } = openSource(config, "A VectorLiteVector");
-    this.#database = database;
-    this.#close = close;
+    this.#source = new OpenSource(config, "A VectorLiteVector");
   }
 
   /**
@@ -102,14 +98,14 @@ export class VectorLiteVector extends MastraVector<VectorLiteVectorFilter> {
     const given = Object.hasOwn(metrics, metric) ? metrics[metric] : undefined;
     if (given === undefined) throw invalidArgument("metric", namesOf(metrics), metric);
     if (dimension === undefined) throw invalidArgument("dimension", "a number", dimension);
-    await this.#write(() => {
-      this.#database.collection(indexName, { dimension, metric: given });
+    await this.#source.write(() => {
+      this.#source.database.collection(indexName, { dimension, metric: given });
     });
   }
 
   /** The names of all collections of the database. */
   override async listIndexes(): Promise<string[]> {
-    return this.#database.collections();
+    return this.#source.database.collections();
   }
 
   /** The dimension, the number of vectors and the metric of an index. */
@@ -120,8 +116,8 @@ export class VectorLiteVector extends MastraVector<VectorLiteVectorFilter> {
 
   /** Deletes an index with all its vectors; one that is not there is fine. */
   override async deleteIndex({ indexName }: DeleteIndexParams): Promise<void> {
-    await this.#write(() => {
-      this.#database.dropCollection(indexName);
+    await this.#source.write(() => {
+      this.#source.database.dropCollection(indexName);
     });
   }
 
@@ -156,13 +152,13 @@ export class VectorLiteVector extends MastraVector<VectorLiteVectorFilter> {
       throw invalidArgument("vectors", "an array of at least one vector", vectors);
     }
     const ids = params.ids ?? vectors.map(() => crypto.randomUUID());
-    checkLength(ids, vectors.length, "ids");
-    if (metadata.length > 0) checkLength(metadata, vectors.length, "metadata");
+    checkLength(ids, vectors.length, "ids", "vector");
+    if (metadata.length > 0) checkLength(metadata, vectors.length, "metadata", "vector");
     const metadatas = vectors.map((_, index) => {
       return flattenMetadata(metadata[index], `metadata[${index}]`);
     });
     const outdated = deleteFilter === undefined ? undefined : conditionsOf(deleteFilter);
-    await this.#write(() => {
+    await this.#source.write(() => {
       const index = this.#index(indexName);
       if (outdated !== undefined) index.deleteWhere(outdated);
       index.upsertMany(ids, vectors, metadatas);
@@ -182,7 +178,7 @@ export class VectorLiteVector extends MastraVector<VectorLiteVectorFilter> {
       throw invalidArgument("update", "an object with a vector or metadata", update);
     }
     const fields = metadata === undefined ? undefined : flattenMetadata(metadata);
-    await this.#write(() => {
+    await this.#source.write(() => {
       const index = this.#index(indexName);
       const keys = id !== undefined ? [id] : index.keys({ filter });
       for (const key of keys) updateRecord(index, key, vector, fields);
@@ -191,7 +187,7 @@ export class VectorLiteVector extends MastraVector<VectorLiteVectorFilter> {
 
   /** Deletes a vector; one that is not there is fine. */
   override async deleteVector({ indexName, id }: DeleteVectorParams): Promise<void> {
-    await this.#write(() => {
+    await this.#source.write(() => {
       this.#index(indexName).delete(id);
     });
   }
@@ -206,7 +202,7 @@ export class VectorLiteVector extends MastraVector<VectorLiteVectorFilter> {
         "deleteVectors() found an empty ids array; pass the ids of what to delete.",
       );
     }
-    await this.#write(() => {
+    await this.#source.write(() => {
       const index = this.#index(indexName);
       if (filter === undefined) index.deleteMany(ids ?? []);
       else index.deleteWhere(filter);
@@ -215,7 +211,7 @@ export class VectorLiteVector extends MastraVector<VectorLiteVectorFilter> {
 
   /** Closes the file, where the store was made with a path. Closing twice is fine. */
   close(): void {
-    this.#close();
+    this.#source.close();
   }
 
   /** Closes the store at the end of a `using` block. */
@@ -223,13 +219,8 @@ export class VectorLiteVector extends MastraVector<VectorLiteVectorFilter> {
     this.close();
   }
 
-  /** Waits for its turn, where another transaction of this database is under way. */
-  #write(body: () => void): Promise<void> {
-    return this.#database.transactionAsync(body);
-  }
-
   #index(name: string): Collection {
-    const index = openIfThere(this.#database, name);
+    const index = this.#source.collection(name);
     if (index !== undefined) return index;
     throw new VectorLiteError(
       "ERR_INVALID_ARGUMENT",
@@ -313,11 +304,6 @@ function conditionsOf(filter: unknown): Filter {
     "ERR_INVALID_ARGUMENT",
     "An empty filter would change every vector of the index; say which are meant.",
   );
-}
-
-function checkLength(list: unknown, length: number, name: string): void {
-  if (Array.isArray(list) && list.length === length) return;
-  throw invalidArgument(name, `an array of ${length}, one for each vector`, list);
 }
 
 function checkAbsent(value: unknown, name: string): void {

@@ -12,7 +12,7 @@
  * @module vectorlite/semantic-cache
  */
 
-import { type Collection, Database, type VectorLike, VectorLiteError } from "vectorlite";
+import { type Collection, type VectorLike, VectorLiteError } from "vectorlite";
 import {
   checkFields,
   checkFunction,
@@ -23,6 +23,7 @@ import {
   tagOf,
 } from "./arguments.ts";
 import { chooseThreshold, roundedCosine } from "./calibration.ts";
+import { OpenSource } from "./database-source.ts";
 import { encodeJson } from "./json.ts";
 import { deleteOldest, timeStep } from "./oldest.ts";
 import type {
@@ -117,8 +118,7 @@ export function semanticCache<Answer = string>(
  * VectorLiteError ERR_CLOSED after `close()`.
  */
 export class SemanticCache<Answer = string> implements Disposable {
-  readonly #database: Database;
-  readonly #ownsDatabase: boolean;
+  readonly #source: OpenSource;
   readonly #embed: SemanticCacheOptions["embed"];
   readonly #namespace: string;
   readonly #model: string | undefined;
@@ -155,8 +155,8 @@ export class SemanticCache<Answer = string> implements Disposable {
     this.#model = given.model === undefined ? undefined : checkText(given.model, "model");
     this.#ttl = ttlOption(given.ttl, Number.POSITIVE_INFINITY);
     this.#maxEntries = entriesOption(given.maxEntries);
-    this.#ownsDatabase = given.database === undefined;
-    this.#database = openDatabase(given);
+    const { database, path = database === undefined ? pathDefault : undefined } = given;
+    this.#source = new OpenSource({ path, database }, "semanticCache()", { durability: "normal" });
   }
 
   /** The threshold of calls that name none. */
@@ -299,8 +299,8 @@ export class SemanticCache<Answer = string> implements Disposable {
     const names =
       given.namespace === undefined ? this.#collectionNames() : [this.#nameOf(given.namespace)];
     this.#checkOpen();
-    this.#database.transaction(() => {
-      for (const name of names) this.#database.dropCollection(name);
+    this.#source.database.transaction(() => {
+      for (const name of names) this.#source.database.dropCollection(name);
     });
   }
 
@@ -370,7 +370,7 @@ export class SemanticCache<Answer = string> implements Disposable {
    */
   flush(): void {
     this.#checkOpen();
-    this.#database.flush();
+    this.#source.database.flush();
   }
 
   /**
@@ -382,8 +382,8 @@ export class SemanticCache<Answer = string> implements Disposable {
     if (this.#isClosed) return;
     this.#isClosed = true;
     this.#vectors.clear();
-    if (this.#ownsDatabase) this.#database.close();
-    else this.#database.flush();
+    if (this.#source.isOwn) this.#source.close();
+    else this.#source.database.flush();
   }
 
   /** Closes the cache at the end of a `using` block. */
@@ -406,18 +406,13 @@ export class SemanticCache<Answer = string> implements Disposable {
 
   #collectionNames(): string[] {
     this.#checkOpen();
-    return this.#database.collections().filter((name) => name.startsWith(prefix));
+    return this.#source.database.collections().filter((name) => name.startsWith(prefix));
   }
 
   /** The collection of that name, where there is one. Another process may drop it at any time. */
   #open(name: string, model: string | undefined): Collection<Stored> | undefined {
     this.#checkOpen();
-    try {
-      return this.#database.collection<Stored>(name, { create: false, metric: "cosine", model });
-    } catch (error) {
-      if (this.#database.collections().includes(name)) throw error;
-      return undefined;
-    }
+    return this.#source.collection<Stored>(name, { metric: "cosine", model });
   }
 
   #exact(name: string, prompt: string): CachedAnswer<Answer> | undefined {
@@ -465,10 +460,9 @@ export class SemanticCache<Answer = string> implements Disposable {
     this.#open(name, this.#model);
     const vector = await this.#vectorOf(prompt);
     this.#checkOpen();
-    // Where somebody's transaction goes on over awaits, this waits for its turn.
-    await this.#database.transactionAsync(() => {
+    await this.#source.write(() => {
       signal?.throwIfAborted();
-      const collection = this.#database.collection<Stored>(name, {
+      const collection = this.#source.database.collection<Stored>(name, {
         dimension: vector.length,
         metric: "cosine",
         model: this.#model,
@@ -509,7 +503,7 @@ export class SemanticCache<Answer = string> implements Disposable {
       const collection = this.#open(name, undefined);
       if (collection === undefined) continue;
       this.#deleteExpired(collection, now);
-      if (collection.size === 0 && name !== writing) this.#database.dropCollection(name);
+      if (collection.size === 0 && name !== writing) this.#source.database.dropCollection(name);
     }
   }
 
@@ -549,19 +543,6 @@ export class SemanticCache<Answer = string> implements Disposable {
     await Promise.all(Array.from({ length: calibrationConcurrency }, embedNext));
     return vectors;
   }
-}
-
-function openDatabase({ path, database }: SemanticCacheOptions): Database {
-  if (database === undefined) {
-    const file = path === undefined ? pathDefault : checkText(path, "path");
-    return new Database(file, { durability: "normal" });
-  }
-  if (!(database instanceof Database)) throw invalidArgument("database", "a Database", database);
-  if (path === undefined) return database;
-  throw new VectorLiteError(
-    "ERR_INVALID_ARGUMENT",
-    "semanticCache() was given a path and a database; give it one of them.",
-  );
 }
 
 function isExpired({ expires }: Stored): boolean {

@@ -77,7 +77,7 @@ const Run = struct {
         rig.client_gpa = gpa;
         try rig.newClient();
         try rig.client.open();
-        const found = try rig.client.readAll();
+        const found = try rig.read(.every_way);
         const lowest = if (in_doubt) rig.durable else rig.acknowledged;
         const is_known = for (rig.trace.items[lowest .. rig.acknowledged + 1]) |state| {
             if (state.digest.eql(found)) break true;
@@ -268,7 +268,7 @@ test "a full disk refuses what does not fit, and what fits goes on" {
         rig.disk.capacity_bytes = rig.disk.length + 16 * vl.format.page_bytes;
         try rig.delete();
         try rig.checkpoint();
-        const found = try rig.client.readAll();
+        const found = try rig.read(.every_way);
         try std.testing.expectEqual(rig.trace.items[rig.acknowledged].digest, found);
         rig.client.close();
         try rig.settle();

@@ -25,11 +25,11 @@ const Scenario = struct {
 const befores = [_][]const Step{
     &.{},
     &.{ .put_new, .overwrite },
-    &.{ .put_many, .delete },
+    &.{ .put_many, .rename, .delete },
     &.{ .put_and_wait, .grow },
 };
 const failings: []const Step = if (tally.is_long)
-    &.{ .put_two, .grow, .checkpoint, .reopen, .overwrite, .delete, .put_many, .compact }
+    &.{ .put_two, .grow, .checkpoint, .reopen, .overwrite, .delete, .rename, .put_many, .compact }
 else
     &.{ .put_two, .grow, .checkpoint, .reopen };
 const afters = [_][]const Step{

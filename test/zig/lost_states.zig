@@ -149,6 +149,51 @@ test "a collection that was lost is not taken for the one that got its id" {
     }
 }
 
+test "a renamed collection is followed where states were lost" {
+    for ([_]bool{ false, true }) |is_read_between| {
+        var machine = try Machine.init();
+        defer machine.deinit();
+        var rows = try machine.base.rows.clone();
+        defer rows.deinit();
+        var first: Client = undefined;
+        try machine.open(&first, volatile_options);
+        defer first.close();
+        try machine.put(&first, &rows, 1, 3);
+        try first.database.?.flush();
+        var kept = try rows.clone();
+        defer kept.deinit();
+        // A reader has seen what a second writer then loses.
+        var second: Client = undefined;
+        try machine.open(&second, volatile_options);
+        try machine.put(&second, &rows, 100, 3);
+        var reader: Client = undefined;
+        try machine.open(&reader, .{ .readonly = true });
+        defer reader.close();
+        try std.testing.expectEqual(rows.digest(), try reader.readAll());
+        try machine.loseVolatile(&second);
+        second.close();
+        // Another collection takes its name, and then the place of that one.
+        const database = first.database.?;
+        const Renamed = vl.Database.Renamed;
+        const old_name = client_module.collection_name;
+        try std.testing.expectEqual(Renamed.done, try database.renameCollection(old_name, "next"));
+        try machine.put(&first, &kept, 200, 1);
+        if (is_read_between) {
+            try std.testing.expectEqual(kept.digest(), try reader.readAll());
+        }
+        const other = try vl.Collection.open(.{ .database = database }, old_name, .{
+            .dimension = dimension,
+            .metric = .l2,
+        });
+        defer other.close();
+        try std.testing.expectEqual(kept.digest(), try reader.readAll());
+        try std.testing.expectEqualStrings("next", try reader.collection.?.currentName());
+        try std.testing.expect(try database.dropCollection("next"));
+        try std.testing.expectEqual(Renamed.done, try database.renameCollection(old_name, "next"));
+        try std.testing.expectError(error.Closed, reader.collection.?.currentName());
+    }
+}
+
 test "lost states that no slot tells of any more are still left to those who read them" {
     var machine = try Machine.init();
     defer machine.deinit();

@@ -16,12 +16,14 @@ comptime {
 }
 
 pub const path = "crash.vl";
-pub const collection_name = "docs";
+pub const collection_name = Contents.first_name;
 
 pub const Client = struct {
     gpa: std.mem.Allocator,
     process: *simulated.Process,
     options: vl.Options,
+    /// Of the collection that `open` opens.
+    name: []const u8 = collection_name,
     diagnostics: vl.Diagnostics = .{},
     database: ?*vl.Database = null,
     collection: ?*vl.Collection = null,
@@ -41,7 +43,7 @@ pub const Client = struct {
         errdefer client.close();
         client.collection = try vl.Collection.open(
             .{ .database = client.database.? },
-            collection_name,
+            client.name,
             .{
                 .dimension = contents.dimension,
                 .metric = .l2,
@@ -81,10 +83,6 @@ pub const Client = struct {
     /// Reads every row in every way that there is.
     pub fn readAll(client: *Client) !Digest {
         return readEverything(client.collection.?, .every_way);
-    }
-
-    pub fn scanAll(client: *Client) !Digest {
-        return readEverything(client.collection.?, .scan);
     }
 };
 

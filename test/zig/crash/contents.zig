@@ -85,8 +85,21 @@ pub const Key = struct {
     }
 };
 
+/// Of rows in a collection of that name, the only one. Without rows it is the same whether the
+/// collection is there or not.
+pub fn named(name: []const u8, rows: Digest) Digest {
+    var digest: Digest = .{};
+    if (rows.rows > 0) digest.addCollection(name, rows);
+    return digest;
+}
+
 pub const Contents = struct {
+    /// What a collection is called until it is renamed.
+    pub const first_name = "docs";
+    pub const second_name = "texts";
+
     gpa: std.mem.Allocator,
+    name: []const u8 = first_name,
     rows: std.AutoArrayHashMapUnmanaged(u32, Value) = .empty,
 
     pub fn deinit(contents: *Contents) void {
@@ -95,7 +108,11 @@ pub const Contents = struct {
     }
 
     pub fn clone(contents: *const Contents) !Contents {
-        return .{ .gpa = contents.gpa, .rows = try contents.rows.clone(contents.gpa) };
+        return .{
+            .gpa = contents.gpa,
+            .name = contents.name,
+            .rows = try contents.rows.clone(contents.gpa),
+        };
     }
 
     pub fn put(contents: *Contents, key: u32, value: Value) !void {

@@ -2,11 +2,12 @@
 //! builds the disks that could be left behind, opens each of them and asks the oracles.
 //!
 //! (a) The file is whole, to the engine and to a reader that shares nothing with it. (b) What it
-//! holds is a state of the trace: with `full` durability nothing acknowledged is missing, otherwise
-//! nothing from before the last checkpoint, and after a mere kill nothing at all. (c) Batches are
-//! whole, which follows from (b), as the trace has only whole batches. (d) Opening twice gives the
-//! same. (e) Life goes on: more transactions, and another crash in the middle of them. (f) No write
-//! touches a byte that a retained root or an open snapshot needs.
+//! holds is a state of the trace, and its collection has the name of that state: with `full`
+//! durability nothing acknowledged is missing, otherwise nothing from before the last checkpoint,
+//! and after a mere kill nothing at all. (c) Batches are whole, which follows from (b), as the
+//! trace has only whole batches. (d) Opening twice gives the same. (e) Life goes on: more
+//! transactions, and another crash in the middle of them. (f) No write touches a byte that a
+//! retained root or an open snapshot needs.
 
 const std = @import("std");
 const vl = @import("vectorlite");
@@ -211,7 +212,7 @@ pub const Rig = struct {
         rig.counts.simulated_kills += 1;
         try rig.newClient();
         try rig.open();
-        try expectDigest(found, try rig.client.readAll());
+        try expectDigest(found, try rig.read(.every_way));
     }
 
     fn dropTrace(rig: *Rig) void {
@@ -253,8 +254,19 @@ pub const Rig = struct {
     }
 
     pub fn open(rig: *Rig) !void {
+        rig.client.name = rig.now.name;
         try rig.client.open();
         try rig.settle();
+    }
+
+    /// What the connection shows of the collection, and what that is called now.
+    pub fn read(rig: *Rig, ways: client_module.Ways) !Digest {
+        return readNamed(rig.client.collection.?, ways);
+    }
+
+    fn readNamed(collection: *vl.Collection, ways: client_module.Ways) !Digest {
+        const rows = try client_module.readEverything(collection, ways);
+        return contents.named(try collection.currentName(), rows);
     }
 
     // The operations. Each is one call of the engine or a few, with the trace kept beside it.
@@ -310,6 +322,21 @@ pub const Rig = struct {
         try rig.announce();
         _ = rig.client.delete(number) catch |err| return rig.refused(err);
         try rig.acknowledge();
+    }
+
+    /// From one of two names to the other; the open collection goes on under it.
+    pub fn rename(rig: *Rig) !void {
+        const from = rig.now.name;
+        const is_first = std.mem.eql(u8, from, Contents.first_name);
+        rig.now.name = if (is_first) Contents.second_name else Contents.first_name;
+        try rig.announce();
+        const database = rig.client.database.?;
+        const renamed = database.renameCollection(from, rig.now.name) catch |err|
+            return rig.refused(err);
+        if (renamed != .done) return error.WrongName;
+        try rig.acknowledge();
+        const name = try rig.client.collection.?.currentName();
+        if (!std.mem.eql(u8, name, rig.now.name)) return error.WrongName;
     }
 
     fn putRows(rig: *Rig, numbers: []const u32, metadata_bytes: u32) !void {
@@ -370,7 +397,7 @@ pub const Rig = struct {
         }
         try rig.settle();
         try rig.open();
-        try expectDigest(rig.trace.items[rig.acknowledged].digest, try rig.client.readAll());
+        try expectDigest(rig.trace.items[rig.acknowledged].digest, try rig.read(.every_way));
     }
 
     /// Long enough for the next commit of `normal` to be a checkpoint.
@@ -381,13 +408,14 @@ pub const Rig = struct {
     pub fn openSnapshot(rig: *Rig) !void {
         const snapshot = try rig.client.database.?.openSnapshot();
         errdefer snapshot.close();
+        const name = rig.trace.items[rig.acknowledged].rows.name;
         const collection = try vl.Collection.open(
             .{ .snapshot = snapshot },
-            client_module.collection_name,
+            name,
             .{ .create = false },
         );
         errdefer collection.close();
-        const digest = try client_module.readEverything(collection, .every_way);
+        const digest = try readNamed(collection, .every_way);
         try expectDigest(rig.trace.items[rig.acknowledged].digest, digest);
         try rig.pinned.append(gpa, snapshot.view.root);
         try rig.snapshots.append(gpa, .{
@@ -400,7 +428,7 @@ pub const Rig = struct {
     /// The snapshots still show what they showed when they were opened.
     pub fn closeSnapshots(rig: *Rig) !void {
         while (rig.snapshots.pop()) |open_one| {
-            const digest = client_module.readEverything(open_one.collection, .every_way);
+            const digest = readNamed(open_one.collection, .every_way);
             open_one.collection.close();
             open_one.snapshot.close();
             _ = rig.pinned.pop();
@@ -412,7 +440,10 @@ pub const Rig = struct {
     fn announce(rig: *Rig) !void {
         var rows = try rig.now.clone();
         errdefer rows.deinit();
-        try rig.trace.append(gpa, .{ .digest = rows.digest(), .rows = rows });
+        try rig.trace.append(gpa, .{
+            .digest = contents.named(rows.name, rows.digest()),
+            .rows = rows,
+        });
     }
 
     fn acknowledge(rig: *Rig) !void {
@@ -597,17 +628,18 @@ pub const Rig = struct {
         try rig.newClient();
         defer _ = rig.arena.reset(.retain_capacity);
         rig.client.gpa = rig.arena.allocator();
+        rig.client.name = states[state].rows.name;
         defer rig.client.close();
         for ([_]bool{ false, true }) |second| {
             rig.client.open() catch |err| {
                 rig.say("{s}", .{rig.client.diagnostics.message()});
                 return err;
             };
-            const read = (if (second) rig.client.scanAll() else rig.client.readAll()) catch |err| {
+            const shown = rig.read(if (second) .scan else .every_way) catch |err| {
                 rig.say("{s}", .{rig.client.diagnostics.message()});
                 return err;
             };
-            try expectDigest(found, read);
+            try expectDigest(found, shown);
             if (!second and source.counts.images % images_per_verify == 0) try rig.verify(source);
             rig.client.close();
             try rig.settle();
@@ -677,6 +709,7 @@ pub const Rig = struct {
     }
 
     /// Reads the disk without the engine: the newest root must be whole, and older durable ones.
+    /// Returns the digest of its collections, by their names.
     pub fn inspectDisk(rig: *Rig, every_root: bool) !Digest {
         const bytes = rig.disk.bytes();
         const header = inspector_module.readHeader(bytes) orelse {
@@ -692,7 +725,8 @@ pub const Rig = struct {
         errdefer |err| if (err == error.Unsound) rig.say("{s} at {d}, transaction {d} of {d}", .{
             inspector.problem, inspector.offset, of_transaction, newest.transaction_id,
         });
-        const found = try inspector.inspect(&newest);
+        const rows = try inspector.inspect(&newest);
+        const found = if (rows.rows == 0) rows else inspector.named;
         if (every_root) for (slots) |maybe| {
             const root = maybe orelse continue;
             of_transaction = root.transaction_id;

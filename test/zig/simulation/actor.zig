@@ -15,8 +15,6 @@ pub const Role = enum { reader, writer, compactor };
 pub const Handle = struct {
     collection: *vl.Collection,
     made: u32,
-    /// It was used under another name than it was opened with.
-    is_renamed: bool = false,
 };
 
 pub const Held = struct {

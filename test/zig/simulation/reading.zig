@@ -9,7 +9,6 @@ const model = @import("model.zig");
 const world_module = @import("world.zig");
 const Actor = @import("actor.zig").Actor;
 const Frame = world_module.Frame;
-const Handle = @import("actor.zig").Handle;
 const Held = @import("actor.zig").Held;
 const World = world_module.World;
 
@@ -44,10 +43,7 @@ pub fn read(world: *World, frame: *Frame) anyerror!void {
 pub fn handle(world: *World, frame: *Frame, index: usize, made: u32) anyerror!*vl.Collection {
     const actor = frame.actor;
     if (actor.placeOf(made)) |place| {
-        const known = &actor.handles[place].?;
-        if (place != index) known.is_renamed = true;
-        if (try hasFollowed(world, known)) return known.collection;
-        actor.closeHandle(place);
+        return actor.handles[place].?.collection;
     }
     actor.closeHandle(index);
     const scope: vl.Scope = .{ .database = actor.database.? };
@@ -65,17 +61,6 @@ fn isOwnError(err: anyerror) bool {
         error.KeyFound, error.WrongOrder, error.RowFoundTwice => true,
         else => false,
     };
-}
-
-/// Where states may have been lost, and ids with them, a handle does not follow a renamed
-/// collection: only its name would tell it from one that was made since.
-fn hasFollowed(world: *World, known: *const Handle) !bool {
-    const has_losses = world.oracle.losses > 0 or world.oracle.newest.last_loss != 0;
-    if (!known.is_renamed or !has_losses) return true;
-    _ = known.collection.currentName() catch |err| {
-        return if (err == error.Closed) false else err;
-    };
-    return true;
 }
 
 fn expectAbsent(actor: *Actor, scope: vl.Scope, index: usize) !void {
