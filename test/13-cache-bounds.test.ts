@@ -198,6 +198,127 @@ describe("a file of so many bytes", () => {
   });
 });
 
+describe("a small file of large vectors", () => {
+  const sizes: [mebibytes: number, numbers: number][] = [
+    [1, 8],
+    [1, 256],
+    [1, 1536],
+    [1, 3072],
+    [1, 4096],
+    [1, 8192],
+    [2, 1536],
+    [2, 3072],
+    [2, 4096],
+    [4, 3072],
+    [4, 16384],
+    [8, 4096],
+  ];
+
+  /** Sets keys that are new, and others again, between reads; entries after each set. */
+  function stream(cache: EmbedCache, path: string, maxBytes: number, count: number): number[] {
+    const vector = new Float32Array(cache.stats().dimension).fill(0.5);
+    const last = new Map<string, number>();
+    return Array.from({ length: count }, (_, number) => {
+      // Some keys are read all the time, so that what goes lies between what stays.
+      const key = number % 7 === 0 ? `often ${number % 35}` : `key ${number}`;
+      vector[0] = number + 1;
+      cache.set(key, vector);
+      last.set(key, number + 1);
+      expect(cache.get(key)?.[0]).toBe(number + 1);
+      const other = `key ${Math.floor(number / 2)}`;
+      const found = cache.get(other);
+      if (found !== undefined) expect(found[0]).toBe(last.get(other));
+      if (number % 16 === 0) expect(statSync(path).size).toBeLessThanOrEqual(maxBytes);
+      return cache.size;
+    });
+  }
+
+  test.each(sizes)("of %d MiB and %d numbers never loses most at once", (mebibytes, numbers) => {
+    const path = temporaryPath();
+    const maxBytes = mebibytes << 20;
+    using cache = new EmbedCache({ path, dimension: numbers, maxBytes });
+    const fitting = maxBytes / (numbers * 4 + 400);
+    const entries = stream(cache, path, maxBytes, Math.min(12_000, Math.ceil(6 * fitting)));
+    const plateau = Math.max(...entries);
+    const whenFull = entries.slice(entries.indexOf(plateau));
+    expect(plateau).toBeGreaterThan(fitting / 3);
+    expect(Math.min(...whenFull)).toBeGreaterThanOrEqual(plateau / 2);
+    expect(cache.stats().evictions).toBeGreaterThan(fitting);
+  });
+
+  test("is refused where it could not even hold a handful", () => {
+    const options = { dimension: 65_536, maxBytes: 1 << 20 };
+    expectCode(() => open({ path: temporaryPath(), ...options }), "ERR_INVALID_ARGUMENT");
+    using cache = open({ path: temporaryPath(), maxBytes: 1 << 20 });
+    const large = cache.namespace("large");
+    expectCode(() => large.set("a", new Float32Array(65_536).fill(1)), "ERR_INVALID_ARGUMENT");
+    expect(cache.namespaces()).toEqual(["default"]);
+  });
+});
+
+describe("namespaces of a file of so many bytes", () => {
+  const numbers = 1024;
+  const vector = new Float32Array(numbers).fill(0.5);
+
+  function fill(cache: EmbedCache, count: number, prefix = "key"): void {
+    for (let number = 0; number < count; number++) {
+      vector[0] = number + 1;
+      cache.set(`${prefix} ${number}`, vector);
+      expect(cache.get(`${prefix} ${number}`)?.[0]).toBe(number + 1);
+    }
+  }
+
+  test("begin in a full file like others", () => {
+    const path = temporaryPath();
+    const maxBytes = 1 << 20;
+    using cache = new EmbedCache({ path, dimension: numbers, maxBytes });
+    fill(cache, 400);
+    for (const name of ["a", "b", "c", "d"]) {
+      fill(cache.namespace(name), 1);
+      fill(cache, 40, name);
+    }
+    cache.namespace("declared", { dimension: numbers });
+    expect(cache.namespaces()).toHaveLength(6);
+    expect(statSync(path).size).toBeLessThanOrEqual(maxBytes);
+  });
+
+  test("make room for one that is busy, down to its own size", () => {
+    const path = temporaryPath();
+    const maxBytes = 4 << 20;
+    using cache = new EmbedCache({ path, dimension: numbers, maxBytes });
+    fill(cache, 2000);
+    const full = cache.size;
+    const small = cache.namespace("small");
+    fill(small, 20);
+    const busy = cache.namespace("busy");
+    fill(busy, 3000);
+    expect(busy.size).toBeGreaterThan(full / 4);
+    expect(cache.size).toBeGreaterThan(full / 4);
+    // The largest give.
+    expect(small.size).toBe(20);
+    expect(cache.stats().evictions).toBe(2000 - cache.size);
+    expect(busy.stats().evictions).toBe(3000 - busy.size);
+    expect(statSync(path).size).toBeLessThanOrEqual(maxBytes);
+  });
+
+  test("share a small file without losing most of it at once", () => {
+    const path = temporaryPath();
+    const maxBytes = 2 << 20;
+    using cache = new EmbedCache({ path, dimension: 3072, maxBytes });
+    const all = [cache, cache.namespace("b"), cache.namespace("c")];
+    const large = new Float32Array(3072).fill(0.5);
+    const entries = Array.from({ length: 900 }, (_, number) => {
+      large[0] = number + 1;
+      all[number % 3]?.set(`key ${number}`, large);
+      return all.reduce((sum, { size }) => sum + size, 0);
+    });
+    const plateau = Math.max(...entries);
+    expect(plateau).toBeGreaterThan(40);
+    expect(Math.min(...entries.slice(entries.indexOf(plateau)))).toBeGreaterThan(plateau / 2);
+    expect(statSync(path).size).toBeLessThanOrEqual(maxBytes);
+  });
+});
+
 test("a file that a reader had filled is filled again when the reader has gone", () => {
   const path = temporaryPath();
   const maxBytes = 8 << 20;

@@ -16,8 +16,10 @@ const expiry = @import("expiry.zig");
 const limits = @import("limits.zig");
 const metrics = @import("metrics.zig");
 const search_module = @import("search.zig");
+const room_module = @import("room.zig");
 const Amender = @import("amender.zig").Amender;
 const Appender = @import("appender.zig").Appender;
+const Departures = @import("departures.zig").Departures;
 const Eviction = eviction_module.Eviction;
 const Filter = @import("filter.zig").Filter;
 const HotCache = hot_cache.HotCache;
@@ -129,7 +131,7 @@ pub const Collection = struct {
     sets: u64 = 0,
     /// Of all rows that were hit.
     saved_cost: u64 = 0,
-    expirations: u64 = 0,
+    departures: Departures = .{},
 
     pub fn open(scope: Scope, name: []const u8, options: CollectionOptions) Error!*Collection {
         const database = scope.parent();
@@ -141,6 +143,7 @@ pub const Collection = struct {
         const state = try findOrCreate(scope, name, options);
         const identity = state.identity;
         try checkIdentity(database, identity, options);
+        try checkRoom(database, identity.dimension);
         const rows_max = rowsMax(scope, identity.dimension, options.rows_max);
         const eviction: ?Eviction = if (rows_max) |most|
             Eviction.init(database.gpa, most) catch return database.outOfMemory()
@@ -161,6 +164,7 @@ pub const Collection = struct {
                 .init(database.gpa, options.hot_vectors, identity.dimension),
             .eviction = eviction,
         };
+        if (scope == .database) database.departures.append(&collection.departures.node);
         return collection;
     }
 
@@ -196,6 +200,9 @@ pub const Collection = struct {
     pub fn close(collection: *Collection) void {
         if (collection.hot) |*hot| hot.deinit();
         if (collection.eviction) |*eviction| eviction.deinit();
+        if (collection.scope == .database) {
+            collection.scope.database.departures.remove(&collection.departures.node);
+        }
         collection.identity.release(collection.gpa);
         collection.gpa.destroy(collection);
     }
@@ -220,6 +227,9 @@ pub const Collection = struct {
         if (batch.key_lens.len == 0) return;
         try collection.checkFits(database, batch);
         const was_full = database.isDiskFull();
+        // Only a file that has a maximum is shared by all that is in it.
+        const is_bounded = database.options.file_bytes_max != std.math.maxInt(u64);
+        const only = if (is_bounded) null else collection.catalogue_index;
         var tries: u32 = 0;
         while (true) : (tries += 1) {
             const failure = if (collection.putAll(database, batch, inverse_norms)) |_|
@@ -227,18 +237,15 @@ pub const Collection = struct {
             else |err|
                 err;
             const may_evict = collection.eviction != null and failure == error.NoSpace and
-                database.transaction == null and tries < evictions_max;
-            if (may_evict) {
-                collection.evictOldest(database) catch |err| {
-                    if (err != error.NoSpace) return err;
-                    try collection.evictAll(database);
-                };
-            } else if (tries > 0 or !database.mayRetry(failure, was_full)) return failure;
+                database.transaction == null and tries < tries_max;
+            if (may_evict)
+                try room_module.make(database, batch.vectors.len * @sizeOf(f32), only)
+            else if (tries > 0 or !database.mayRetry(failure, was_full)) return failure;
         }
         collection.sets += batch.key_lens.len;
     }
-    /// Of segments, before a write finds no room.
-    const evictions_max = 6;
+    /// Of making room, before a write finds none.
+    const tries_max = 6;
 
     /// A batch that could not fit even into an empty file costs nobody else's rows.
     fn checkFits(collection: *Collection, database: *Database, batch: Batch) Error!void {
@@ -253,31 +260,11 @@ pub const Collection = struct {
         );
     }
 
-    /// The file is as large as it may be. Rows of the oldest segments go, whoever reads them, since
-    /// only whole segments make room.
-    fn evictOldest(collection: *Collection, database: *Database) Error!void {
-        const eviction = &collection.eviction.?;
-        const own = try database.beginImplicit();
-        errdefer |err| database.failWrite(own, err);
-        const transaction = database.transaction.?;
-        const state = try collection.editable(transaction);
-        var appender = collection.appenderFor(transaction, state);
-        defer appender.deinit();
-        var mover = collection.moverFor(&appender);
-        defer mover.deinit();
-        try eviction.dropOldest(&mover);
-        try database.commit();
-        if (database.session) |session| session.writer.is_disk_full = false;
-    }
-
-    /// There is no room even for what deleting takes. With fewer rows from now on there will be.
-    fn evictAll(collection: *Collection, database: *Database) Error!void {
-        const eviction = &collection.eviction.?;
-        const rows = (try collection.currentState()).live_rows;
-        if (rows > 0) eviction.allow(@min(eviction.rows_max, rows) / 8 * 7);
-        eviction.evictions += rows;
-        try collection.clear();
-        if (database.session) |session| session.writer.is_disk_full = false;
+    /// Rows went from it to make room, and so many are left: about as many fit.
+    pub fn lose(collection: *Collection, rows: u64, rows_left: u64) void {
+        collection.departures.open.evictions += rows;
+        const eviction = if (collection.eviction) |*eviction| eviction else return;
+        eviction.allow(@min(eviction.rows_max, rows_left));
     }
 
     /// Rows whose time is over go in parts, at most once a second.
@@ -299,7 +286,7 @@ pub const Collection = struct {
         defer arena.deinit();
         const over = try collection.filterOver(arena.allocator(), now_ms);
         const buried = try collection.buryWhere(transaction, over, purged_rows_max);
-        collection.expirations += buried;
+        collection.departures.open.expirations += buried;
         return buried;
     }
 
@@ -350,10 +337,14 @@ pub const Collection = struct {
         const transaction = database.transaction.?;
         try collection.purgeWhenDue(transaction);
         const state = try collection.editable(transaction);
-        var appender = collection.appenderFor(transaction, state);
+        if (database.options.file_bytes_max != std.math.maxInt(u64)) {
+            const reserved = try room_module.reservedPages(transaction, batch.key_lens.len);
+            transaction.writer.reserved_pages = reserved;
+        }
+        var appender = database.appenderFor(transaction, state);
         appender.expected_rows = batch.key_lens.len;
         defer appender.deinit();
-        var mover = collection.moverFor(&appender);
+        var mover = database.moverFor(&appender);
         defer mover.deinit();
         var key_start: usize = 0;
         var metadata_start: usize = 0;
@@ -443,10 +434,10 @@ pub const Collection = struct {
         const reader = database.reader(database.scratch);
         try reader.vector(state, segment, location.row, vector);
         const entry = try reader.entry(state, segment, location.row);
-        var appender = collection.appenderFor(transaction, state);
+        var appender = database.appenderFor(transaction, state);
         defer appender.deinit();
         appender.expected_rows = 1;
-        var mover = collection.moverFor(&appender);
+        var mover = database.moverFor(&appender);
         defer mover.deinit();
         const editor: key_index.Editor = .{
             .writer = transaction.writer,
@@ -461,27 +452,6 @@ pub const Collection = struct {
         try transaction.buryRow(state, location);
         try mover.pay();
         try appender.flush();
-    }
-
-    fn appenderFor(
-        collection: *Collection,
-        transaction: *Transaction,
-        state: *CollectionState,
-    ) Appender {
-        const database = collection.scope.parent();
-        return .{
-            .gpa = collection.gpa,
-            .transaction = transaction,
-            .state = state,
-            .code_memory = &database.code_memory,
-            .column_memory = &database.column_memory,
-            .expected_rows = 0,
-        };
-    }
-
-    fn moverFor(collection: *Collection, appender: *Appender) Mover {
-        const database = collection.scope.parent();
-        return .init(appender, database.reader(database.scratch), &database.header.hash_key);
     }
 
     fn putRow(
@@ -501,11 +471,11 @@ pub const Collection = struct {
         const found = try collection.locateForWrite(transaction, appender, key_hash, row.key);
         const old = if (found) |row_there| row_there.location else null;
         if (collection.eviction) |*eviction| {
-            transaction.writer.reserved_pages = Eviction.reservedPages(state);
             if (old != null) {
                 eviction.recency.read(key_hash);
             } else {
-                try eviction.makeRoom(mover, collection.scope.parent().system.wallMs());
+                const now_ms = collection.scope.parent().system.wallMs();
+                collection.departures.open.add(try eviction.makeRoom(mover, now_ms));
                 eviction.recency.enter(key_hash);
             }
         }
@@ -679,9 +649,9 @@ pub const Collection = struct {
         const own = try database.beginImplicit();
         errdefer |err| database.failWrite(own, err);
         const transaction = database.transaction.?;
-        var appender = collection.appenderFor(transaction, try collection.currentState());
+        var appender = database.appenderFor(transaction, try collection.currentState());
         defer appender.deinit();
-        var mover = collection.moverFor(&appender);
+        var mover = database.moverFor(&appender);
         defer mover.deinit();
         var count: u32 = 0;
         var start: usize = 0;
@@ -952,10 +922,11 @@ pub const Collection = struct {
         defer matches.deinit();
         while (try matches.step(std.math.maxInt(u64))) {}
         if (matches.count == 0) return 0;
+        const database = collection.scope.parent();
         const state = try collection.editable(transaction);
-        var appender = collection.appenderFor(transaction, state);
+        var appender = database.appenderFor(transaction, state);
         defer appender.deinit();
-        var mover = collection.moverFor(&appender);
+        var mover = database.moverFor(&appender);
         defer mover.deinit();
         const deleted = try collection.buryMatches(transaction, &mover, &matches, rows_max);
         // Not before all are buried: rows that move would be in other places then.
@@ -1067,9 +1038,8 @@ pub const Collection = struct {
             .hits = collection.hits,
             .misses = collection.misses,
             .sets = collection.sets,
-            .evictions = if (collection.eviction) |*eviction| eviction.evictions else 0,
-            .expirations = collection.expirations +
-                if (collection.eviction) |*eviction| eviction.expirations else 0,
+            .evictions = collection.departures.committed.evictions,
+            .expirations = collection.departures.committed.expirations,
             .saved_cost = collection.saved_cost,
         };
     }
@@ -1399,6 +1369,21 @@ fn checkOptions(database: *Database, name: []const u8, options: CollectionOption
     );
 }
 
+/// Of fewer rows each one that comes would cost a good part of all.
+const rows_least = 4;
+
+fn checkRoom(database: *Database, dimension: u32) Error!void {
+    const bytes = database.options.file_bytes_max;
+    const rows = eviction_module.rowsIn(bytes, dimension);
+    if (rows >= rows_least or database.options.readonly) return;
+    return database.diagnostics.fail(
+        error.InvalidArgument,
+        "a file of at most {d} bytes has room for {d} vectors of dimension {d}, expected at least " ++
+            "{d}; allow {d} bytes or more",
+        .{ bytes, rows, dimension, rows_least, eviction_module.bytesFor(rows_least, dimension) },
+    );
+}
+
 fn checkIdentity(
     database: *Database,
     identity: *const collection_state.Identity,
@@ -1464,11 +1449,17 @@ fn findOrCreate(scope: Scope, name: []const u8, options: CollectionOptions) Erro
     const transaction = database.transaction.?;
     // Another process may have made it since.
     const existing = try transaction.working.find(transaction.source(), name);
+    if (existing == null) try checkRoom(database, dimensionOf(options));
     const state = existing orelse try createState(transaction, name, options);
     const index = state.catalogue_index;
     if (!own) return state;
     try database.commit();
     return (try database.current.collection(database.source(), index)) orelse error.Closed;
+}
+
+/// Of a new collection.
+fn dimensionOf(options: CollectionOptions) u32 {
+    return if (options.dimension == 0) limits.dimension_default else options.dimension;
 }
 
 fn createState(
@@ -1481,7 +1472,7 @@ fn createState(
         return transaction.diagnostics.failOs(error.OutOfMemory, "creating a collection");
     identity.* = .{
         .id = transaction.working.root.next_collection_id,
-        .dimension = if (options.dimension == 0) limits.dimension_default else options.dimension,
+        .dimension = dimensionOf(options),
         .metric = @intFromEnum(options.metric orelse .cosine),
         .name_len = @intCast(name.len),
         .model_len = @intCast(options.model.len),

@@ -1,0 +1,129 @@
+//! Room in a file that is as large as it may be, for a write that found none.
+//!
+//! The file is what has a maximum, so all of its collections share it: the one whose vectors take
+//! most gives up rows, whoever asks. One that is not written any more gives way to others down to
+//! their size, and a small one keeps what it has.
+
+const std = @import("std");
+const errors = @import("errors.zig");
+const eviction = @import("eviction.zig");
+const snapshot_locks = @import("snapshot_locks.zig");
+const Collection = @import("collection.zig").Collection;
+const CollectionState = @import("collection_state.zig").CollectionState;
+const Database = @import("database.zig").Database;
+const Departures = @import("departures.zig").Departures;
+const HeldStates = @import("held_states.zig").HeldStates;
+const Transaction = @import("transaction.zig").Transaction;
+
+const Error = errors.Error;
+
+/// In a transaction of its own: rows that take about `bytes` go, a sixteenth of their collection at
+/// least, of the collection at `only` where there is one. Where that finds no room itself, all its
+/// rows do. `NoSpace` where nothing could go.
+pub fn make(database: *Database, bytes: u64, only: ?u32) Error!void {
+    give(database, bytes, only, .some) catch |err| {
+        if (err != error.NoSpace) return err;
+        try give(database, bytes, only, .all);
+    };
+}
+
+fn give(database: *Database, bytes: u64, only: ?u32, part: Part) Error!void {
+    try database.begin();
+    errdefer |err| database.failWrite(true, err);
+    const transaction = database.transaction.?;
+    const held = try heldStates(database);
+    const found = try findLargest(transaction, only, &held) orelse try allIsHeld(database);
+    const rows_before = found.live_rows;
+    const state = (try transaction.editable(found.catalogue_index)).?;
+    if (part == .all) try transaction.clearCollection(state) else {
+        var appender = database.appenderFor(transaction, state);
+        defer appender.deinit();
+        var mover = database.moverFor(&appender);
+        defer mover.deinit();
+        const rows = @max(rows_before / least_part + 1, bytes / state.vectorStride());
+        try eviction.dropSegments(&mover, rows, &held);
+    }
+    const rows_lost = rows_before - state.live_rows;
+    if (handleOf(database, state)) |collection| collection.lose(rows_lost, state.live_rows);
+    try database.commit();
+    database.session.?.writer.is_disk_full = false;
+}
+const Part = enum { some, all };
+const least_part = 16;
+
+fn heldStates(database: *Database) Error!HeldStates {
+    return snapshot_locks.heldBy(database.file) catch |err|
+        database.diagnostics.failOs(err, "probing the locks");
+}
+
+fn allIsHeld(database: *Database) Error!*CollectionState {
+    return database.diagnostics.fail(
+        error.NoSpace,
+        "the file is as large as it may be, and readers of older states hold all that could go; " ++
+            "close snapshots, let other handles read again, or allow more bytes",
+        .{},
+    );
+}
+
+/// The collection with most bytes of vectors that could go; null where none could.
+fn findLargest(
+    transaction: *Transaction,
+    only: ?u32,
+    held: *const HeldStates,
+) Error!?*CollectionState {
+    var largest: ?*CollectionState = null;
+    var most: u64 = 0;
+    for (0..transaction.working.root.catalogue_len) |index| {
+        if (only) |asked| if (index != asked) continue;
+        const source = transaction.source();
+        const state = try transaction.working.collection(source, @intCast(index)) orelse continue;
+        const bytes = try rowsNotHeld(transaction, state, held) * state.vectorStride();
+        if (bytes <= most) continue;
+        largest = state;
+        most = bytes;
+    }
+    return largest;
+}
+
+fn rowsNotHeld(
+    transaction: *Transaction,
+    state: *CollectionState,
+    held: *const HeldStates,
+) Error!u64 {
+    if (held.len == 0) return state.live_rows;
+    var rows: u64 = 0;
+    var next: u32 = 0;
+    while (try state.nextSegment(transaction.gpa, transaction.source(), next)) |segment| {
+        const disk = &segment.disk;
+        next = disk.id + 1;
+        if (held.needs(disk.born, transaction.writer.transaction_id)) continue;
+        rows += disk.rows - disk.dead_rows;
+    }
+    return rows;
+}
+
+/// What rows have to leave free, so that the rows of any collection can be deleted.
+pub fn reservedPages(transaction: *Transaction, new_rows: u64) Error!u32 {
+    var pages: u64 = other_pages + new_rows / rows_per_page;
+    for (0..transaction.working.root.catalogue_len) |index| {
+        const source = transaction.source();
+        const state = try transaction.working.collection(source, @intCast(index)) orelse continue;
+        // The index's, and one of tombstones for each segment; what they replace may be needed yet.
+        pages += 2 * @as(u64, state.index_pages) + state.segment_array_len;
+    }
+    return std.math.lossyCast(u32, pages);
+}
+const other_pages = 24;
+/// Of the index, at least.
+const rows_per_page = 64;
+
+/// What this database has open of a collection, if it has.
+fn handleOf(database: *Database, state: *const CollectionState) ?*Collection {
+    var node = database.departures.first;
+    while (node) |at| : (node = at.next) {
+        const departures: *Departures = @fieldParentPtr("node", at);
+        const collection: *Collection = @fieldParentPtr("departures", departures);
+        if (collection.identity.isSame(state.identity)) return collection;
+    }
+    return null;
+}
