@@ -6,6 +6,8 @@
  * @module
  */
 
+import type { CacheNamespace } from "./cache-namespace.ts";
+import { EvictionWatch } from "./channels.ts";
 import type { Connection } from "./connection.ts";
 import type { CacheMode } from "./types.ts";
 
@@ -23,6 +25,10 @@ export class CacheFile {
   readonly #folder: string;
   /** Numbers of the vectors that are written together. */
   readonly partFloats: number;
+  /** Those that are open. */
+  readonly namespaces: Set<CacheNamespace> = new Set();
+  /** Whether entries may go from it that nobody deletes. */
+  mayLose = false;
   #identity: string | undefined;
 
   /** @param maxBytes - 0: any number. */
@@ -30,6 +36,7 @@ export class CacheFile {
     this.path = path;
     this.connection = connection;
     this.mode = mode;
+    connection.watch(new EvictionWatch(this));
     this.partFloats = maxBytes === 0 ? Number.MAX_SAFE_INTEGER : maxBytes / partsOfFile / 4;
     this.#folder = isAbsolute(path) ? "" : process.cwd();
   }

@@ -469,9 +469,9 @@ export interface CollectionStats {
 }
 
 /**
- * What is published on the channels `vectorlite:hit`, `vectorlite:miss` and `vectorlite:join` of
- * `node:diagnostics_channel`: at most one message on each for one call of `getOrCompute` or
- * `getOrComputeMany`. `get` and the other reads publish nothing.
+ * What is published on the channels `vectorlite:miss` and `vectorlite:join` of
+ * `node:diagnostics_channel`, and with more on `vectorlite:hit`: at most one message on each for
+ * one call of `getOrCompute` or `getOrComputeMany`. `get` and the other reads publish nothing.
  */
 export interface CacheMessage {
   /** The file, as it was opened. */
@@ -483,6 +483,29 @@ export interface CacheMessage {
    * being computed already. As given, also with `hashKeys`.
    */
   keys: string[];
+}
+
+/** What is published on `vectorlite:hit`. */
+export interface HitMessage extends CacheMessage {
+  /** What computing them would have cost, see {@link CacheStats}. */
+  tokensSaved: number;
+  /** `undefined` where the cache has no price. */
+  moneySaved: number | undefined;
+}
+
+/**
+ * What is published on `vectorlite:evict`: after a commit of this handle, one message for each
+ * namespace that lost entries by it. It does not know their keys.
+ */
+export interface EvictMessage {
+  /** The file, as it was opened. */
+  path: string;
+  /** The namespace in it. */
+  namespace: string;
+  /** Entries that made room for others. */
+  evicted: number;
+  /** Entries whose time was over. */
+  expired: number;
 }
 
 /** Sizes in bytes and counts of a cache; measured, not estimated. */

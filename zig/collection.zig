@@ -97,7 +97,6 @@ pub const CollectionStats = struct {
     sets: u64,
     evictions: u64,
     expirations: u64,
-    saved_cost: u64,
 };
 
 /// Where a live row was found.
@@ -287,7 +286,21 @@ pub const Collection = struct {
         const over = try collection.filterOver(arena.allocator(), now_ms);
         const buried = try collection.buryWhere(transaction, over, purged_rows_max);
         collection.departures.open.expirations += buried;
+        if (buried < purged_rows_max) try collection.forgetExpiry(transaction, arena.allocator());
         return buried;
+    }
+
+    /// Without any row that will be over, reading need not ask for it. Where there is one it is
+    /// found soon; where there is none this is the last time that all are looked at.
+    fn forgetExpiry(
+        collection: *Collection,
+        transaction: *Transaction,
+        arena: std.mem.Allocator,
+    ) Error!void {
+        const ever = try collection.filterOver(arena, std.math.maxInt(i64));
+        var matches = try collection.matchesOf(ever);
+        defer matches.deinit();
+        if (!try matches.any()) (try collection.editable(transaction)).has_expiry = false;
     }
 
     fn filterOver(
@@ -1040,7 +1053,6 @@ pub const Collection = struct {
             .sets = collection.sets,
             .evictions = collection.departures.committed.evictions,
             .expirations = collection.departures.committed.expirations,
-            .saved_cost = collection.saved_cost,
         };
     }
 

@@ -1,7 +1,7 @@
 // Written by zig/abi_gen.zig from zig/c_api/. Do not edit: run `zig build abi`.
 
 /** What `vl_abi_version` must return. */
-export const ABI_VERSION = 6;
+export const ABI_VERSION = 7;
 
 /** What every function except `vl_abi_version` returns. */
 export const Status = {
@@ -122,7 +122,6 @@ export const collectionStatsFields = [
   "sets",
   "evictions",
   "expirations",
-  "saved_cost",
 ] as const;
 
 /** The order in which `vl_collection_search` writes its numbers. */
@@ -172,6 +171,7 @@ export interface NativeLibrary {
     out_len: number,
     count_out: Uint32Array,
   ): number;
+  vl_database_make_room(database: number, bytes: number): number;
   vl_database_collections(
     scope: number,
     out: Uint8Array,
@@ -267,6 +267,7 @@ export interface NativeLibrary {
     out_len: number,
     count_out: Uint32Array,
   ): number;
+  vl_collection_tally(collection: number, counts_out: Float64Array): number;
   vl_collection_put(
     collection: number,
     keys: Uint8Array,
@@ -394,6 +395,7 @@ export const symbols = {
   vl_database_open_bytes: { args: ["buffer", "u32", "buffer"], returns: "i32" },
   vl_database_flush: { args: ["u32", "u32"], returns: "i32" },
   vl_database_stats: { args: ["u32", "buffer", "u32", "buffer"], returns: "i32" },
+  vl_database_make_room: { args: ["u32", "u32"], returns: "i32" },
   vl_database_collections: { args: ["u32", "buffer", "u32", "buffer"], returns: "i32" },
   vl_database_drop_collection: { args: ["u32", "buffer", "u32"], returns: "i32" },
   vl_database_rename_collection: {
@@ -426,6 +428,7 @@ export const symbols = {
   vl_collection_snapshot: { args: ["u32", "buffer"], returns: "i32" },
   vl_collection_model: { args: ["u32", "buffer", "u32", "buffer"], returns: "i32" },
   vl_collection_stats: { args: ["u32", "buffer", "u32", "buffer"], returns: "i32" },
+  vl_collection_tally: { args: ["u32", "buffer"], returns: "i32" },
   vl_collection_put: {
     args: [
       "u32",

@@ -12,7 +12,7 @@ const Database = vectorlite.Database;
 
 /// Raised with every change of a function, a status or a layout. The library and the TypeScript are
 /// published together, so only equal versions work with each other.
-pub const abi_version = 6;
+pub const abi_version = 7;
 
 pub fn abiVersion() callconv(.c) u32 {
     return abi_version;
@@ -167,6 +167,14 @@ pub fn collections(
         return call.fail(failure);
     };
     len_out[0] = @intCast(used);
+    return boundary.done();
+}
+
+/// Of a file with a maximum: rows that take about so many bytes go.
+pub fn makeRoom(handle: u32, bytes: u32) callconv(.c) i32 {
+    const call = Call.begin(handle, .database) orelse return boundary.stale();
+    defer call.end();
+    vectorlite.makeRoom(call.database(), bytes, null) catch |failure| return call.fail(failure);
     return boundary.done();
 }
 
