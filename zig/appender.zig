@@ -246,7 +246,8 @@ pub const Appender = struct {
             file_bytes / file_part / (row_bytes + state.record_bytes),
         );
         const largest = std.math.clamp(fitting, 1, limits.segment_rows_max);
-        const smallest = std.math.clamp(first_segment_bytes / stride, 4, limits.segment_rows_min);
+        const first = std.math.clamp(first_segment_bytes / stride, 4, limits.segment_rows_min);
+        const smallest = @min(first, @max(1, largest / 4));
         const content = state.live_rows + appender.expected_rows;
         const small = small_segment_bytes / row_bytes;
         // What is small lies in one segment.
@@ -254,7 +255,7 @@ pub const Appender = struct {
             std.math.ceilPowerOfTwoAssert(u64, @max(1, content))
         else
             @max(content / segment_part, small);
-        const wanted = @min(@max(part, smallest), largest);
+        const wanted = std.math.clamp(part, smallest, largest);
         if (wanted < format.code_block_rows) return @intCast(wanted);
         return @intCast(std.math.floorPowerOfTwo(u64, wanted));
     }

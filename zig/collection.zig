@@ -170,8 +170,8 @@ pub const Collection = struct {
     /// Also where only the file has a maximum.
     fn rowsMax(scope: Scope, dimension: u32, wanted: ?u64) ?u64 {
         if (scope == .snapshot) return null;
+        if (!scope.database.isBounded()) return wanted;
         const file_bytes_max = scope.database.options.file_bytes_max;
-        if (file_bytes_max == std.math.maxInt(u64)) return wanted;
         const fitting = @max(1, eviction_module.rowsIn(file_bytes_max, dimension));
         return @min(wanted orelse fitting, fitting);
     }
@@ -227,8 +227,7 @@ pub const Collection = struct {
         try collection.checkFits(database, batch);
         const was_full = database.isDiskFull();
         // Only a file that has a maximum is shared by all that is in it.
-        const is_bounded = database.options.file_bytes_max != std.math.maxInt(u64);
-        const only = if (is_bounded) null else collection.catalogue_index;
+        const only = if (database.isBounded()) null else collection.catalogue_index;
         var tries: u32 = 0;
         while (true) : (tries += 1) {
             const failure = if (collection.putAll(database, batch, inverse_norms)) |_|
@@ -259,11 +258,24 @@ pub const Collection = struct {
         );
     }
 
-    /// Rows went from it to make room, and so many are left: about as many fit.
-    pub fn lose(collection: *Collection, rows: u64, rows_left: u64) void {
+    /// Before a write of so many rows into a file with a maximum.
+    fn heedBound(
+        collection: *Collection,
+        transaction: *Transaction,
+        state: *const CollectionState,
+        new_rows: u64,
+    ) Error!void {
+        const survey: room_module.Survey = try .of(transaction, new_rows);
+        transaction.writer.reserved_pages = survey.reserved_pages;
+        const bytes_max = collection.scope.parent().options.file_bytes_max;
+        if (survey.isItsTurn(state, bytes_max)) collection.lose(0, state.live_rows);
+    }
+
+    /// Rows went from it to make room; about so many fit.
+    pub fn lose(collection: *Collection, rows: u64, fitting: u64) void {
         collection.departures.open.evictions += rows;
         const eviction = if (collection.eviction) |*eviction| eviction else return;
-        eviction.allow(@min(eviction.rows_max, rows_left));
+        eviction.allow(@min(eviction.rows_max, fitting));
     }
 
     /// Rows whose time is over go in parts, at most once a second.
@@ -350,10 +362,7 @@ pub const Collection = struct {
         const transaction = database.transaction.?;
         try collection.purgeWhenDue(transaction);
         const state = try collection.editable(transaction);
-        if (database.options.file_bytes_max != std.math.maxInt(u64)) {
-            const reserved = try room_module.reservedPages(transaction, batch.key_lens.len);
-            transaction.writer.reserved_pages = reserved;
-        }
+        if (database.isBounded()) try collection.heedBound(transaction, state, batch.key_lens.len);
         var appender = database.appenderFor(transaction, state);
         appender.expected_rows = batch.key_lens.len;
         defer appender.deinit();
@@ -1388,11 +1397,12 @@ fn checkRoom(database: *Database, dimension: u32) Error!void {
     const bytes = database.options.file_bytes_max;
     const rows = eviction_module.rowsIn(bytes, dimension);
     if (rows >= rows_least or database.options.readonly) return;
+    const bytes_least = eviction_module.fileFor(eviction_module.bytesOf(rows_least, dimension));
     return database.diagnostics.fail(
         error.InvalidArgument,
         "a file of at most {d} bytes has room for {d} vectors of dimension {d}, expected at least " ++
             "{d}; allow {d} bytes or more",
-        .{ bytes, rows, dimension, rows_least, eviction_module.bytesFor(rows_least, dimension) },
+        .{ bytes, rows, dimension, rows_least, bytes_least },
     );
 }
 

@@ -552,6 +552,11 @@ pub const Database = struct {
         );
     }
 
+    /// Whether the file has a maximum.
+    pub fn isBounded(database: *const Database) bool {
+        return database.options.file_bytes_max != std.math.maxInt(u64);
+    }
+
     /// Whether moving rows, which takes room before it gives any, would be left out now.
     pub fn isDiskFull(database: *const Database) bool {
         const session = database.session orelse return false;

@@ -84,7 +84,7 @@ pub const Eviction = struct {
         eviction.allow(eviction.rows_max + eviction.rows_max / part + 1);
     }
 
-    /// Rows from now on, for which there is room.
+    /// So many rows from now on, for which there is room.
     pub fn allow(eviction: *Eviction, rows: u64) void {
         eviction.rows_max = std.math.clamp(rows, 1, eviction.rows_most);
         eviction.arrivals = 0;
@@ -117,24 +117,29 @@ pub fn dropSegments(mover: *Mover, rows_wanted: u64, held: *const HeldStates) Er
     }
 }
 
-/// About how many rows fit into a file of that size, with what a file has beside its rows: dead
-/// ones that wait for compaction, room for the next ones, pages that only older states need.
+/// About how many rows fit into a file of that size.
 pub fn rowsIn(file_bytes: u64, dimension: u32) u64 {
-    const row_bytes = rowBytes(dimension);
-    return (file_bytes -| format.pageOffset(other_pages)) / 100 * rows_percent / row_bytes;
+    return roomForRows(file_bytes) / bytesOf(1, dimension);
 }
 
-/// Of which file about so many rows fit into.
-pub fn bytesFor(rows: u64, dimension: u32) u64 {
-    return format.pageOffset(other_pages) + (rows * rowBytes(dimension) / rows_percent + 1) * 100;
+/// What a file of that size leaves for rows beside what else it has: dead ones that wait for
+/// compaction, room for the next ones, pages that only older states need.
+pub fn roomForRows(file_bytes: u64) u64 {
+    return (file_bytes -| format.pageOffset(other_pages)) / 100 * rows_percent;
 }
 
-fn rowBytes(dimension: u32) u64 {
-    const code_bytes = dimension / 8 + code_numbers_bytes;
-    return format.vectorStride(dimension) + @sizeOf(format.RowEntry) + code_bytes +
-        @sizeOf(format.Record) + key_bytes + index_bytes + segment_bytes;
+/// The size of which so many bytes are left for rows.
+pub fn fileFor(row_bytes: u64) u64 {
+    return format.pageOffset(other_pages) + (row_bytes / rows_percent + 1) * 100;
 }
 const rows_percent = 65;
+
+/// About what rows take.
+pub fn bytesOf(rows: u64, dimension: u32) u64 {
+    const code_bytes = dimension / 8 + code_numbers_bytes;
+    return rows * (format.vectorStride(dimension) + @sizeOf(format.RowEntry) + code_bytes +
+        @sizeOf(format.Record) + key_bytes + index_bytes + segment_bytes);
+}
 /// The first ones, and what deleting needs.
 const other_pages = 64;
 const code_numbers_bytes = 18;

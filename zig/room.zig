@@ -31,7 +31,7 @@ fn give(database: *Database, bytes: u64, only: ?u32, part: Part) Error!void {
     try database.begin();
     errdefer |err| database.failWrite(true, err);
     const transaction = database.transaction.?;
-    const held = try heldStates(database);
+    const held = try spared(database);
     const found = try findLargest(transaction, only, &held) orelse try allIsHeld(database);
     const rows_before = found.live_rows;
     const state = (try transaction.editable(found.catalogue_index)).?;
@@ -43,18 +43,27 @@ fn give(database: *Database, bytes: u64, only: ?u32, part: Part) Error!void {
         const rows = @max(rows_before / least_part + 1, bytes / state.vectorStride());
         try eviction.dropSegments(&mover, rows, &held);
     }
-    const rows_lost = rows_before - state.live_rows;
-    if (handleOf(database, state)) |collection| collection.lose(rows_lost, state.live_rows);
+    if (handleOf(database, state)) |collection| {
+        // Where readers are what takes the room, as many fit again when they are gone.
+        const fitting = if (held.len == 0) state.live_rows else rows_before;
+        collection.lose(rows_before - state.live_rows, fitting);
+    }
     try database.commit();
     database.session.?.writer.is_disk_full = false;
 }
 const Part = enum { some, all };
 const least_part = 16;
 
-fn heldStates(database: *Database) Error!HeldStates {
-    return snapshot_locks.heldBy(database.file) catch |err|
-        database.diagnostics.failOs(err, "probing the locks");
+/// Readers whose states lose nothing more. One that goes on gives back what waits for it; where
+/// that is much already, it rests, and what else it holds would only wait too.
+fn spared(database: *Database) Error!HeldStates {
+    const held = snapshot_locks.heldBy(database.file) catch |err|
+        return database.diagnostics.failOs(err, "probing the locks");
+    const space = &database.session.?.space;
+    const waiting = space.pending_pages - space.pendingOnlyForRoots(&held);
+    return if (waiting * waiting_part < space.file_pages) .{} else held;
 }
+const waiting_part = 16;
 
 fn allIsHeld(database: *Database) Error!*CollectionState {
     return database.diagnostics.fail(
@@ -102,20 +111,42 @@ fn rowsNotHeld(
     return rows;
 }
 
-/// What rows have to leave free, so that the rows of any collection can be deleted.
-pub fn reservedPages(transaction: *Transaction, new_rows: u64) Error!u32 {
-    var pages: u64 = other_pages + new_rows / rows_per_page;
-    for (0..transaction.working.root.catalogue_len) |index| {
-        const source = transaction.source();
-        const state = try transaction.working.collection(source, @intCast(index)) orelse continue;
-        // The index's, and one of tombstones for each segment; what they replace may be needed yet.
-        pages += 2 * @as(u64, state.index_pages) + state.segment_array_len;
+/// How full a file with a maximum is.
+pub const Survey = struct {
+    /// What rows have to leave free, so that the rows of any collection can be deleted.
+    reserved_pages: u64 = other_pages,
+    /// What all rows take, and those of the collection that has most.
+    bytes: u64 = 0,
+    most: u64 = 0,
+
+    const other_pages = 24;
+    /// Of the index, at least.
+    const rows_per_page = 64;
+
+    /// For a write of so many rows.
+    pub fn of(transaction: *Transaction, new_rows: u64) Error!Survey {
+        var survey: Survey = .{};
+        survey.reserved_pages += new_rows / rows_per_page;
+        for (0..transaction.working.root.catalogue_len) |index| {
+            const source = transaction.source();
+            const state = try transaction.working.collection(source, @intCast(index)) orelse
+                continue;
+            // The index's, and one of tombstones for each segment; what they replace may be needed
+            // yet.
+            survey.reserved_pages += 2 * @as(u64, state.index_pages) + state.segment_array_len;
+            const bytes = eviction.bytesOf(state.live_rows, state.identity.dimension);
+            survey.bytes += bytes;
+            survey.most = @max(survey.most, bytes);
+        }
+        return survey;
     }
-    return std.math.lossyCast(u32, pages);
-}
-const other_pages = 24;
-/// Of the index, at least.
-const rows_per_page = 64;
+
+    /// Whether the collection had better give up rows of its own than take more room.
+    pub fn isItsTurn(survey: *const Survey, state: *const CollectionState, file_bytes: u64) bool {
+        const bytes = eviction.bytesOf(state.live_rows, state.identity.dimension);
+        return bytes == survey.most and survey.bytes >= eviction.roomForRows(file_bytes);
+    }
+};
 
 /// What this database has open of a collection, if it has.
 fn handleOf(database: *Database, state: *const CollectionState) ?*Collection {
