@@ -230,7 +230,7 @@ const Sweep = struct {
         return true;
     }
 
-    fn listSegments(sweep: *Sweep) Error!void {
+    noinline fn listSegments(sweep: *Sweep) Error!void {
         const state = sweep.mover.appender.state;
         var next: u32 = 0;
         while (try state.nextSegment(sweep.gpa(), sweep.source(), next)) |segment| {
@@ -311,19 +311,19 @@ const Sweep = struct {
         return rows;
     }
 
-    fn segmentAt(sweep: *Sweep, index: usize) ?*SegmentState {
+    noinline fn segmentAt(sweep: *Sweep, index: usize) ?*SegmentState {
         const state = sweep.mover.appender.state;
         return state.loaded.get(sweep.segments.items[index].id);
     }
 
-    fn select(sweep: *Sweep, cursor: *Cursor, segment: *const SegmentState) Error!void {
+    noinline fn select(sweep: *Sweep, cursor: *Cursor, segment: *const SegmentState) Error!void {
         if (cursor.selected == cursor.segment) return;
         try cursor.selection.load(sweep.source(), segment);
         cursor.selected = cursor.segment;
     }
 
     /// To the next live row; false where there is none.
-    fn advance(sweep: *Sweep, cursor: *Cursor) Error!bool {
+    noinline fn advance(sweep: *Sweep, cursor: *Cursor) Error!bool {
         while (cursor.segment < sweep.segments.items.len) {
             if (sweep.segmentAt(cursor.segment)) |segment| {
                 try sweep.select(cursor, segment);
@@ -366,7 +366,7 @@ const Sweep = struct {
         return true;
     }
 
-    fn remove(sweep: *Sweep, segment: *const SegmentState, row: u32, key_hash: u64) Error!void {
+    noinline fn remove(sweep: *Sweep, segment: *const SegmentState, row: u32, key_hash: u64) Error!void {
         const transaction = sweep.mover.appender.transaction;
         const state = sweep.mover.appender.state;
         const location: format.Location = .of(&segment.disk, row);
