@@ -130,7 +130,7 @@ pub const Collection = struct {
     sets: u64 = 0,
     /// Of all rows that were hit.
     saved_cost: u64 = 0,
-    departures: Departures = .{},
+    departures: Departures,
 
     pub fn open(scope: Scope, name: []const u8, options: CollectionOptions) Error!*Collection {
         const database = scope.parent();
@@ -162,6 +162,7 @@ pub const Collection = struct {
             else
                 .init(database.gpa, options.hot_vectors, identity.dimension),
             .eviction = eviction,
+            .departures = .{ .catalogue_index = state.catalogue_index },
         };
         if (scope == .database) database.departures.append(&collection.departures.node);
         return collection;
@@ -192,6 +193,7 @@ pub const Collection = struct {
             .forgotten_count = database.forgotten_count,
             .identity_count = database.forgotten_count,
             .hot = null,
+            .departures = .{ .catalogue_index = collection.catalogue_index },
         };
         return past;
     }
@@ -258,24 +260,25 @@ pub const Collection = struct {
         );
     }
 
-    /// Before a write of so many rows into a file with a maximum.
-    fn heedBound(
+    /// Before a write of so many rows: how many there may be, as far as room goes.
+    fn heedRoom(
         collection: *Collection,
+        eviction: *Eviction,
         transaction: *Transaction,
-        state: *const CollectionState,
         new_rows: u64,
     ) Error!void {
-        const survey: room_module.Survey = try .of(transaction, new_rows);
-        transaction.writer.reserved_pages = survey.reserved_pages;
-        const bytes_max = collection.scope.parent().options.file_bytes_max;
-        if (survey.isItsTurn(state, bytes_max)) collection.lose(0, state.live_rows);
-    }
-
-    /// Rows went from it to make room; about so many fit.
-    pub fn lose(collection: *Collection, rows: u64, fitting: u64) void {
-        collection.departures.open.evictions += rows;
-        const eviction = if (collection.eviction) |*eviction| eviction else return;
+        const departures = &collection.departures;
+        const options = &collection.scope.parent().options;
+        if (collection.scope.parent().isBounded()) {
+            const state = try collection.currentState();
+            const survey: room_module.Survey = try .of(transaction, new_rows);
+            transaction.writer.reserved_pages = survey.reserved_pages;
+            const is_its_turn = survey.isItsTurn(state, options.file_bytes_max);
+            if (is_its_turn) departures.rows_fitting = state.live_rows;
+        }
+        const fitting = departures.rows_fitting orelse return;
         eviction.allow(@min(eviction.rows_max, fitting));
+        departures.rows_fitting = null;
     }
 
     /// Rows whose time is over go in parts, at most once a second.
@@ -362,7 +365,8 @@ pub const Collection = struct {
         const transaction = database.transaction.?;
         try collection.purgeWhenDue(transaction);
         const state = try collection.editable(transaction);
-        if (database.isBounded()) try collection.heedBound(transaction, state, batch.key_lens.len);
+        if (collection.eviction) |*eviction|
+            try collection.heedRoom(eviction, transaction, batch.key_lens.len);
         var appender = database.appenderFor(transaction, state);
         appender.expected_rows = batch.key_lens.len;
         defer appender.deinit();
@@ -1400,8 +1404,8 @@ fn checkRoom(database: *Database, dimension: u32) Error!void {
     const bytes_least = eviction_module.fileFor(eviction_module.bytesOf(rows_least, dimension));
     return database.diagnostics.fail(
         error.InvalidArgument,
-        "a file of at most {d} bytes has room for {d} vectors of dimension {d}, expected at least " ++
-            "{d}; allow {d} bytes or more",
+        "a file of at most {d} bytes has room for {d} vectors of dimension {d}, expected at " ++
+            "least {d}; allow {d} bytes or more",
         .{ bytes, rows, dimension, rows_least, bytes_least },
     );
 }

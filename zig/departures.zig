@@ -18,9 +18,23 @@ pub const Counts = struct {
 /// Of one handle, in the list of those of its database.
 pub const Departures = struct {
     node: std.DoublyLinkedList.Node = .{},
+    /// The collection's position in the catalogue.
+    catalogue_index: u32,
     committed: Counts = .{},
     /// Of the running transaction.
     open: Counts = .{},
+    /// Where rows made room: about how many there is room for.
+    rows_fitting: ?u64 = null,
+
+    /// Of whoever has that collection open.
+    pub fn of(list: *const std.DoublyLinkedList, catalogue_index: u32) ?*Departures {
+        var node = list.first;
+        while (node) |at| : (node = at.next) {
+            const departures: *Departures = @fieldParentPtr("node", at);
+            if (departures.catalogue_index == catalogue_index) return departures;
+        }
+        return null;
+    }
 
     /// At the end of a transaction.
     pub fn settleAll(list: *const std.DoublyLinkedList, outcome: enum { committed, undone }) void {
@@ -35,9 +49,10 @@ pub const Departures = struct {
 
 test "what is undone is not counted" {
     var list: std.DoublyLinkedList = .{};
-    var departures: Departures = .{};
+    var departures: Departures = .{ .catalogue_index = 3 };
     list.append(&departures.node);
-    departures.open.add(.{ .evictions = 2 });
+    try std.testing.expectEqual(null, Departures.of(&list, 2));
+    Departures.of(&list, 3).?.open.add(.{ .evictions = 2 });
     Departures.settleAll(&list, .undone);
     departures.open.add(.{ .evictions = 1, .expirations = 3 });
     Departures.settleAll(&list, .committed);

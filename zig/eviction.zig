@@ -366,7 +366,12 @@ const Sweep = struct {
         return true;
     }
 
-    noinline fn remove(sweep: *Sweep, segment: *const SegmentState, row: u32, key_hash: u64) Error!void {
+    noinline fn remove(
+        sweep: *Sweep,
+        segment: *const SegmentState,
+        row: u32,
+        key_hash: u64,
+    ) Error!void {
         const transaction = sweep.mover.appender.transaction;
         const state = sweep.mover.appender.state;
         const location: format.Location = .of(&segment.disk, row);

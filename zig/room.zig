@@ -8,7 +8,6 @@ const std = @import("std");
 const errors = @import("errors.zig");
 const eviction = @import("eviction.zig");
 const snapshot_locks = @import("snapshot_locks.zig");
-const Collection = @import("collection.zig").Collection;
 const CollectionState = @import("collection_state.zig").CollectionState;
 const Database = @import("database.zig").Database;
 const Departures = @import("departures.zig").Departures;
@@ -43,10 +42,10 @@ fn give(database: *Database, bytes: u64, only: ?u32, part: Part) Error!void {
         const rows = @max(rows_before / least_part + 1, bytes / state.vectorStride());
         try eviction.dropSegments(&mover, rows, &held);
     }
-    if (handleOf(database, state)) |collection| {
+    if (Departures.of(&database.departures, state.catalogue_index)) |departures| {
+        departures.open.evictions += rows_before - state.live_rows;
         // Where readers are what takes the room, as many fit again when they are gone.
-        const fitting = if (held.len == 0) state.live_rows else rows_before;
-        collection.lose(rows_before - state.live_rows, fitting);
+        if (held.len == 0) departures.rows_fitting = state.live_rows;
     }
     try database.commit();
     database.session.?.writer.is_disk_full = false;
@@ -147,14 +146,3 @@ pub const Survey = struct {
         return bytes == survey.most and survey.bytes >= eviction.roomForRows(file_bytes);
     }
 };
-
-/// What this database has open of a collection, if it has.
-fn handleOf(database: *Database, state: *const CollectionState) ?*Collection {
-    var node = database.departures.first;
-    while (node) |at| : (node = at.next) {
-        const departures: *Departures = @fieldParentPtr("node", at);
-        const collection: *Collection = @fieldParentPtr("departures", departures);
-        if (collection.identity.isSame(state.identity)) return collection;
-    }
-    return null;
-}
