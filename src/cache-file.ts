@@ -23,8 +23,8 @@ export class CacheFile {
   readonly mode: CacheMode;
   /** What a relative path is relative to. */
   readonly #folder: string;
-  /** Numbers of the vectors that are written together. */
-  readonly partFloats: number;
+  /** Bytes that are written together. */
+  readonly partBytes: number;
   /** Those that are open. */
   readonly namespaces: Set<CacheNamespace> = new Set();
   /** Whether entries may go from it that nobody deletes. */
@@ -37,7 +37,7 @@ export class CacheFile {
     this.connection = connection;
     this.mode = mode;
     connection.watch(new EvictionWatch(this));
-    this.partFloats = maxBytes === 0 ? Number.MAX_SAFE_INTEGER : maxBytes / partsOfFile / 4;
+    this.partBytes = maxBytes === 0 ? Number.MAX_SAFE_INTEGER : maxBytes / partsOfFile;
     this.#folder = isAbsolute(path) ? "" : process.cwd();
   }
 

@@ -61,6 +61,9 @@ interface Opened {
   readonly hasher: KeyHasher | undefined;
 }
 
+/** About what an entry takes in the file beside its vector. */
+const bytesBesideVector = 400;
+
 /** Times that a namespace is begun in a full file before there is no room for it. */
 const triesMax = 7;
 
@@ -133,7 +136,7 @@ export class CacheNamespace {
   /** Makes the collection where it is not there yet. */
   create(dimension: number): void {
     if (this.records !== undefined) return;
-    this.#opened = this.#begin(dimension, 0, () => undefined);
+    this.#opened = this.#begin(dimension, 1, () => undefined);
   }
 
   /** What its handle has counted; `undefined` where it has none yet. */
@@ -230,8 +233,7 @@ export class CacheNamespace {
         });
       } catch (error) {
         if (made !== undefined) connection.native.vl_close(made.records.id);
-        const bytes = count * dimension * Float32Array.BYTES_PER_ELEMENT;
-        if (tries === triesMax || !connection.makeRoom(error, bytes)) throw error;
+        if (tries === triesMax || !connection.makeRoom(error, count, dimension)) throw error;
       }
     }
   }
@@ -351,8 +353,8 @@ export class CacheNamespace {
    * with a maximum it goes in parts, so that there is room for each.
    */
   keep(keys: readonly string[], { vectors, dimension, tokens }: Computed, ttl: number): void {
-    const { partFloats } = this.file;
-    const rows = Math.max(1, Math.floor(partFloats / dimension));
+    const rowBytes = dimension * Float32Array.BYTES_PER_ELEMENT + bytesBesideVector;
+    const rows = Math.max(1, Math.floor(this.file.partBytes / rowBytes));
     const costs = shareTokens(keys, tokens);
     for (let start = 0; start < keys.length; start += rows) {
       const end = Math.min(start + rows, keys.length);

@@ -27,9 +27,6 @@ const flushDelayMs = 1000;
 /** How long an asynchronous transaction sleeps at most before it asks for the lock again. */
 const lockPauseMs = 10;
 
-/** Bytes that the engine can be told in one number. */
-const bytesMax = 0xffffffff;
-
 /** What collections are opened in: a database as it moves on, or one state of it. */
 export interface Scope {
   readonly connection: Connection;
@@ -269,13 +266,12 @@ export class Connection implements Scope {
 
   /**
    * Whether a transaction of its own that ended with `error` is worth another try, because entries
-   * that take about `bytes` made room: of a file with a maximum only whoever writes can know that
-   * there is none.
+   * made room for its `rows`. Of a file with a maximum nobody knows that before.
    */
-  makeRoom(error: unknown, bytes: number): boolean {
+  makeRoom(error: unknown, rows: number, dimension: number): boolean {
     const isFull = error instanceof VectorLiteError && error.code === "ERR_NO_SPACE";
     if (!isFull || !this.isBounded || this.inTransaction) return false;
-    check(this.native.vl_database_make_room(this.id, Math.min(bytes, bytesMax)), this.subject);
+    if (this.native.vl_database_make_room(this.id, rows, dimension) !== Status.OK) return false;
     this.wrote();
     return true;
   }

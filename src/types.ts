@@ -139,9 +139,9 @@ export interface EmbedCacheOptions {
   /**
    * Bytes to which this handle lets the file grow, 1 MiB or more. About a half of it can be
    * vectors, the rest is room to write. Namespaces share it: the one whose vectors take most gives
-   * up entries, as with `maxEntries` while it is written. A batch of more than half of it is
-   * ERR_NO_SPACE, a dimension of which not even four vectors fit ERR_INVALID_ARGUMENT. A file that
-   * is larger already stays as it is. Not with the mode "record-missing". Default: any number.
+   * up entries, as with `maxEntries` while it is written. A batch that takes about half of
+   * it is ERR_NO_SPACE, a dimension of which not even four vectors fit ERR_INVALID_ARGUMENT. A file
+   * that is larger already stays as it is. Not with the mode "record-missing". Default: any number.
    */
   maxBytes?: number | undefined;
   /** What a million tokens cost, for `stats().moneySaved`. */

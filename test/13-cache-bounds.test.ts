@@ -193,8 +193,15 @@ describe("a file of so many bytes", () => {
     expect(cache.size).toBe(before);
     expect(cache.get("key 99")?.[0]).toBe(20);
     expect(statSync(path).size).toBeLessThanOrEqual(maxBytes);
+    // Nor does the first batch of a namespace.
+    const other = cache.namespace("other");
+    expectCode(() => other.setMany(keys(3000), tooMuch), "ERR_NO_SPACE");
+    expect(cache.size).toBe(before);
+    expect(cache.namespaces()).toEqual(["default"]);
     cache.set("afterwards", new Float32Array(256).fill(1));
     expect(cache.has("afterwards")).toBe(true);
+    other.setMany(keys(100), new Float32Array(100 * 256).fill(1));
+    expect(other.size).toBe(100);
   });
 });
 
@@ -356,6 +363,20 @@ test("what was computed is kept as far as there is room, in a file that is small
   const computed = await cache.getOrComputeMany(keys, () => vectors);
   expect(computed).toHaveLength(6000);
   expect(cache.size).toBeGreaterThan(500);
+});
+
+test("a batch that fits takes the place of as many others, and is there", () => {
+  using cache = open({ path: temporaryPath(), dimension: 1536, maxBytes: 4 << 20 });
+  const vector = new Float32Array(1536).fill(1);
+  for (let number = 0; number < 1000; number++) cache.set(`key ${number}`, vector);
+  const full = cache.size;
+  const vectors = new Float32Array(200 * 1536).fill(1);
+  for (let round = 0; round < 4; round++) {
+    const keys = Array.from({ length: 200 }, (_, index) => `batch ${round} ${index}`);
+    cache.setMany(keys, vectors);
+    expect(keys.filter((key) => cache.has(key)).length).toBeGreaterThan(150);
+    expect(cache.size).toBeGreaterThan(full / 2);
+  }
 });
 
 test("who joins a computation keeps what it asked for", async () => {

@@ -226,7 +226,9 @@ pub const Collection = struct {
         defer collection.gpa.free(inverse_norms);
         try collection.checkBatch(batch, inverse_norms);
         if (batch.key_lens.len == 0) return;
-        try collection.checkFits(database, batch);
+        const bytes = batch.keys.len + batch.metadata.len +
+            eviction_module.bytesOf(batch.key_lens.len, collection.dimension);
+        try room_module.checkFits(database, bytes);
         const was_full = database.isDiskFull();
         // Only a file that has a maximum is shared by all that is in it.
         const only = if (database.isBounded()) null else collection.catalogue_index;
@@ -239,26 +241,13 @@ pub const Collection = struct {
             const may_evict = collection.eviction != null and failure == error.NoSpace and
                 database.transaction == null and tries < tries_max;
             if (may_evict)
-                try room_module.make(database, batch.vectors.len * @sizeOf(f32), only)
+                try room_module.make(database, bytes, only)
             else if (tries > 0 or !database.mayRetry(failure, was_full)) return failure;
         }
         collection.sets += batch.key_lens.len;
     }
     /// Of making room, before a write finds none.
     const tries_max = 6;
-
-    /// A batch that could not fit even into an empty file costs nobody else's rows.
-    fn checkFits(collection: *Collection, database: *Database, batch: Batch) Error!void {
-        const bytes_max = database.options.file_bytes_max;
-        const bytes = batch.keys.len + batch.metadata.len + batch.vectors.len * @sizeOf(f32);
-        if (collection.eviction == null or bytes <= bytes_max / 2) return;
-        return collection.fail(
-            error.NoSpace,
-            "a batch of {d} bytes is more than half of the {d} that the file may have; write " ++
-                "smaller ones, or allow more",
-            .{ bytes, bytes_max },
-        );
-    }
 
     /// Before a write of so many rows: how many there may be, as far as room goes.
     fn heedRoom(

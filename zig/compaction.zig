@@ -23,10 +23,10 @@ const Error = errors.Error;
 const CollectionState = collection_state.CollectionState;
 const SegmentState = collection_state.SegmentState;
 
-/// Whether dead rows take more room than they may.
+/// Whether dead rows take more room than they may, in a file that may have so many bytes.
 pub fn isDue(state: *const CollectionState, file_bytes: u64) bool {
     const growing = if (state.has_growing) state.growing().disk.dead_rows else 0;
-    const few = @min(limits.dead_rows_min, file_bytes / 32 / state.vectorStride());
+    const few = @min(limits.dead_rows_min, file_bytes / limits.dead_part / state.vectorStride());
     const allowed = state.live_rows / limits.dead_rows_part + few;
     return state.dead_rows -| growing > allowed;
 }

@@ -26,26 +26,47 @@ pub fn make(database: *Database, bytes: u64, only: ?u32) Error!void {
     };
 }
 
+/// The same for rows of a collection that is not there yet.
+pub fn makeFor(database: *Database, rows: u32, dimension: u32) Error!void {
+    const bytes = eviction.bytesOf(rows, dimension);
+    try checkFits(database, bytes);
+    return make(database, bytes, null);
+}
+
+/// A batch that could hardly fit into an empty file costs nobody's rows.
+pub fn checkFits(database: *Database, bytes: u64) Error!void {
+    if (!database.isBounded()) return;
+    const bytes_max = eviction.roomForRows(database.options.file_bytes_max) / 4 * 3;
+    if (bytes > bytes_max) return database.diagnostics.fail(
+        error.NoSpace,
+        "a batch that takes about {d} bytes, in a file that may have {d} at most {d} fit at " ++
+            "once; write smaller ones, or allow more",
+        .{ bytes, database.options.file_bytes_max, bytes_max },
+    );
+}
+
 fn give(database: *Database, bytes: u64, only: ?u32, part: Part) Error!void {
     try database.begin();
     errdefer |err| database.failWrite(true, err);
     const transaction = database.transaction.?;
     const held = try spared(database);
-    const found = try findLargest(transaction, only, &held) orelse try allIsHeld(database);
+    if (part == .all and held.len > 0) _ = try nothingGoes(database);
+    const found = try findLargest(transaction, only, &held) orelse try nothingGoes(database);
     const rows_before = found.live_rows;
+    const rows_wanted = bytes / eviction.bytesOf(1, found.identity.dimension);
     const state = (try transaction.editable(found.catalogue_index)).?;
     if (part == .all) try transaction.clearCollection(state) else {
         var appender = database.appenderFor(transaction, state);
         defer appender.deinit();
         var mover = database.moverFor(&appender);
         defer mover.deinit();
-        const rows = @max(rows_before / least_part + 1, bytes / state.vectorStride());
+        const rows = @max(rows_before / least_part + 1, rows_wanted);
         try eviction.dropSegments(&mover, rows, &held);
     }
     if (Departures.of(&database.departures, state.catalogue_index)) |departures| {
         departures.open.evictions += rows_before - state.live_rows;
         // Where readers are what takes the room, as many fit again when they are gone.
-        if (held.len == 0) departures.rows_fitting = state.live_rows;
+        if (held.len == 0) departures.rows_fitting = state.live_rows + rows_wanted -| 1;
     }
     try database.commit();
     database.session.?.writer.is_disk_full = false;
@@ -64,11 +85,12 @@ fn spared(database: *Database) Error!HeldStates {
 }
 const waiting_part = 16;
 
-fn allIsHeld(database: *Database) Error!*CollectionState {
+fn nothingGoes(database: *Database) Error!*CollectionState {
     return database.diagnostics.fail(
         error.NoSpace,
-        "the file is as large as it may be, and readers of older states hold all that could go; " ++
-            "close snapshots, let other handles read again, or allow more bytes",
+        "there is no more room for the file, and nothing in it could go: it is empty, or readers " ++
+            "of older states hold it; close snapshots, let other handles read again, or allow " ++
+            "more bytes",
         .{},
     );
 }

@@ -171,7 +171,7 @@ export interface NativeLibrary {
     out_len: number,
     count_out: Uint32Array,
   ): number;
-  vl_database_make_room(database: number, bytes: number): number;
+  vl_database_make_room(database: number, rows: number, dimension: number): number;
   vl_database_collections(
     scope: number,
     out: Uint8Array,
@@ -395,7 +395,7 @@ export const symbols = {
   vl_database_open_bytes: { args: ["buffer", "u32", "buffer"], returns: "i32" },
   vl_database_flush: { args: ["u32", "u32"], returns: "i32" },
   vl_database_stats: { args: ["u32", "buffer", "u32", "buffer"], returns: "i32" },
-  vl_database_make_room: { args: ["u32", "u32"], returns: "i32" },
+  vl_database_make_room: { args: ["u32", "u32", "u32"], returns: "i32" },
   vl_database_collections: { args: ["u32", "buffer", "u32", "buffer"], returns: "i32" },
   vl_database_drop_collection: { args: ["u32", "buffer", "u32"], returns: "i32" },
   vl_database_rename_collection: {

@@ -170,11 +170,12 @@ pub fn collections(
     return boundary.done();
 }
 
-/// Of a file with a maximum: rows that take about so many bytes go.
-pub fn makeRoom(handle: u32, bytes: u32) callconv(.c) i32 {
+/// In a file with a maximum, for the first rows of a collection: about as many others go.
+pub fn makeRoom(handle: u32, rows: u32, dimension: u32) callconv(.c) i32 {
     const call = Call.begin(handle, .database) orelse return boundary.stale();
     defer call.end();
-    vectorlite.makeRoom(call.database(), bytes, null) catch |failure| return call.fail(failure);
+    vectorlite.room.makeFor(call.database(), rows, dimension) catch |failure|
+        return call.fail(failure);
     return boundary.done();
 }
 
