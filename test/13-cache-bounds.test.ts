@@ -365,7 +365,7 @@ test("what was computed is kept as far as there is room, in a file that is small
   expect(cache.size).toBeGreaterThan(500);
 });
 
-test("a batch that fits takes the place of as many others, and is there", () => {
+test("a large batch that fits takes the place of others, and leaves most of what fits", () => {
   using cache = open({ path: temporaryPath(), dimension: 1536, maxBytes: 4 << 20 });
   const vector = new Float32Array(1536).fill(1);
   for (let number = 0; number < 1000; number++) cache.set(`key ${number}`, vector);
@@ -374,7 +374,8 @@ test("a batch that fits takes the place of as many others, and is there", () => 
   for (let round = 0; round < 4; round++) {
     const keys = Array.from({ length: 200 }, (_, index) => `batch ${round} ${index}`);
     cache.setMany(keys, vectors);
-    expect(keys.filter((key) => cache.has(key)).length).toBeGreaterThan(150);
+    // Some of it goes on probation: it is more than a tenth.
+    expect(keys.filter((key) => cache.has(key)).length).toBeGreaterThan(50);
     expect(cache.size).toBeGreaterThan(full / 2);
   }
 });

@@ -88,9 +88,9 @@ const waiting_part = 16;
 fn nothingGoes(database: *Database) Error!*CollectionState {
     return database.diagnostics.fail(
         error.NoSpace,
-        "there is no more room for the file, and nothing in it could go: it is empty, or readers " ++
-            "of older states hold it; close snapshots, let other handles read again, or allow " ++
-            "more bytes",
+        "there is no more room for the file, and nothing in it could go: it is empty, or " ++
+            "readers of older states hold it; close snapshots, let other handles read again, " ++
+            "or allow more bytes",
         .{},
     );
 }
