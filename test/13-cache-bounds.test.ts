@@ -208,7 +208,6 @@ describe("a file of so many bytes", () => {
 describe("a small file of large vectors", () => {
   const sizes: [mebibytes: number, numbers: number][] = [
     [1, 8],
-    [1, 256],
     [1, 1536],
     [1, 3072],
     [1, 4096],
@@ -216,9 +215,7 @@ describe("a small file of large vectors", () => {
     [2, 1536],
     [2, 3072],
     [2, 4096],
-    [4, 3072],
     [4, 16384],
-    [8, 4096],
   ];
 
   /** Sets keys that are new, and others again, between reads; entries after each set. */
