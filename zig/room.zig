@@ -7,6 +7,7 @@
 const std = @import("std");
 const errors = @import("errors.zig");
 const eviction = @import("eviction.zig");
+const limits = @import("limits.zig");
 const snapshot_locks = @import("snapshot_locks.zig");
 const CollectionState = @import("collection_state.zig").CollectionState;
 const Database = @import("database.zig").Database;
@@ -26,8 +27,14 @@ pub fn make(database: *Database, bytes: u64, only: ?u32) Error!void {
     };
 }
 
-/// The same for rows of a collection that is not there yet.
+/// The same in a file with a maximum, for rows of a collection that is not there yet.
 pub fn makeFor(database: *Database, rows: u32, dimension: u32) Error!void {
+    if (!database.isBounded() or dimension > limits.dimension_max) return database.diagnostics.fail(
+        error.InvalidArgument,
+        "room for {d} vectors of dimension {d} in a file that may have {d} bytes; expected a " ++
+            "dimension of at most {d}, and a file with a maximum",
+        .{ rows, dimension, database.options.file_bytes_max, limits.dimension_max },
+    );
     const bytes = eviction.bytesOf(rows, dimension);
     try checkFits(database, bytes);
     return make(database, bytes, null);
