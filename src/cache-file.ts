@@ -6,6 +6,8 @@
  * @module
  */
 
+import type { CacheNamespace } from "./cache-namespace.ts";
+import { EvictionWatch } from "./channels.ts";
 import type { Connection } from "./connection.ts";
 import type { CacheMode } from "./types.ts";
 
@@ -21,8 +23,12 @@ export class CacheFile {
   readonly mode: CacheMode;
   /** What a relative path is relative to. */
   readonly #folder: string;
-  /** Numbers of the vectors that are written together. */
-  readonly partFloats: number;
+  /** Bytes that are written together. */
+  readonly partBytes: number;
+  /** Those that are open. */
+  readonly namespaces: Set<CacheNamespace> = new Set();
+  /** Whether entries may go from it that nobody deletes. */
+  mayLose = false;
   #identity: string | undefined;
 
   /** @param maxBytes - 0: any number. */
@@ -30,7 +36,8 @@ export class CacheFile {
     this.path = path;
     this.connection = connection;
     this.mode = mode;
-    this.partFloats = maxBytes === 0 ? Number.MAX_SAFE_INTEGER : maxBytes / partsOfFile / 4;
+    connection.watch(new EvictionWatch(this));
+    this.partBytes = maxBytes === 0 ? Number.MAX_SAFE_INTEGER : maxBytes / partsOfFile;
     this.#folder = isAbsolute(path) ? "" : process.cwd();
   }
 

@@ -24,7 +24,7 @@ import { checkKeys, encodeKey } from "./keys.ts";
 import { type Cuttable, cutInto, isPrefix, prefixOption } from "./matryoshka.ts";
 import { checkSameModel, storedModel } from "./model-identity.ts";
 import { openRecords } from "./open.ts";
-import type { Records, RowFacts } from "./records.ts";
+import type { Records, RowFacts, Tally } from "./records.ts";
 import { iterateKeys } from "./scan.ts";
 import { readIdentity, writeIdentity } from "./stored-identity.ts";
 import { Sweeper } from "./sweeper.ts";
@@ -45,6 +45,8 @@ export interface NamespacePlan {
   readonly ttl: number;
   /** Entries that it may have; 0: any number. */
   readonly rowsMax: number;
+  /** Of a million tokens; NaN: not said. */
+  readonly price: number;
   /** `undefined`: keys are stored as they are. */
   readonly hashKeys: HashKeys | undefined;
   /** What messages call it. */
@@ -58,6 +60,12 @@ interface Opened {
   /** `undefined` where keys are stored as they are. */
   readonly hasher: KeyHasher | undefined;
 }
+
+/** About what an entry takes in the file beside its vector. */
+const bytesBesideVector = 400;
+
+/** Times that a namespace is begun in a full file before there is no room for it. */
+const triesMax = 7;
 
 /** The entries of one namespace. */
 export class CacheNamespace {
@@ -128,7 +136,18 @@ export class CacheNamespace {
   /** Makes the collection where it is not there yet. */
   create(dimension: number): void {
     if (this.records !== undefined) return;
-    this.#opened = this.connection.transaction(() => this.#make(dimension));
+    this.#opened = this.#begin(dimension, 1, () => undefined);
+  }
+
+  /** What its handle has counted; `undefined` where it has none yet. */
+  tally(): Tally | undefined {
+    return this.#opened?.records.tally();
+  }
+
+  /** What tokens cost; `undefined` where that is not said. */
+  moneyOf(tokens: number): number | undefined {
+    const { price } = this.#plan;
+    return Number.isNaN(price) ? undefined : (tokens * price) / 1e6;
   }
 
   /**
@@ -189,27 +208,34 @@ export class CacheNamespace {
     return { records, model, hasher };
   }
 
-  /** Makes the collection with what is written first; not where that fails. */
-  #write(dimensionOf: () => number, write: (opened: Opened) => void): void {
+  /** Makes the collection with the `count` vectors that are written first. */
+  #write(count: number, dimensionOf: () => number, write: (opened: Opened) => void): void {
     const opened = this.#open();
     if (opened !== undefined) {
       write(opened);
       return;
     }
-    const { connection } = this;
-    connection.checkWritable();
+    this.connection.checkWritable();
     const { dimension } = this.#plan;
-    const decided = dimension > 0 ? dimension : dimensionOf();
-    this.#opened = connection.transaction(() => {
-      const made = this.#make(decided);
+    this.#opened = this.#begin(dimension > 0 ? dimension : dimensionOf(), count, write);
+  }
+
+  /** The collection and what is written first are one transaction: both or none. */
+  #begin(dimension: number, count: number, write: (opened: Opened) => void): Opened {
+    const { connection } = this;
+    for (let tries = 1; ; tries++) {
+      let made: Opened | undefined;
       try {
-        write(made);
+        return connection.transaction(() => {
+          made = this.#make(dimension);
+          write(made);
+          return made;
+        });
       } catch (error) {
-        connection.native.vl_close(made.records.id);
-        throw error;
+        if (made !== undefined) connection.native.vl_close(made.records.id);
+        if (tries === triesMax || !connection.makeRoom(error, count, dimension)) throw error;
       }
-      return made;
-    });
+    }
   }
 
   /** A copy of the keys of a batch, each read once and checked. */
@@ -303,6 +329,7 @@ export class CacheNamespace {
       return;
     }
     this.#write(
+      1,
       () => dimensionOfVector(vector, "The vector"),
       (opened) => opened.records.put(storedKey(opened, key), vector, undefined, facts),
     );
@@ -326,8 +353,8 @@ export class CacheNamespace {
    * with a maximum it goes in parts, so that there is room for each.
    */
   keep(keys: readonly string[], { vectors, dimension, tokens }: Computed, ttl: number): void {
-    const { partFloats } = this.file;
-    const rows = Math.max(1, Math.floor(partFloats / dimension));
+    const rowBytes = dimension * Float32Array.BYTES_PER_ELEMENT + bytesBesideVector;
+    const rows = Math.max(1, Math.floor(this.file.partBytes / rowBytes));
     const costs = shareTokens(keys, tokens);
     for (let start = 0; start < keys.length; start += rows) {
       const end = Math.min(start + rows, keys.length);
@@ -340,7 +367,10 @@ export class CacheNamespace {
   #factsOf(count: number, ttl: number, costs?: Uint32Array): RowFacts | undefined {
     const facts = factsOf(count, ttl || this.#plan.ttl, costs);
     const expiry = facts?.expiries?.[0];
-    if (expiry !== undefined) this.#sweeper.expect(expiry);
+    if (expiry !== undefined) {
+      this.file.mayLose = true;
+      this.#sweeper.expect(expiry);
+    }
     return facts;
   }
 
@@ -350,7 +380,7 @@ export class CacheNamespace {
     facts: RowFacts | undefined,
     dimensionOf: () => number,
   ): void {
-    this.#write(dimensionOf, (opened) => {
+    this.#write(keys.length, dimensionOf, (opened) => {
       const stored = storedKeys(opened, keys);
       if (this.#keepsWhatIsThere) writeMissing(opened.records, stored, vectors, facts);
       else writeMany(opened.records, stored, vectors, undefined, facts);

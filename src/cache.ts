@@ -76,7 +76,10 @@ export class EmbedCache implements Disposable {
   readonly #flights: Flights;
   /** What opened the file; its namespaces are found there. */
   readonly #root: EmbedCache;
-  /** Those of the file that are open. */
+  /**
+   * Those of the file that are open, for as long as it is: what a namespace knows of its reads, and
+   * what it has counted, is in its handle, and would be gone with an object that nobody holds.
+   */
   readonly #namespaces: Map<string, EmbedCache>;
 
   /** @internal */
@@ -110,6 +113,8 @@ export class EmbedCache implements Disposable {
     this.#root = source instanceof Sibling ? source.root : this;
     this.#namespaces = source instanceof Sibling ? source.root.#namespaces : new Map();
     this.#namespaces.set(namespace.plan.name, this);
+    namespace.file.namespaces.add(namespace);
+    if (namespace.file.connection.isBounded || settings.rowsMax > 0) namespace.file.mayLose = true;
   }
 
   /**
@@ -449,12 +454,11 @@ export class EmbedCache implements Disposable {
   stats(): CacheStats {
     const stats = this.#namespace.stats();
     const asked = stats.hits + stats.misses;
-    const tokensSaved = this.#namespace.records?.savedCost ?? 0;
-    const { price } = this.#settings;
+    const tokensSaved = this.#namespace.tally()?.savedCost ?? 0;
     return {
       ...stats,
       tokensSaved,
-      moneySaved: Number.isNaN(price) ? undefined : (tokensSaved * price) / 1e6,
+      moneySaved: this.#namespace.moneyOf(tokensSaved),
       ...this.#flights.counts,
       hitRate: asked === 0 ? 0 : stats.hits / asked,
     };

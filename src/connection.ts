@@ -38,13 +38,33 @@ export interface Scope {
   readonly writable: boolean;
 }
 
+/** What a connection is of. */
+export interface OpenedFile {
+  /** The native handle. */
+  readonly id: number;
+  readonly subject: string;
+  readonly writable: boolean;
+  /** The number of a durability. */
+  readonly durability: number;
+  readonly busyTimeoutMs: number;
+  /** The file has a maximum. */
+  readonly isBounded: boolean;
+}
+
+/** Who is told of writes. */
+export interface WriteWatch {
+  /** Before each one. */
+  before(): void;
+  /** After each commit. */
+  after(): void;
+}
+
 /** One open database. */
 export class Connection implements Scope {
   readonly native: NativeLibrary = native();
-  /** The file has a maximum. */
-  isBounded = false;
   readonly subject: string;
   readonly writable: boolean;
+  readonly isBounded: boolean;
   readonly #id: number;
   readonly #durability: number;
   readonly #busyTimeoutMs: number;
@@ -63,17 +83,13 @@ export class Connection implements Scope {
   #innerFailure: { readonly error: unknown } | undefined;
   /** Of those that may wait; most handles never have any. */
   #turns: Turns | undefined;
+  #watch: WriteWatch | undefined;
 
-  constructor(
-    id: number,
-    subject: string,
-    writable: boolean,
-    durability: number,
-    busyTimeoutMs: number,
-  ) {
+  constructor({ id, subject, writable, durability, busyTimeoutMs, isBounded }: OpenedFile) {
     this.#id = id;
     this.subject = subject;
     this.writable = writable;
+    this.isBounded = isBounded;
     this.#durability = durability;
     this.#busyTimeoutMs = busyTimeoutMs;
     this.#unregister = closeWithProcess(this, id);
@@ -137,15 +153,27 @@ export class Connection implements Scope {
     if (!this.writable) throw readonlyError(this.subject, this.subject);
   }
 
-  /** After every write: sees to it that it becomes durable in time. */
+  /**
+   * After every write: sees to it that it becomes durable in time. Whoever watches may run the
+   * caller's code, so nothing that others use may be lent meanwhile.
+   */
   wrote(): void {
-    if (this.#durability === Durability.FULL || this.#isRunning) return;
-    this.#unflushed = true;
-    if (this.#durability === Durability.NORMAL && this.#timer === undefined) this.#flushSoon();
+    if (this.#isRunning) return;
+    if (this.#durability !== Durability.FULL) {
+      this.#unflushed = true;
+      if (this.#durability === Durability.NORMAL && this.#timer === undefined) this.#flushSoon();
+    }
+    this.#watch?.after();
+  }
+
+  /** Tells of writes from now on. */
+  watch(watch: WriteWatch): void {
+    this.#watch = watch;
   }
 
   /** Before every write: reports a flush that failed while nobody was there to catch it. */
   beforeWrite(): void {
+    this.#watch?.before();
     const error = this.#flushFailure;
     if (error === undefined) return;
     this.#flushFailure = undefined;
@@ -234,6 +262,18 @@ export class Connection implements Scope {
     }
     this.#leave();
     return result;
+  }
+
+  /**
+   * Whether a transaction of its own that ended with `error` is worth another try, because entries
+   * made room for its `rows`. Of a file with a maximum nobody knows that before.
+   */
+  makeRoom(error: unknown, rows: number, dimension: number): boolean {
+    const isFull = error instanceof VectorLiteError && error.code === "ERR_NO_SPACE";
+    if (!isFull || !this.isBounded || this.inTransaction) return false;
+    if (this.native.vl_database_make_room(this.id, rows, dimension) !== Status.OK) return false;
+    this.wrote();
+    return true;
   }
 
   #leaveFailed(error: unknown): void {

@@ -6,7 +6,7 @@
 
 import { missError, stores } from "./cache-mode.ts";
 import type { CacheNamespace } from "./cache-namespace.ts";
-import { tell } from "./channels.ts";
+import { tell, tellHits } from "./channels.ts";
 import { asBatch, type Computed } from "./computed.ts";
 import { ttlOption } from "./entry-facts.ts";
 import { VectorLiteError } from "./errors.ts";
@@ -95,9 +95,13 @@ export class Flights {
     const given = checkOptions(options, knownOfOne, "getOrCompute()");
     const signal = checkSignal(given.signal);
     const prefix = this.#namespace.prefixLength(given.dimensions);
-    const cached = this.#get(key, prefix);
-    tell(cached === undefined ? "miss" : "hit", this.#namespace, () => [key]);
+    const cached = tellHits(
+      this.#namespace,
+      () => this.#get(key, prefix),
+      (found) => (found === undefined ? [] : [key]),
+    );
     if (cached !== undefined) return cached;
+    tell("miss", this.#namespace, () => [key]);
     const batchOfOne: ComputeMany = async (_, context) => {
       return asBatch(await compute(key, context)) as Awaited<ReturnType<ComputeMany>>;
     };
@@ -147,8 +151,11 @@ export class Flights {
     compute: ComputeMany,
     plan: ComputePlan,
   ): Promise<Float32Array[]> {
-    const cached = this.#namespace.getMany(wanted);
-    tell("hit", this.#namespace, () => wanted.filter((_, index) => cached.found[index] === 1));
+    const cached = tellHits(
+      this.#namespace,
+      () => this.#namespace.getMany(wanted),
+      ({ found }) => wanted.filter((_, index) => found[index] === 1),
+    );
     if (!cached.found.includes(0)) return unpack(cached.vectors, wanted.length);
     const missing = new Set(wanted.filter((_, index) => cached.found[index] === 0));
     tell("miss", this.#namespace, () => [...missing]);

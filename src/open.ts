@@ -61,16 +61,14 @@ export function openDatabase(options: OpenDatabase): Connection {
   const bytes = new Uint8Array(block.buffer);
   const status = native().vl_database_open(path, path.length, bytes, bytes.length, id);
   check(status, subject);
-  const { durability, busyTimeoutMs } = options;
-  const connection = new Connection(
-    id[0] ?? 0,
+  return new Connection({
+    id: id[0] ?? 0,
     subject,
-    !options.readonly,
-    durability,
-    busyTimeoutMs,
-  );
-  connection.isBounded = (options.fileBytesMax ?? 0) > 0;
-  return connection;
+    writable: !options.readonly,
+    durability: options.durability,
+    busyTimeoutMs: options.busyTimeoutMs,
+    isBounded: (options.fileBytesMax ?? 0) > 0,
+  });
 }
 
 /** Opens the `length` bytes of a file, read-only. They are copied. */
@@ -78,7 +76,14 @@ export function openDatabaseBytes(bytes: Uint8Array, length: number): Connection
   const id = new Uint32Array(1);
   const subject = `The image of ${length} bytes`;
   check(native().vl_database_open_bytes(bytes, length, id), subject);
-  return new Connection(id[0] ?? 0, subject, false, 0, 0);
+  return new Connection({
+    id: id[0] ?? 0,
+    subject,
+    writable: false,
+    durability: 0,
+    busyTimeoutMs: 0,
+    isBounded: false,
+  });
 }
 
 /** Checked options of a collection. */

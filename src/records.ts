@@ -44,11 +44,22 @@ export interface RowFacts {
   readonly costs?: Uint32Array | undefined;
 }
 
+/** What a handle counts. */
+export interface Tally {
+  /** Rows that made room for others. */
+  readonly evictions: number;
+  /** Rows whose time was over. */
+  readonly expirations: number;
+  /** What the rows that were hit had cost. */
+  readonly savedCost: number;
+}
+
 const nameBuffer = new Uint8Array(256);
 const one = new Uint32Array(1);
 const countOut = new Float64Array(1);
 const lengthOut = new Uint32Array(1);
 const metadataLength = new Uint32Array(1);
+const tallied = new Float64Array(3);
 const statistics = new Float64Array(collectionStatsFields.length);
 let metadataBuffer = new Uint8Array(4096);
 let metadataReader = new MetadataReader(metadataBuffer);
@@ -262,8 +273,9 @@ export class Records {
     this.connection.beforeWrite();
     const status = this.native.vl_collection_delete(this.id, keyBuffer, one[0], one, 1, lengthOut);
     if (status !== Status.OK) throw this.failure(status);
+    const [deleted] = lengthOut;
     this.connection.wrote();
-    return lengthOut[0] === 1;
+    return deleted === 1;
   }
 
   deleteMany(keys: readonly string[]): number {
@@ -280,8 +292,9 @@ export class Records {
     );
     releaseTexts(packed);
     if (status !== Status.OK) throw this.failure(status);
+    const [deleted = 0] = lengthOut;
     this.connection.wrote();
-    return lengthOut[0] ?? 0;
+    return deleted;
   }
 
   /** Deletes what matches; returns how many. */
@@ -291,8 +304,9 @@ export class Records {
     this.connection.beforeWrite();
     const status = this.native.vl_collection_delete_where(this.id, bytes, length, lengthOut);
     if (status !== Status.OK) throw this.failure(status);
+    const [deleted = 0] = lengthOut;
     this.connection.wrote();
-    return lengthOut[0] ?? 0;
+    return deleted;
   }
 
   /** Replaces the metadata of a key; returns whether there is one. */
@@ -337,9 +351,12 @@ export class Records {
     return deleted;
   }
 
-  /** What the rows that were hit had cost. */
-  get savedCost(): number {
-    return this.#statistics()[collectionStatsFields.indexOf("saved_cost")] ?? 0;
+  /** What this handle has counted so far; cheap. */
+  tally(): Tally {
+    const status = this.native.vl_collection_tally(this.id, tallied);
+    if (status !== Status.OK) throw this.failure(status);
+    const [evictions = 0, expirations = 0, savedCost = 0] = tallied;
+    return { evictions, expirations, savedCost };
   }
 
   clear(): void {

@@ -138,10 +138,10 @@ export interface EmbedCacheOptions {
   maxEntries?: number | undefined;
   /**
    * Bytes to which this handle lets the file grow, 1 MiB or more. About a half of it can be
-   * vectors, the rest is room to write. Entries go as with `maxEntries`, those of the namespace
-   * that is written; where that makes no room, the oldest. A batch of more than half of it is
-   * ERR_NO_SPACE. A file that is larger already stays as it is. Not with the mode
-   * "record-missing". Default: any number.
+   * vectors, the rest is room to write. Namespaces share it: the one whose vectors take most gives
+   * up entries, as with `maxEntries` while it is written. A batch that takes about half of
+   * it is ERR_NO_SPACE, a dimension of which not even four vectors fit ERR_INVALID_ARGUMENT. A file
+   * that is larger already stays as it is. Not with the mode "record-missing". Default: any number.
    */
   maxBytes?: number | undefined;
   /** What a million tokens cost, for `stats().moneySaved`. */
@@ -469,9 +469,9 @@ export interface CollectionStats {
 }
 
 /**
- * What is published on the channels `vectorlite:hit`, `vectorlite:miss` and `vectorlite:join` of
- * `node:diagnostics_channel`: at most one message on each for one call of `getOrCompute` or
- * `getOrComputeMany`. `get` and the other reads publish nothing.
+ * What is published on the channels `vectorlite:miss` and `vectorlite:join` of
+ * `node:diagnostics_channel`, and with more on `vectorlite:hit`: at most one message on each for
+ * one call of `getOrCompute` or `getOrComputeMany`. `get` and the other reads publish nothing.
  */
 export interface CacheMessage {
   /** The file, as it was opened. */
@@ -483,6 +483,29 @@ export interface CacheMessage {
    * being computed already. As given, also with `hashKeys`.
    */
   keys: string[];
+}
+
+/** What is published on `vectorlite:hit`. */
+export interface HitMessage extends CacheMessage {
+  /** What computing them would have cost, see {@link CacheStats}. */
+  tokensSaved: number;
+  /** `undefined` where the cache has no price. */
+  moneySaved: number | undefined;
+}
+
+/**
+ * What is published on `vectorlite:evict`: after a commit of this handle, one message for each
+ * namespace that lost entries by it. It does not know their keys.
+ */
+export interface EvictMessage {
+  /** The file, as it was opened. */
+  path: string;
+  /** The namespace in it. */
+  namespace: string;
+  /** Entries that made room for others. */
+  evicted: number;
+  /** Entries whose time was over. */
+  expired: number;
 }
 
 /** Sizes in bytes and counts of a cache; measured, not estimated. */

@@ -193,8 +193,133 @@ describe("a file of so many bytes", () => {
     expect(cache.size).toBe(before);
     expect(cache.get("key 99")?.[0]).toBe(20);
     expect(statSync(path).size).toBeLessThanOrEqual(maxBytes);
+    // Nor does the first batch of a namespace.
+    const other = cache.namespace("other");
+    expectCode(() => other.setMany(keys(3000), tooMuch), "ERR_NO_SPACE");
+    expect(cache.size).toBe(before);
+    expect(cache.namespaces()).toEqual(["default"]);
     cache.set("afterwards", new Float32Array(256).fill(1));
     expect(cache.has("afterwards")).toBe(true);
+    other.setMany(keys(100), new Float32Array(100 * 256).fill(1));
+    expect(other.size).toBe(100);
+  });
+});
+
+describe("a small file of large vectors", () => {
+  const sizes: [mebibytes: number, numbers: number][] = [
+    [1, 8],
+    [1, 1536],
+    [1, 3072],
+    [1, 4096],
+    [1, 8192],
+    [2, 1536],
+    [2, 3072],
+    [2, 4096],
+    [4, 16384],
+  ];
+
+  /** Sets keys that are new, and others again, between reads; entries after each set. */
+  function stream(cache: EmbedCache, path: string, maxBytes: number, count: number): number[] {
+    const vector = new Float32Array(cache.stats().dimension).fill(0.5);
+    const last = new Map<string, number>();
+    return Array.from({ length: count }, (_, number) => {
+      // Some keys are read all the time, so that what goes lies between what stays.
+      const key = number % 7 === 0 ? `often ${number % 35}` : `key ${number}`;
+      vector[0] = number + 1;
+      cache.set(key, vector);
+      last.set(key, number + 1);
+      expect(cache.get(key)?.[0]).toBe(number + 1);
+      const other = `key ${Math.floor(number / 2)}`;
+      const found = cache.get(other);
+      if (found !== undefined) expect(found[0]).toBe(last.get(other));
+      if (number % 16 === 0) expect(statSync(path).size).toBeLessThanOrEqual(maxBytes);
+      return cache.size;
+    });
+  }
+
+  test.each(sizes)("of %d MiB and %d numbers never loses most at once", (mebibytes, numbers) => {
+    const path = temporaryPath();
+    const maxBytes = mebibytes << 20;
+    using cache = new EmbedCache({ path, dimension: numbers, maxBytes });
+    const fitting = maxBytes / (numbers * 4 + 400);
+    const entries = stream(cache, path, maxBytes, Math.min(12_000, Math.ceil(6 * fitting)));
+    const plateau = Math.max(...entries);
+    const whenFull = entries.slice(entries.indexOf(plateau));
+    expect(plateau).toBeGreaterThan(fitting / 3);
+    expect(Math.min(...whenFull)).toBeGreaterThanOrEqual(plateau / 2);
+    expect(cache.stats().evictions).toBeGreaterThan(fitting);
+  });
+
+  test("is refused where it could not even hold a handful", () => {
+    const options = { dimension: 65_536, maxBytes: 1 << 20 };
+    expectCode(() => open({ path: temporaryPath(), ...options }), "ERR_INVALID_ARGUMENT");
+    using cache = open({ path: temporaryPath(), maxBytes: 1 << 20 });
+    const large = cache.namespace("large");
+    expectCode(() => large.set("a", new Float32Array(65_536).fill(1)), "ERR_INVALID_ARGUMENT");
+    expect(cache.namespaces()).toEqual(["default"]);
+  });
+});
+
+describe("namespaces of a file of so many bytes", () => {
+  const numbers = 1024;
+  const vector = new Float32Array(numbers).fill(0.5);
+
+  function fill(cache: EmbedCache, count: number, prefix = "key"): void {
+    for (let number = 0; number < count; number++) {
+      vector[0] = number + 1;
+      cache.set(`${prefix} ${number}`, vector);
+      expect(cache.get(`${prefix} ${number}`)?.[0]).toBe(number + 1);
+    }
+  }
+
+  test("begin in a full file like others", () => {
+    const path = temporaryPath();
+    const maxBytes = 1 << 20;
+    using cache = new EmbedCache({ path, dimension: numbers, maxBytes });
+    fill(cache, 400);
+    for (const name of ["a", "b", "c", "d"]) {
+      fill(cache.namespace(name), 1);
+      fill(cache, 40, name);
+    }
+    cache.namespace("declared", { dimension: numbers });
+    expect(cache.namespaces()).toHaveLength(6);
+    expect(statSync(path).size).toBeLessThanOrEqual(maxBytes);
+  });
+
+  test("make room for one that is busy, down to its own size", () => {
+    const path = temporaryPath();
+    const maxBytes = 4 << 20;
+    using cache = new EmbedCache({ path, dimension: numbers, maxBytes });
+    fill(cache, 2000);
+    const full = cache.size;
+    const small = cache.namespace("small");
+    fill(small, 20);
+    const busy = cache.namespace("busy");
+    fill(busy, 3000);
+    expect(busy.size).toBeGreaterThan(full / 4);
+    expect(cache.size).toBeGreaterThan(full / 4);
+    // The largest give.
+    expect(small.size).toBe(20);
+    expect(cache.stats().evictions).toBe(2000 - cache.size);
+    expect(busy.stats().evictions).toBe(3000 - busy.size);
+    expect(statSync(path).size).toBeLessThanOrEqual(maxBytes);
+  });
+
+  test("share a small file without losing most of it at once", () => {
+    const path = temporaryPath();
+    const maxBytes = 2 << 20;
+    using cache = new EmbedCache({ path, dimension: 3072, maxBytes });
+    const all = [cache, cache.namespace("b"), cache.namespace("c")];
+    const large = new Float32Array(3072).fill(0.5);
+    const entries = Array.from({ length: 900 }, (_, number) => {
+      large[0] = number + 1;
+      all[number % 3]?.set(`key ${number}`, large);
+      return all.reduce((sum, { size }) => sum + size, 0);
+    });
+    const plateau = Math.max(...entries);
+    expect(plateau).toBeGreaterThan(40);
+    expect(Math.min(...entries.slice(entries.indexOf(plateau)))).toBeGreaterThan(plateau / 2);
+    expect(statSync(path).size).toBeLessThanOrEqual(maxBytes);
   });
 });
 
@@ -219,6 +344,8 @@ test("a file that a reader had filled is filled again when the reader has gone",
   using database = new Database(path, { readonly: true });
   const snapshot = database.snapshot();
   write(3000);
+  // What a reader holds makes no room, so it stays.
+  expect(cache.size).toBeGreaterThan(full * 0.8);
   snapshot.close();
   database.close();
   write(20_000);
@@ -233,6 +360,21 @@ test("what was computed is kept as far as there is room, in a file that is small
   const computed = await cache.getOrComputeMany(keys, () => vectors);
   expect(computed).toHaveLength(6000);
   expect(cache.size).toBeGreaterThan(500);
+});
+
+test("a large batch that fits takes the place of others, and leaves most of what fits", () => {
+  using cache = open({ path: temporaryPath(), dimension: 1536, maxBytes: 4 << 20 });
+  const vector = new Float32Array(1536).fill(1);
+  for (let number = 0; number < 1000; number++) cache.set(`key ${number}`, vector);
+  const full = cache.size;
+  const vectors = new Float32Array(200 * 1536).fill(1);
+  for (let round = 0; round < 4; round++) {
+    const keys = Array.from({ length: 200 }, (_, index) => `batch ${round} ${index}`);
+    cache.setMany(keys, vectors);
+    // Some of it goes on probation: it is more than a tenth.
+    expect(keys.filter((key) => cache.has(key)).length).toBeGreaterThan(50);
+    expect(cache.size).toBeGreaterThan(full / 2);
+  }
 });
 
 test("who joins a computation keeps what it asked for", async () => {

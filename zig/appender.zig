@@ -234,14 +234,21 @@ pub const Appender = struct {
 
     /// A part of what will be there: room that is not used yet, and dead rows that wait until their
     /// segment is compacted, are then a small part of the file. A power of two, so that the extent
-    /// of a segment that is gone fits the next one.
+    /// of a segment that is gone fits the next one; where rows are too few for codes anyway, as
+    /// many as fit.
     fn nextCapacity(appender: *const Appender) u32 {
-        const stride = appender.state.vectorStride();
+        const state = appender.state;
+        const stride = state.vectorStride();
         const row_bytes = stride + @sizeOf(format.RowEntry);
-        const fitting = @max(1, limits.segment_vector_bytes_max / stride);
-        const largest = @min(limits.segment_rows_max, fitting);
-        const smallest = std.math.clamp(first_segment_bytes / stride, 4, limits.segment_rows_min);
-        const content = appender.state.live_rows + appender.expected_rows;
+        const file_bytes = format.pageOffset(appender.transaction.writer.pages_max);
+        const fitting = @min(
+            limits.segment_vector_bytes_max / stride,
+            file_bytes / file_part / (row_bytes + state.record_bytes),
+        );
+        const largest = std.math.clamp(fitting, 1, limits.segment_rows_max);
+        const first = std.math.clamp(first_segment_bytes / stride, 4, limits.segment_rows_min);
+        const smallest = @min(first, @max(1, largest / 4));
+        const content = state.live_rows + appender.expected_rows;
         const small = small_segment_bytes / row_bytes;
         // What is small lies in one segment.
         const part = if (content <= small)
@@ -249,11 +256,14 @@ pub const Appender = struct {
         else
             @max(content / segment_part, small);
         const wanted = std.math.clamp(part, smallest, largest);
+        if (wanted < format.code_block_rows) return @intCast(wanted);
         return @intCast(std.math.floorPowerOfTwo(u64, wanted));
     }
     const first_segment_bytes = 512 * 1024;
     const small_segment_bytes = 128 * 1024;
     const segment_part = 12;
+    /// Of a file with a maximum: whole segments go where it is full.
+    const file_part = 12;
 
     /// Makes sure that the last heap extent has room for the record; false where the segment cannot
     /// have another one.

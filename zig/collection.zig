@@ -16,8 +16,10 @@ const expiry = @import("expiry.zig");
 const limits = @import("limits.zig");
 const metrics = @import("metrics.zig");
 const search_module = @import("search.zig");
+const room_module = @import("room.zig");
 const Amender = @import("amender.zig").Amender;
 const Appender = @import("appender.zig").Appender;
+const Departures = @import("departures.zig").Departures;
 const Eviction = eviction_module.Eviction;
 const Filter = @import("filter.zig").Filter;
 const HotCache = hot_cache.HotCache;
@@ -97,7 +99,6 @@ pub const CollectionStats = struct {
     sets: u64,
     evictions: u64,
     expirations: u64,
-    saved_cost: u64,
 };
 
 /// Fewer keys of one call are looked up one by one.
@@ -134,7 +135,7 @@ pub const Collection = struct {
     sets: u64 = 0,
     /// Of all rows that were hit.
     saved_cost: u64 = 0,
-    expirations: u64 = 0,
+    departures: Departures,
 
     pub fn open(scope: Scope, name: []const u8, options: CollectionOptions) Error!*Collection {
         const database = scope.parent();
@@ -146,6 +147,7 @@ pub const Collection = struct {
         const state = try findOrCreate(scope, name, options);
         const identity = state.identity;
         try checkIdentity(database, identity, options);
+        try checkRoom(database, identity.dimension);
         const rows_max = rowsMax(scope, identity.dimension, options.rows_max);
         const eviction: ?Eviction = if (rows_max) |most|
             Eviction.init(database.gpa, most) catch return database.outOfMemory()
@@ -165,15 +167,17 @@ pub const Collection = struct {
             else
                 .init(database.gpa, options.hot_vectors, identity.dimension),
             .eviction = eviction,
+            .departures = .{ .catalogue_index = state.catalogue_index },
         };
+        if (scope == .database) database.departures.append(&collection.departures.node);
         return collection;
     }
 
     /// Also where only the file has a maximum.
     fn rowsMax(scope: Scope, dimension: u32, wanted: ?u64) ?u64 {
         if (scope == .snapshot) return null;
+        if (!scope.database.isBounded()) return wanted;
         const file_bytes_max = scope.database.options.file_bytes_max;
-        if (file_bytes_max == std.math.maxInt(u64)) return wanted;
         const fitting = @max(1, eviction_module.rowsIn(file_bytes_max, dimension));
         return @min(wanted orelse fitting, fitting);
     }
@@ -194,6 +198,7 @@ pub const Collection = struct {
             .forgotten_count = database.forgotten_count,
             .identity_count = database.forgotten_count,
             .hot = null,
+            .departures = .{ .catalogue_index = collection.catalogue_index },
         };
         return past;
     }
@@ -201,6 +206,9 @@ pub const Collection = struct {
     pub fn close(collection: *Collection) void {
         if (collection.hot) |*hot| hot.deinit();
         if (collection.eviction) |*eviction| eviction.deinit();
+        if (collection.scope == .database) {
+            collection.scope.database.departures.remove(&collection.departures.node);
+        }
         collection.identity.release(collection.gpa);
         collection.gpa.destroy(collection);
     }
@@ -223,8 +231,12 @@ pub const Collection = struct {
         defer collection.gpa.free(inverse_norms);
         try collection.checkBatch(batch, inverse_norms);
         if (batch.key_lens.len == 0) return;
-        try collection.checkFits(database, batch);
+        const bytes = batch.keys.len + batch.metadata.len +
+            eviction_module.bytesOf(batch.key_lens.len, collection.dimension);
+        try room_module.checkFits(database, bytes);
         const was_full = database.isDiskFull();
+        // Only a file that has a maximum is shared by all that is in it.
+        const only = if (database.isBounded()) null else collection.catalogue_index;
         var tries: u32 = 0;
         while (true) : (tries += 1) {
             const failure = if (collection.putAll(database, batch, inverse_norms)) |_|
@@ -232,57 +244,35 @@ pub const Collection = struct {
             else |err|
                 err;
             const may_evict = collection.eviction != null and failure == error.NoSpace and
-                database.transaction == null and tries < evictions_max;
-            if (may_evict) {
-                collection.evictOldest(database) catch |err| {
-                    if (err != error.NoSpace) return err;
-                    try collection.evictAll(database);
-                };
-            } else if (tries > 0 or !database.mayRetry(failure, was_full)) return failure;
+                database.transaction == null and tries < tries_max;
+            if (may_evict)
+                try room_module.make(database, bytes, only)
+            else if (tries > 0 or !database.mayRetry(failure, was_full)) return failure;
         }
         collection.sets += batch.key_lens.len;
     }
-    /// Of segments, before a write finds no room.
-    const evictions_max = 6;
+    /// Of making room, before a write finds none.
+    const tries_max = 6;
 
-    /// A batch that could not fit even into an empty file costs nobody else's rows.
-    fn checkFits(collection: *Collection, database: *Database, batch: Batch) Error!void {
-        const bytes_max = database.options.file_bytes_max;
-        const bytes = batch.keys.len + batch.metadata.len + batch.vectors.len * @sizeOf(f32);
-        if (collection.eviction == null or bytes <= bytes_max / 2) return;
-        return collection.fail(
-            error.NoSpace,
-            "a batch of {d} bytes is more than half of the {d} that the file may have; write " ++
-                "smaller ones, or allow more",
-            .{ bytes, bytes_max },
-        );
-    }
-
-    /// The file is as large as it may be. Rows of the oldest segments go, whoever reads them, since
-    /// only whole segments make room.
-    fn evictOldest(collection: *Collection, database: *Database) Error!void {
-        const eviction = &collection.eviction.?;
-        const own = try database.beginImplicit();
-        errdefer |err| database.failWrite(own, err);
-        const transaction = database.transaction.?;
-        const state = try collection.editable(transaction);
-        var appender = collection.appenderFor(transaction, state);
-        defer appender.deinit();
-        var mover = collection.moverFor(&appender);
-        defer mover.deinit();
-        try eviction.dropOldest(&mover);
-        try database.commit();
-        if (database.session) |session| session.writer.is_disk_full = false;
-    }
-
-    /// There is no room even for what deleting takes. With fewer rows from now on there will be.
-    fn evictAll(collection: *Collection, database: *Database) Error!void {
-        const eviction = &collection.eviction.?;
-        const rows = (try collection.currentState()).live_rows;
-        if (rows > 0) eviction.allow(@min(eviction.rows_max, rows) / 8 * 7);
-        eviction.evictions += rows;
-        try collection.clear();
-        if (database.session) |session| session.writer.is_disk_full = false;
+    /// Before a write of so many rows: how many there may be, as far as room goes.
+    fn heedRoom(
+        collection: *Collection,
+        eviction: *Eviction,
+        transaction: *Transaction,
+        new_rows: u64,
+    ) Error!void {
+        const departures = &collection.departures;
+        const options = &collection.scope.parent().options;
+        if (collection.scope.parent().isBounded()) {
+            const state = try collection.currentState();
+            const survey: room_module.Survey = try .of(transaction, new_rows);
+            transaction.writer.reserved_pages = survey.reserved_pages;
+            const is_its_turn = survey.isItsTurn(state, options.file_bytes_max);
+            if (is_its_turn) departures.rows_fitting = state.live_rows;
+        }
+        const fitting = departures.rows_fitting orelse return;
+        eviction.allow(@min(eviction.rows_max, fitting));
+        departures.rows_fitting = null;
     }
 
     /// Rows whose time is over go in parts, at most once a second.
@@ -304,8 +294,22 @@ pub const Collection = struct {
         defer arena.deinit();
         const over = try collection.filterOver(arena.allocator(), now_ms);
         const buried = try collection.buryWhere(transaction, over, purged_rows_max);
-        collection.expirations += buried;
+        collection.departures.open.expirations += buried;
+        if (buried < purged_rows_max) try collection.forgetExpiry(transaction, arena.allocator());
         return buried;
+    }
+
+    /// Without any row that will be over, reading need not ask for it. Where there is one it is
+    /// found soon; where there is none this is the last time that all are looked at.
+    fn forgetExpiry(
+        collection: *Collection,
+        transaction: *Transaction,
+        arena: std.mem.Allocator,
+    ) Error!void {
+        const ever = try collection.filterOver(arena, std.math.maxInt(i64));
+        var matches = try collection.matchesOf(ever);
+        defer matches.deinit();
+        if (!try matches.any()) (try collection.editable(transaction)).has_expiry = false;
     }
 
     fn filterOver(
@@ -355,10 +359,12 @@ pub const Collection = struct {
         const transaction = database.transaction.?;
         try collection.purgeWhenDue(transaction);
         const state = try collection.editable(transaction);
-        var appender = collection.appenderFor(transaction, state);
+        if (collection.eviction) |*eviction|
+            try collection.heedRoom(eviction, transaction, batch.key_lens.len);
+        var appender = database.appenderFor(transaction, state);
         appender.expected_rows = batch.key_lens.len;
         defer appender.deinit();
-        var mover = collection.moverFor(&appender);
+        var mover = database.moverFor(&appender);
         defer mover.deinit();
         var key_start: usize = 0;
         var metadata_start: usize = 0;
@@ -448,10 +454,10 @@ pub const Collection = struct {
         const reader = database.reader(database.scratch);
         try reader.vector(state, segment, location.row, vector);
         const entry = try reader.entry(state, segment, location.row);
-        var appender = collection.appenderFor(transaction, state);
+        var appender = database.appenderFor(transaction, state);
         defer appender.deinit();
         appender.expected_rows = 1;
-        var mover = collection.moverFor(&appender);
+        var mover = database.moverFor(&appender);
         defer mover.deinit();
         const editor: key_index.Editor = .{
             .writer = transaction.writer,
@@ -466,27 +472,6 @@ pub const Collection = struct {
         try transaction.buryRow(state, location);
         try mover.pay();
         try appender.flush();
-    }
-
-    fn appenderFor(
-        collection: *Collection,
-        transaction: *Transaction,
-        state: *CollectionState,
-    ) Appender {
-        const database = collection.scope.parent();
-        return .{
-            .gpa = collection.gpa,
-            .transaction = transaction,
-            .state = state,
-            .code_memory = &database.code_memory,
-            .column_memory = &database.column_memory,
-            .expected_rows = 0,
-        };
-    }
-
-    fn moverFor(collection: *Collection, appender: *Appender) Mover {
-        const database = collection.scope.parent();
-        return .init(appender, database.reader(database.scratch), &database.header.hash_key);
     }
 
     fn putRow(
@@ -506,11 +491,11 @@ pub const Collection = struct {
         const found = try collection.locateForWrite(transaction, appender, key_hash, row.key);
         const old = if (found) |row_there| row_there.location else null;
         if (collection.eviction) |*eviction| {
-            transaction.writer.reserved_pages = Eviction.reservedPages(state);
             if (old != null) {
                 eviction.recency.read(key_hash);
             } else {
-                try eviction.makeRoom(mover, collection.scope.parent().system.wallMs());
+                const now_ms = collection.scope.parent().system.wallMs();
+                collection.departures.open.add(try eviction.makeRoom(mover, now_ms));
                 eviction.recency.enter(key_hash);
             }
         }
@@ -751,9 +736,9 @@ pub const Collection = struct {
         const own = try database.beginImplicit();
         errdefer |err| database.failWrite(own, err);
         const transaction = database.transaction.?;
-        var appender = collection.appenderFor(transaction, try collection.currentState());
+        var appender = database.appenderFor(transaction, try collection.currentState());
         defer appender.deinit();
-        var mover = collection.moverFor(&appender);
+        var mover = database.moverFor(&appender);
         defer mover.deinit();
         var count: u32 = 0;
         var start: usize = 0;
@@ -1024,10 +1009,11 @@ pub const Collection = struct {
         defer matches.deinit();
         while (try matches.step(std.math.maxInt(u64))) {}
         if (matches.count == 0) return 0;
+        const database = collection.scope.parent();
         const state = try collection.editable(transaction);
-        var appender = collection.appenderFor(transaction, state);
+        var appender = database.appenderFor(transaction, state);
         defer appender.deinit();
-        var mover = collection.moverFor(&appender);
+        var mover = database.moverFor(&appender);
         defer mover.deinit();
         const deleted = try collection.buryMatches(transaction, &mover, &matches, rows_max);
         // Not before all are buried: rows that move would be in other places then.
@@ -1139,10 +1125,8 @@ pub const Collection = struct {
             .hits = collection.hits,
             .misses = collection.misses,
             .sets = collection.sets,
-            .evictions = if (collection.eviction) |*eviction| eviction.evictions else 0,
-            .expirations = collection.expirations +
-                if (collection.eviction) |*eviction| eviction.expirations else 0,
-            .saved_cost = collection.saved_cost,
+            .evictions = collection.departures.committed.evictions,
+            .expirations = collection.departures.committed.expirations,
         };
     }
 
@@ -1484,6 +1468,22 @@ fn checkOptions(database: *Database, name: []const u8, options: CollectionOption
     );
 }
 
+/// Of fewer rows each one that comes would cost a good part of all.
+const rows_least = 4;
+
+fn checkRoom(database: *Database, dimension: u32) Error!void {
+    const bytes = database.options.file_bytes_max;
+    const rows = eviction_module.rowsIn(bytes, dimension);
+    if (rows >= rows_least or database.options.readonly) return;
+    const bytes_least = eviction_module.fileFor(eviction_module.bytesOf(rows_least, dimension));
+    return database.diagnostics.fail(
+        error.InvalidArgument,
+        "a file of at most {d} bytes has room for {d} vectors of dimension {d}, expected at " ++
+            "least {d}; allow {d} bytes or more",
+        .{ bytes, rows, dimension, rows_least, bytes_least },
+    );
+}
+
 fn checkIdentity(
     database: *Database,
     identity: *const collection_state.Identity,
@@ -1549,11 +1549,17 @@ fn findOrCreate(scope: Scope, name: []const u8, options: CollectionOptions) Erro
     const transaction = database.transaction.?;
     // Another process may have made it since.
     const existing = try transaction.working.find(transaction.source(), name);
+    if (existing == null) try checkRoom(database, dimensionOf(options));
     const state = existing orelse try createState(transaction, name, options);
     const index = state.catalogue_index;
     if (!own) return state;
     try database.commit();
     return (try database.current.collection(database.source(), index)) orelse error.Closed;
+}
+
+/// Of a new collection.
+fn dimensionOf(options: CollectionOptions) u32 {
+    return if (options.dimension == 0) limits.dimension_default else options.dimension;
 }
 
 fn createState(
@@ -1567,7 +1573,7 @@ fn createState(
     identity.* = .{
         .id = transaction.working.root.next_collection_id,
         .made_by = transaction.writer.transaction_id,
-        .dimension = if (options.dimension == 0) limits.dimension_default else options.dimension,
+        .dimension = dimensionOf(options),
         .metric = @intFromEnum(options.metric orelse .cosine),
         .name_len = @intCast(name.len),
         .model_len = @intCast(options.model.len),

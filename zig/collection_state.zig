@@ -439,7 +439,7 @@ pub const CollectionState = struct {
     }
 
     /// The segment of `nextId`.
-    pub fn nextSegment(
+    pub noinline fn nextSegment(
         state: *CollectionState,
         gpa: std.mem.Allocator,
         source: Source,

@@ -23,10 +23,11 @@ const Error = errors.Error;
 const CollectionState = collection_state.CollectionState;
 const SegmentState = collection_state.SegmentState;
 
-/// Whether dead rows take more room than they may.
-pub fn isDue(state: *const CollectionState) bool {
+/// Whether dead rows take more room than they may, in a file that may have so many bytes.
+pub fn isDue(state: *const CollectionState, file_bytes: u64) bool {
     const growing = if (state.has_growing) state.growing().disk.dead_rows else 0;
-    const allowed = state.live_rows / limits.dead_rows_part + limits.dead_rows_min;
+    const few = @min(limits.dead_rows_min, file_bytes / limits.dead_part / state.vectorStride());
+    const allowed = state.live_rows / limits.dead_rows_part + few;
     return state.dead_rows -| growing > allowed;
 }
 
@@ -77,7 +78,7 @@ pub const Mover = struct {
         const transaction = mover.appender.transaction;
         for (0..limits.moves_per_buried_row) |_| {
             const state = mover.appender.state;
-            if (!isDue(state)) return;
+            if (!isDue(state, format.pageOffset(transaction.writer.pages_max))) return;
             const moved_max = state.live_rows / limits.moved_rows_part;
             if (transaction.moved_rows > moved_max + limits.moves_per_buried_row) return;
             if (!try mover.moveOne()) return;

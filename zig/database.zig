@@ -20,6 +20,9 @@ const memory = @import("os/memory.zig");
 const roots = @import("roots.zig");
 const rows = @import("rows.zig");
 const write_session = @import("write_session.zig");
+const Appender = @import("appender.zig").Appender;
+const CollectionState = @import("collection_state.zig").CollectionState;
+const Departures = @import("departures.zig").Departures;
 const Image = @import("image.zig").Image;
 const PageCache = @import("page_cache.zig").PageCache;
 const SnapshotLocks = @import("snapshot_locks.zig").SnapshotLocks;
@@ -118,6 +121,8 @@ pub const Database = struct {
     snapshot_count: u32 = 0,
     /// Those that are open, the oldest last.
     snapshots: std.DoublyLinkedList = .{},
+    /// Of the collections that are open.
+    departures: std.DoublyLinkedList = .{},
     /// How often everything known was forgotten, because states that it came from were lost.
     forgotten_count: u32 = 0,
     /// How far `compact` has come; none while it does not run.
@@ -389,6 +394,7 @@ pub const Database = struct {
         std.mem.swap(View, &database.current, &transaction.working);
         database.words = session.words;
         database.column_memory.open.commit(database.current.root.transaction_id);
+        Departures.settleAll(&database.departures, .committed);
         database.endTransaction(transaction);
     }
 
@@ -398,6 +404,7 @@ pub const Database = struct {
         transaction.forgetRows(&database.current);
         database.column_memory.open.forget();
         transaction.forgetMade();
+        Departures.settleAll(&database.departures, .undone);
         database.session.?.abandon();
         database.endTransaction(transaction);
     }
@@ -545,6 +552,11 @@ pub const Database = struct {
         );
     }
 
+    /// Whether the file has a maximum.
+    pub fn isBounded(database: *const Database) bool {
+        return database.options.file_bytes_max != std.math.maxInt(u64);
+    }
+
     /// Whether moving rows, which takes room before it gives any, would be left out now.
     pub fn isDiskFull(database: *const Database) bool {
         const session = database.session orelse return false;
@@ -602,6 +614,25 @@ pub const Database = struct {
             .diagnostics = database.diagnostics,
             .scratch = scratch,
         };
+    }
+
+    pub fn appenderFor(
+        database: *Database,
+        transaction: *Transaction,
+        state: *CollectionState,
+    ) Appender {
+        return .{
+            .gpa = database.gpa,
+            .transaction = transaction,
+            .state = state,
+            .code_memory = &database.code_memory,
+            .column_memory = &database.column_memory,
+            .expected_rows = 0,
+        };
+    }
+
+    pub fn moverFor(database: *Database, appender: *Appender) compaction.Mover {
+        return .init(appender, database.reader(database.scratch), &database.header.hash_key);
     }
 
     /// After an own commit the state is known but not locked. It is locked now, and still the

@@ -15,6 +15,8 @@ const format = @import("format.zig");
 const hash = @import("hash.zig");
 const key_index = @import("key_index.zig");
 const limits = @import("limits.zig");
+const Counts = @import("departures.zig").Counts;
+const HeldStates = @import("held_states.zig").HeldStates;
 const collection_state = @import("collection_state.zig");
 const Mover = @import("compaction.zig").Mover;
 const Recency = @import("recency.zig").Recency;
@@ -34,8 +36,6 @@ pub const Eviction = struct {
     recency: Recency,
     young: ?Hand = null,
     old: ?Hand = null,
-    evictions: u64 = 0,
-    expirations: u64 = 0,
 
     /// The row that comes next.
     const Hand = struct { generation: u32, row: u32 };
@@ -57,19 +57,20 @@ pub const Eviction = struct {
     }
 
     /// Makes room for one more row, and for some that come after it, so that not every write pays.
-    /// What the appender holds is written before.
-    pub fn makeRoom(eviction: *Eviction, mover: *Mover, now_ms: i64) Error!void {
+    /// What the appender holds is written before. Says what went.
+    pub fn makeRoom(eviction: *Eviction, mover: *Mover, now_ms: i64) Error!Counts {
         const state = mover.appender.state;
         eviction.grow();
-        if (state.live_rows < eviction.rows_max) return;
+        if (state.live_rows < eviction.rows_max) return .{};
         try mover.appender.flush();
         const slack = @min(eviction.rows_max / slack_part, slack_max);
         const excess = state.live_rows - eviction.rows_max + 1;
-        var sweep: Sweep = .{ .eviction = eviction, .mover = mover, .now_ms = now_ms };
+        var sweep: Sweep = .{ .mover = mover, .now_ms = now_ms };
         defer sweep.deinit();
-        const buried = try sweep.bury(excess + slack);
+        try sweep.bury(eviction, excess + slack);
         // Not before all are buried: rows that move would be in other places then.
-        for (0..buried) |_| try mover.pay();
+        for (0..sweep.gone.evictions + sweep.gone.expirations) |_| try mover.pay();
+        return sweep.gone;
     }
     const slack_part = 64;
     const slack_max = 1024;
@@ -83,47 +84,64 @@ pub const Eviction = struct {
         eviction.allow(eviction.rows_max + eviction.rows_max / part + 1);
     }
 
-    /// Rows from now on, for which there is room.
+    /// So many rows from now on, for which there is room.
     pub fn allow(eviction: *Eviction, rows: u64) void {
         eviction.rows_max = std.math.clamp(rows, 1, eviction.rows_most);
         eviction.arrivals = 0;
     }
-
-    /// What deleting rows may take, where the file may not grow: the pages of the index and of
-    /// segments and their tombstones, once more while the state before still needs them.
-    pub fn reservedPages(state: *const CollectionState) u32 {
-        return 2 * (state.index_pages + 2 * state.segment_array_len) + other_pages;
-    }
-    const other_pages = 48;
-
-    /// Empties the oldest segments, a sixteenth of all rows or more, and takes fewer from then on.
-    pub fn dropOldest(eviction: *Eviction, mover: *Mover) Error!void {
-        const state = mover.appender.state;
-        const transaction = mover.appender.transaction;
-        var sweep: Sweep = .{ .eviction = eviction, .mover = mover, .now_ms = 0 };
-        defer sweep.deinit();
-        try sweep.listSegments();
-        const kept_max = state.live_rows - state.live_rows / 16 -| 1;
-        for (0..sweep.segments.items.len) |index| {
-            if (state.live_rows <= kept_max) break;
-            try sweep.dropSegment(index);
-        }
-        if (state.has_growing) {
-            const disk = &state.growing().disk;
-            if (disk.dead_rows == disk.rows) try transaction.sealSegmentOf(state);
-        }
-        if (state.live_rows > 0) eviction.allow(@min(eviction.rows_max, state.live_rows));
-    }
 };
 
-/// About how many rows fit into a file of that size, with what a file has beside its rows: dead
-/// ones that wait for compaction, room for the next ones, pages that only older states need.
-pub fn rowsIn(file_bytes: u64, dimension: u32) u64 {
-    const code_bytes = dimension / 8 + code_numbers_bytes;
-    const row_bytes = format.vectorStride(dimension) + @sizeOf(format.RowEntry) + code_bytes +
-        @sizeOf(format.Record) + key_bytes + index_bytes + segment_bytes;
-    return file_bytes / 100 * 65 / row_bytes;
+/// Drops whole segments, which alone gives their pages back: those with the fewest live rows, until
+/// `rows_wanted` are gone. Not those that readers hold, whose pages would not be free.
+pub fn dropSegments(mover: *Mover, rows_wanted: u64, held: *const HeldStates) Error!void {
+    const state = mover.appender.state;
+    const transaction = mover.appender.transaction;
+    const kept_max = state.live_rows -| rows_wanted;
+    var sweep: Sweep = .{ .mover = mover, .now_ms = 0 };
+    defer sweep.deinit();
+    try sweep.listSegments();
+    const segments = &sweep.segments;
+    while (state.live_rows > kept_max and segments.items.len > 0) {
+        var emptiest: usize = 0;
+        for (0..segments.items.len) |index| {
+            if (sweep.liveRows(index) < sweep.liveRows(emptiest)) emptiest = index;
+        }
+        const segment = sweep.segmentAt(emptiest).?;
+        const is_held = held.needs(segment.disk.born, transaction.writer.transaction_id);
+        if (!is_held) try sweep.dropSegment(emptiest);
+        _ = segments.orderedRemove(emptiest);
+    }
+    if (state.has_growing) {
+        const disk = &state.growing().disk;
+        if (disk.dead_rows == disk.rows) try transaction.sealSegmentOf(state);
+    }
 }
+
+/// About how many rows fit into a file of that size.
+pub fn rowsIn(file_bytes: u64, dimension: u32) u64 {
+    return roomForRows(file_bytes) / bytesOf(1, dimension);
+}
+
+/// What a file of that size leaves for rows beside what else it has: dead ones that wait for
+/// compaction, room for the next ones, pages that only older states need.
+pub fn roomForRows(file_bytes: u64) u64 {
+    return (file_bytes -| format.pageOffset(other_pages)) / 100 * rows_percent;
+}
+
+/// The size of which so many bytes are left for rows.
+pub fn fileFor(row_bytes: u64) u64 {
+    return format.pageOffset(other_pages) + (row_bytes / rows_percent + 1) * 100;
+}
+const rows_percent = 65;
+
+/// About what rows take.
+pub fn bytesOf(rows: u64, dimension: u32) u64 {
+    const code_bytes = dimension / 8 + code_numbers_bytes;
+    return rows * (format.vectorStride(dimension) + @sizeOf(format.RowEntry) + code_bytes +
+        @sizeOf(format.Record) + key_bytes + index_bytes + segment_bytes);
+}
+/// The first ones, and what deleting needs.
+const other_pages = 64;
 const code_numbers_bytes = 18;
 /// Guesses.
 const key_bytes = 64;
@@ -131,11 +149,11 @@ const index_bytes = 32;
 /// The pages of a small segment, for each of its rows.
 const segment_bytes = 128;
 
-/// One walk of the hands.
+/// One walk along the segments.
 const Sweep = struct {
-    eviction: *Eviction,
     mover: *Mover,
     now_ms: i64,
+    gone: Counts = .{},
     /// Oldest first.
     segments: std.ArrayList(Part) = .empty,
     young: Cursor = .{},
@@ -153,15 +171,17 @@ const Sweep = struct {
     };
 
     fn deinit(sweep: *Sweep) void {
-        sweep.segments.deinit(sweep.eviction.gpa);
+        sweep.segments.deinit(sweep.gpa());
     }
 
-    fn bury(sweep: *Sweep, wanted: u64) Error!u64 {
+    fn bury(sweep: *Sweep, eviction: *Eviction, wanted: u64) Error!void {
         try sweep.listSegments();
         const state = sweep.mover.appender.state;
-        const eviction = sweep.eviction;
         sweep.old = sweep.cursorAt(eviction.old);
-        if (eviction.young) |hand| sweep.young = sweep.cursorAt(hand) else try sweep.placeYoung();
+        if (eviction.young) |hand|
+            sweep.young = sweep.cursorAt(hand)
+        else
+            sweep.placeYoung(eviction);
         var on_probation = try sweep.rowsFrom(&sweep.young);
         const probation_max = eviction.rows_max / Eviction.probation_part;
         var buried: u64 = 0;
@@ -178,12 +198,11 @@ const Sweep = struct {
                 continue;
             }
             if (is_young) on_probation -|= 1;
-            if (try sweep.judge(cursor, is_young)) buried += 1;
+            if (try sweep.judge(&eviction.recency, cursor, is_young)) buried += 1;
             cursor.row += 1;
         }
         eviction.young = sweep.handAt(&sweep.young);
         eviction.old = sweep.handAt(&sweep.old);
-        return buried;
     }
 
     /// Buries every row of a segment that can be read.
@@ -192,14 +211,13 @@ const Sweep = struct {
         var cursor: Cursor = .{ .segment = index };
         while (try sweep.advance(&cursor)) : (cursor.row += 1) {
             if (cursor.segment != index) return;
-            const segment = (try sweep.segmentAt(index)).?;
+            const segment = sweep.segmentAt(index).?;
             const reader = sweep.mover.reader;
             const record = reader.record(state, segment, cursor.row) catch |err| switch (err) {
                 error.Corrupt, error.InputOutput => continue,
                 else => return err,
             };
             try sweep.remove(segment, cursor.row, hash.keyHash(sweep.mover.hash_key, record.key));
-            sweep.eviction.evictions += 1;
         }
     }
 
@@ -212,19 +230,27 @@ const Sweep = struct {
         return true;
     }
 
-    fn listSegments(sweep: *Sweep) Error!void {
+    noinline fn listSegments(sweep: *Sweep) Error!void {
         const state = sweep.mover.appender.state;
         var next: u32 = 0;
-        while (try state.nextSegment(sweep.eviction.gpa, sweep.source(), next)) |segment| {
+        while (try state.nextSegment(sweep.gpa(), sweep.source(), next)) |segment| {
             next = segment.disk.id + 1;
             const made: u32 = @as(u24, @truncate(state.segments_made));
-            sweep.segments.append(sweep.eviction.gpa, .{
+            sweep.segments.append(sweep.gpa(), .{
                 .id = segment.disk.id,
                 .generation = segment.disk.generation,
                 .age = (made -% 1 -% segment.disk.generation) & (limits.generations_max - 1),
             }) catch return sweep.outOfMemory();
         }
         std.sort.heap(Part, sweep.segments.items, {}, isOlder);
+    }
+
+    /// The segment that grows comes after all others.
+    fn liveRows(sweep: *Sweep, index: usize) u64 {
+        const state = sweep.mover.appender.state;
+        const segment = sweep.segmentAt(index).?;
+        if (state.has_growing and segment.disk.id == state.growing_id) return std.math.maxInt(u64);
+        return segment.disk.rows - segment.disk.dead_rows;
     }
 
     fn isOlder(_: void, a: Part, b: Part) bool {
@@ -257,13 +283,13 @@ const Sweep = struct {
     }
 
     /// At first the newest tenth is on probation.
-    fn placeYoung(sweep: *Sweep) Error!void {
-        const wanted = sweep.eviction.rows_max / Eviction.probation_part;
+    fn placeYoung(sweep: *Sweep, eviction: *const Eviction) void {
+        const wanted = eviction.rows_max / Eviction.probation_part;
         var rows: u64 = 0;
         var index = sweep.segments.items.len;
         while (index > 0 and rows < wanted) {
             index -= 1;
-            const segment = try sweep.segmentAt(index) orelse continue;
+            const segment = sweep.segmentAt(index) orelse continue;
             rows += segment.disk.rows - segment.disk.dead_rows;
         }
         sweep.young = .{ .segment = index };
@@ -273,7 +299,7 @@ const Sweep = struct {
     fn rowsFrom(sweep: *Sweep, cursor: *Cursor) Error!u64 {
         var rows: u64 = 0;
         for (cursor.segment..sweep.segments.items.len) |index| {
-            const segment = try sweep.segmentAt(index) orelse continue;
+            const segment = sweep.segmentAt(index) orelse continue;
             if (index > cursor.segment) {
                 rows += segment.disk.rows - segment.disk.dead_rows;
                 continue;
@@ -285,21 +311,21 @@ const Sweep = struct {
         return rows;
     }
 
-    fn segmentAt(sweep: *Sweep, index: usize) Error!?*SegmentState {
+    noinline fn segmentAt(sweep: *Sweep, index: usize) ?*SegmentState {
         const state = sweep.mover.appender.state;
         return state.loaded.get(sweep.segments.items[index].id);
     }
 
-    fn select(sweep: *Sweep, cursor: *Cursor, segment: *const SegmentState) Error!void {
+    noinline fn select(sweep: *Sweep, cursor: *Cursor, segment: *const SegmentState) Error!void {
         if (cursor.selected == cursor.segment) return;
         try cursor.selection.load(sweep.source(), segment);
         cursor.selected = cursor.segment;
     }
 
     /// To the next live row; false where there is none.
-    fn advance(sweep: *Sweep, cursor: *Cursor) Error!bool {
+    noinline fn advance(sweep: *Sweep, cursor: *Cursor) Error!bool {
         while (cursor.segment < sweep.segments.items.len) {
-            if (try sweep.segmentAt(cursor.segment)) |segment| {
+            if (sweep.segmentAt(cursor.segment)) |segment| {
                 try sweep.select(cursor, segment);
                 if (cursor.selection.next(cursor.row, segment.disk.rows)) |row| {
                     cursor.row = row;
@@ -313,10 +339,14 @@ const Sweep = struct {
     }
 
     /// Whether the row went.
-    fn judge(sweep: *Sweep, cursor: *const Cursor, is_young: bool) Error!bool {
+    fn judge(
+        sweep: *Sweep,
+        recency: *Recency,
+        cursor: *const Cursor,
+        is_young: bool,
+    ) Error!bool {
         const state = sweep.mover.appender.state;
-        const recency = &sweep.eviction.recency;
-        const segment = (try sweep.segmentAt(cursor.segment)).?;
+        const segment = sweep.segmentAt(cursor.segment).?;
         const reader = sweep.mover.reader;
         const record = reader.record(state, segment, cursor.row) catch |err| switch (err) {
             // Whoever asks for the row gets the error.
@@ -332,12 +362,16 @@ const Sweep = struct {
         if (!goes) return false;
         try sweep.remove(segment, cursor.row, key_hash);
         recency.leave(key_hash);
-        sweep.eviction.expirations += @intFromBool(is_over);
-        sweep.eviction.evictions += @intFromBool(!is_over);
+        if (is_over) sweep.gone.expirations += 1 else sweep.gone.evictions += 1;
         return true;
     }
 
-    fn remove(sweep: *Sweep, segment: *const SegmentState, row: u32, key_hash: u64) Error!void {
+    noinline fn remove(
+        sweep: *Sweep,
+        segment: *const SegmentState,
+        row: u32,
+        key_hash: u64,
+    ) Error!void {
         const transaction = sweep.mover.appender.transaction;
         const state = sweep.mover.appender.state;
         const location: format.Location = .of(&segment.disk, row);
@@ -349,6 +383,10 @@ const Sweep = struct {
         try editor.remove(key_hash, location.toInt());
         try transaction.buryRow(state, location);
         if (transaction.writer.dirty.count() >= limits.dirty_pages_max) try transaction.spill();
+    }
+
+    fn gpa(sweep: *const Sweep) std.mem.Allocator {
+        return sweep.mover.appender.gpa;
     }
 
     fn source(sweep: *Sweep) key_index.Source {

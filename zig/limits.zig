@@ -55,9 +55,11 @@ pub const cached_pages_max: u32 = 512;
 pub const checkpoint_interval_ms: u64 = 1000;
 pub const checkpoint_bytes: u64 = 16 * 1024 * 1024;
 
-/// Dead rows may be one for so many live ones, and a few more, before writers move rows.
+/// Dead rows may be one for so many live ones, and a few more, before writers move rows. Of a file
+/// with a maximum these few are one part of so many.
 pub const dead_rows_part: u64 = 5;
 pub const dead_rows_min: u64 = 64;
+pub const dead_part: u64 = 32;
 
 /// A writer that buries a row moves at most so many. From segments that are a fifth dead, four
 /// moves make room for one row, so this keeps up.

@@ -57,17 +57,28 @@ pub const Matches = struct {
     pub fn step(matches: *Matches, bytes_max: u64) Error!bool {
         const before = matches.filter.bytes_read;
         while (matches.filter.bytes_read - before < bytes_max) {
-            const segment = matches.segment orelse try matches.nextSegment() orelse {
-                const image = matches.filter.reader.image;
-                image.column_chunks = matches.filter.mapped_chunks;
-                image.trim();
-                return false;
-            };
-            const end = @min(segment.disk.rows, matches.row + rows_at_once);
-            try matches.filter.narrow(segment, &matches.selection, matches.row, end);
-            matches.row = end;
-            if (end == segment.disk.rows) try matches.endSegment(segment);
+            if (!try matches.advance()) return false;
         }
+        return true;
+    }
+
+    /// Whether there is one; looks no further than that.
+    pub fn any(matches: *Matches) Error!bool {
+        while (matches.count == 0) if (!try matches.advance()) return false;
+        return true;
+    }
+
+    fn advance(matches: *Matches) Error!bool {
+        const segment = matches.segment orelse try matches.nextSegment() orelse {
+            const image = matches.filter.reader.image;
+            image.column_chunks = matches.filter.mapped_chunks;
+            image.trim();
+            return false;
+        };
+        const end = @min(segment.disk.rows, matches.row + rows_at_once);
+        try matches.filter.narrow(segment, &matches.selection, matches.row, end);
+        matches.row = end;
+        if (end == segment.disk.rows) try matches.endSegment(segment);
         return true;
     }
     const rows_at_once = 4 * format.column_block_rows;

@@ -76,7 +76,7 @@ pub const PageWriter = struct {
     /// The file has at most so many.
     pages_max: u32 = std.math.maxInt(u32),
     /// Rows leave so many of these free: deleting takes pages of the index.
-    reserved_pages: u32 = 0,
+    reserved_pages: u64 = 0,
     /// Bytes written since the session's last checkpoint.
     written_bytes: u64 = 0,
 

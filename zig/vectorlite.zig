@@ -53,6 +53,7 @@ pub const JobKind = @import("job.zig").JobKind;
 pub const Salvage = @import("salvage.zig").Salvage;
 pub const Verify = @import("verify.zig").Verify;
 pub const damage = @import("damage.zig");
+pub const room = @import("room.zig");
 pub const compactStep = @import("compact.zig").step;
 pub const Cursor = @import("entries.zig").Cursor;
 pub const EntryWriter = @import("entries.zig").EntryWriter;

@@ -122,7 +122,6 @@ export const collectionStatsFields = [
   "sets",
   "evictions",
   "expirations",
-  "saved_cost",
 ] as const;
 
 /** The order in which `vl_collection_search` writes its numbers. */
@@ -173,6 +172,7 @@ export interface NativeLibrary {
     out_len: number,
     count_out: Uint32Array,
   ): number;
+  vl_database_make_room(database: number, rows: number, dimension: number): number;
   vl_database_collections(
     scope: number,
     out: Uint8Array,
@@ -268,6 +268,7 @@ export interface NativeLibrary {
     out_len: number,
     count_out: Uint32Array,
   ): number;
+  vl_collection_tally(collection: number, counts_out: Float64Array): number;
   vl_collection_put(
     collection: number,
     keys: Uint8Array,
@@ -396,6 +397,7 @@ export const symbols = {
   vl_database_open_bytes: { args: ["buffer", "u32", "buffer"], returns: "i32" },
   vl_database_flush: { args: ["u32", "u32"], returns: "i32" },
   vl_database_stats: { args: ["u32", "buffer", "u32", "buffer"], returns: "i32" },
+  vl_database_make_room: { args: ["u32", "u32", "u32"], returns: "i32" },
   vl_database_collections: { args: ["u32", "buffer", "u32", "buffer"], returns: "i32" },
   vl_database_drop_collection: { args: ["u32", "buffer", "u32"], returns: "i32" },
   vl_database_rename_collection: {
@@ -428,6 +430,7 @@ export const symbols = {
   vl_collection_snapshot: { args: ["u32", "buffer"], returns: "i32" },
   vl_collection_model: { args: ["u32", "buffer", "u32", "buffer"], returns: "i32" },
   vl_collection_stats: { args: ["u32", "buffer", "u32", "buffer"], returns: "i32" },
+  vl_collection_tally: { args: ["u32", "buffer"], returns: "i32" },
   vl_collection_put: {
     args: [
       "u32",

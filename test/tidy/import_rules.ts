@@ -25,8 +25,8 @@ const zigLayers: readonly Layer[] = [
     "pure",
     "zig",
     "format limits checksum hash soundness top_k hot_cache metrics held_states document expiry " +
-      "recency filter row_set column_block column_builder filter_columns loose_columns " +
-      "metadata_writer kernels/*",
+      "recency departures filter row_set column_block column_builder filter_columns " +
+      "loose_columns metadata_writer kernels/*",
   ),
   layer("os", "zig", "os/*"),
   layer(
@@ -47,9 +47,9 @@ const zigLayers: readonly Layer[] = [
   layer(
     "product",
     "zig",
-    "compaction selection eviction row_filter matches search_query search_cost look exact_scan " +
-      "code_scan search search_job entries collection database backup verify salvage_rows " +
-      "salvage job compact vectorlite",
+    "compaction selection eviction room row_filter matches search_query search_cost look " +
+      "exact_scan code_scan search search_job entries collection database backup verify " +
+      "salvage_rows salvage job compact vectorlite",
   ),
   layer("boundary", "zig", "c_api c_api/* abi_gen"),
 ];

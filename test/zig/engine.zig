@@ -431,3 +431,59 @@ test "a collection that is cleared more often than the file has pages opens agai
     try std.testing.expect(try fixture.collection.get("a", &out));
     try std.testing.expectEqualSlices(f32, &vectorOf(7), &out);
 }
+
+test "rows that went are counted when that is committed, and not when it is taken back" {
+    var fixture: Fixture = .{};
+    try fixture.open(":memory:", .{});
+    defer fixture.close();
+    const few = try vl.Collection.open(.{ .database = fixture.database }, "few", .{
+        .dimension = dimension,
+        .rows_max = 10,
+    });
+    defer few.close();
+    for (0..10) |i| try putOne(few, &.{'a' + @as(u8, @intCast(i))}, &vectorOf(i));
+    try fixture.database.begin();
+    for (0..5) |i| try putOne(few, &.{'A' + @as(u8, @intCast(i))}, &vectorOf(i));
+    try std.testing.expectEqual(0, (try few.stats()).evictions);
+    fixture.database.rollback();
+    try std.testing.expectEqual(0, (try few.stats()).evictions);
+    try std.testing.expectEqual(10, (try few.stats()).records);
+    for (0..5) |i| try putOne(few, &.{'A' + @as(u8, @intCast(i))}, &vectorOf(i));
+    try std.testing.expectEqual(5, (try few.stats()).evictions);
+}
+
+fn putUntil(collection: *vl.Collection, key: []const u8, expiry_ms: i64) !void {
+    try collection.put(.{
+        .keys = key,
+        .key_lens = &.{@intCast(key.len)},
+        .vectors = &vectorOf(1),
+        .expiries = &.{@floatFromInt(expiry_ms)},
+    });
+}
+
+test "a collection whose last row with an expiry went is searched without asking for it" {
+    var tmp = std.testing.tmpDir(.{});
+    defer tmp.cleanup();
+    var buffer: [128]u8 = undefined;
+    const path = try tmpPath(&tmp, &buffer);
+    var fixture: Fixture = .{};
+    try fixture.open(path, .{});
+    const later = fixture.database.system.wallMs() + 1_000_000;
+    try putUntil(fixture.collection, "later", later);
+    try putUntil(fixture.collection, "over", 1);
+    try std.testing.expect((try fixture.collection.currentState()).has_expiry);
+    try std.testing.expectEqual(1, try fixture.collection.sweep());
+    try std.testing.expect((try fixture.collection.currentState()).has_expiry);
+    // The other one is written again, to stay; what is over takes the mark with it.
+    try putOne(fixture.collection, "later", &vectorOf(2));
+    try putUntil(fixture.collection, "over", 1);
+    try std.testing.expectEqual(1, try fixture.collection.sweep());
+    try std.testing.expect(!(try fixture.collection.currentState()).has_expiry);
+    fixture.close();
+    try fixture.open(path, .{});
+    defer fixture.close();
+    try std.testing.expect(!(try fixture.collection.currentState()).has_expiry);
+    try std.testing.expectEqual(1, (try fixture.collection.stats()).records);
+    try putUntil(fixture.collection, "brief", later);
+    try std.testing.expect((try fixture.collection.currentState()).has_expiry);
+}

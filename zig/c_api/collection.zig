@@ -114,6 +114,19 @@ pub fn stats(
     return database.writeStats(counts, out, out_len, count_out);
 }
 
+/// What the handle has counted and reads nothing for: rows that made room for others, rows whose
+/// time was over, and the cost of all rows that were hit.
+pub fn tally(handle: u32, counts_out: [*]align(1) f64) callconv(.c) i32 {
+    const call = Call.begin(handle, .collection) orelse return boundary.stale();
+    defer call.end();
+    const collection = call.collection();
+    const gone = &collection.departures.committed;
+    counts_out[0] = @floatFromInt(gone.evictions);
+    counts_out[1] = @floatFromInt(gone.expirations);
+    counts_out[2] = @floatFromInt(collection.saved_cost);
+    return boundary.done();
+}
+
 pub fn put(
     handle: u32,
     keys: [*]const u8,

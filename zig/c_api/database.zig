@@ -170,6 +170,15 @@ pub fn collections(
     return boundary.done();
 }
 
+/// In a file with a maximum, for the first rows of a collection: about as many others go.
+pub fn makeRoom(handle: u32, rows: u32, dimension: u32) callconv(.c) i32 {
+    const call = Call.begin(handle, .database) orelse return boundary.stale();
+    defer call.end();
+    vectorlite.room.makeFor(call.database(), rows, dimension) catch |failure|
+        return call.fail(failure);
+    return boundary.done();
+}
+
 pub fn dropCollection(handle: u32, name: [*]const u8, name_len: u32) callconv(.c) i32 {
     const call = Call.begin(handle, .database) orelse return boundary.stale();
     defer call.end();

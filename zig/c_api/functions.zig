@@ -25,6 +25,7 @@ pub const list = .{
     .{ "vl_database_open_bytes", &database.openBytes, "bytes[bytes_len] bytes_len handle_out[1]" },
     .{ "vl_database_flush", &database.flush, "database wait" },
     .{ "vl_database_stats", &database.stats, "database out[out_len] out_len count_out[1]" },
+    .{ "vl_database_make_room", &database.makeRoom, "database rows dimension" },
     .{ "vl_database_collections", &database.collections, "scope out[out_len] out_len len_out[1]" },
     .{
         "vl_database_drop_collection",
@@ -84,6 +85,7 @@ pub const list = .{
     .{ "vl_collection_snapshot", &collection.openSnapshot, "collection handles_out[2]" },
     .{ "vl_collection_model", &collection.model, "collection out[out_len] out_len len_out[1]" },
     .{ "vl_collection_stats", &collection.stats, "collection out[out_len] out_len count_out[1]" },
+    .{ "vl_collection_tally", &collection.tally, "collection counts_out[3]" },
     .{
         "vl_collection_put",
         &collection.put,
