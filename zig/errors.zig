@@ -2,6 +2,7 @@
 
 const std = @import("std");
 const os = @import("os/os.zig");
+const sentence = @import("sentence.zig");
 
 /// Finite: the boundary gives each member a status with a switch that has no `else`.
 pub const Error = error{
@@ -50,15 +51,21 @@ pub const Diagnostics = struct {
         comptime format: []const u8,
         arguments: anytype,
     ) Error {
-        var writer = std.Io.Writer.fixed(&diagnostics.buffer);
-        writer.print(format, arguments) catch {};
-        var len = writer.end;
+        diagnostics.keep(format, &sentence.name(format, &arguments));
+        return failure;
+    }
+
+    noinline fn keep(
+        diagnostics: *Diagnostics,
+        format: []const u8,
+        named: []const sentence.Named,
+    ) void {
+        var len = sentence.write(&diagnostics.buffer, format, named).len;
         if (len == diagnostics.buffer.len) {
             while (len > 0 and diagnostics.buffer[len - 1] & 0xC0 == 0x80) len -= 1;
             if (len > 0 and diagnostics.buffer[len - 1] >= 0x80) len -= 1;
         }
         diagnostics.len = len;
-        return failure;
     }
 
     /// Translates a failure of the machine; `doing` completes "while …". It is not comptime: a copy

@@ -18,6 +18,8 @@ pub const metadata_writer = @import("metadata_writer.zig");
 pub const kernels = @import("kernels/kernels.zig");
 /// For the memory of large answers.
 pub const idle_pages = @import("os/idle_pages.zig");
+/// What errors say, for the boundary's own.
+pub const sentence = @import("sentence.zig");
 /// Sleeping and waking, for the boundary's locks.
 pub const parking = @import("os/parking.zig");
 /// The file backends: real, memory, simulated.

@@ -24,9 +24,9 @@ const zigLayers: readonly Layer[] = [
   layer(
     "pure",
     "zig",
-    "format limits checksum hash soundness top_k hot_cache metrics held_states document expiry " +
-      "recency departures filter row_set column_block column_builder filter_columns " +
-      "loose_columns metadata_writer kernels/*",
+    "format limits checksum hash soundness sentence top_k hot_cache metrics held_states " +
+      "document expiry recency departures filter row_set column_block column_builder " +
+      "filter_columns loose_columns metadata_writer kernels/*",
   ),
   layer("os", "zig", "os/*"),
   layer(

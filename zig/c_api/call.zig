@@ -147,7 +147,8 @@ pub fn failPlain(status: Status) i32 {
 /// A wrong argument, in words.
 pub fn refuse(status: Status, comptime format: []const u8, arguments: anytype) i32 {
     var buffer: [256]u8 = undefined;
-    last_error.set(std.fmt.bufPrint(&buffer, format, arguments) catch status.sentence());
+    const named = vectorlite.sentence.name(format, &arguments);
+    last_error.set(vectorlite.sentence.write(&buffer, format, &named));
     return @intFromEnum(status);
 }
 
