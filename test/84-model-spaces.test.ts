@@ -16,7 +16,7 @@ import {
   stableJson,
 } from "../src/sdk/model-spaces.ts";
 import { memoryCache } from "./embeddings.ts";
-import { expectCode, seededRandom } from "./helpers.ts";
+import { expectCode, expectRejection, seededRandom } from "./helpers.ts";
 
 const small: EmbeddingIdentity = { provider: "test", model: "small" };
 
@@ -206,6 +206,32 @@ describe("texts in a model's space", () => {
     await expect(embedInSpace(memoryCache(), small, ["", "\ud83d"], packed)).rejects.toMatchObject({
       code: "ERR_DIMENSION",
     });
+  });
+
+  test("that can be no keys get vectors as good as those of others, or an error", async () => {
+    const cache = memoryCache();
+    await embedInSpace(cache, small, ["a"], lengths().embed);
+    for (const [vectors, code] of [
+      [[[1, null]], "ERR_INVALID_ARGUMENT"],
+      [[new Array(2)], "ERR_INVALID_ARGUMENT"],
+      [[["1", "2"]], "ERR_INVALID_ARGUMENT"],
+      [new Array(1), "ERR_INVALID_ARGUMENT"],
+      [undefined, "ERR_INVALID_ARGUMENT"],
+      [Float64Array.of(1, 2), "ERR_INVALID_ARGUMENT"],
+      [[[1, Number.NaN]], "ERR_INVALID_VECTOR"],
+      [[[1, 1e39]], "ERR_INVALID_VECTOR"],
+      [[[0, 0]], "ERR_INVALID_VECTOR"],
+      [[[]], "ERR_DIMENSION"],
+      [[[1, 2, 3]], "ERR_DIMENSION"],
+      [Float32Array.of(1, 2, 3), "ERR_DIMENSION"],
+    ] as const) {
+      const embed: EmbedTexts = async () => ({ vectors: vectors as never });
+      await expectRejection(embedInSpace(cache, small, [""], embed), code);
+      await expectRejection(embedInSpace(cache, small, ["", "a"], embed), code);
+    }
+    const disagreeing: EmbedTexts = async () => ({ vectors: [[1], [1, 2]] });
+    const fresh = { ...small, model: "fresh" };
+    await expectRejection(embedInSpace(cache, fresh, ["", "\ud83d"], disagreeing), "ERR_DIMENSION");
   });
 
   test("are none, and nothing is asked", async () => {

@@ -10,6 +10,7 @@
 
 import { type EmbedCache, VectorLiteError, type VectorLike, type VectorsLike } from "vectorlite";
 import { invalidArgument, tagOf } from "./arguments.ts";
+import { copyVector, isVector } from "./vector-copy.ts";
 
 /** Everything that decides a vector besides its text; compared as a whole. */
 export interface EmbeddingIdentity {
@@ -178,7 +179,7 @@ export async function embedInSpace(
   if (strays.size === 0) return space.getOrComputeMany(texts, compute, options);
   const stored = texts.filter((text) => !strays.has(text));
   const cached = stored.length === 0 ? [] : await space.getOrComputeMany(stored, compute, options);
-  const computed = await computeStrays([...strays], compute, options?.signal);
+  const computed = await computeStrays(space, [...strays], compute, options?.signal);
   let next = 0;
   return texts.map((text) => computed.get(text)?.slice() ?? cached[next++] ?? lost(text));
 }
@@ -243,26 +244,45 @@ function canBeKey(space: EmbedCache, text: string): boolean {
 }
 
 async function computeStrays(
+  space: EmbedCache,
   texts: string[],
   compute: EmbedTexts,
   signal: AbortSignal = new AbortController().signal,
 ): Promise<Map<string, Float32Array>> {
   signal.throwIfAborted();
   const { vectors } = await compute(texts, { signal });
-  const list: readonly VectorLike[] = isPacked(vectors) ? unpack(vectors, texts.length) : vectors;
-  if (list.length !== texts.length) {
-    throw new VectorLiteError(
-      "ERR_INVALID_ARGUMENT",
-      `compute returned ${list.length} vectors for ${texts.length} texts; expected one for each, ` +
-        "in their order.",
-    );
-  }
-  return new Map(texts.map((text, index) => [text, Float32Array.from(list[index] ?? [])]));
+  const list = listOf(vectors, texts.length);
+  const copies = texts.map((_, index) => {
+    return copyVector(list[index], `What compute returned[${index}]`);
+  });
+  checkDimensions(copies, space.stats().dimension);
+  return new Map(texts.map((text, index) => [text, copies[index] ?? lost(text)]));
 }
 
-/** Not `instanceof`: tests may run in a realm of their own. */
-function isPacked(vectors: VectorsLike): vectors is Float32Array {
-  return ArrayBuffer.isView(vectors);
+function listOf(vectors: VectorsLike, count: number): readonly VectorLike[] {
+  const name = "What compute returned";
+  if (!isVector(vectors)) {
+    throw invalidArgument(name, "an array of vectors or one packed Float32Array", vectors);
+  }
+  const list = Array.isArray(vectors) ? vectors : unpack(vectors as Float32Array, count);
+  if (list.length === count) return list;
+  throw new VectorLiteError(
+    "ERR_INVALID_ARGUMENT",
+    `compute returned ${list.length} vectors for ${count} texts; expected one for each, in their ` +
+      "order.",
+  );
+}
+
+/** @param known - Numbers in a vector of the space; 0 while it has none. */
+function checkDimensions(vectors: readonly Float32Array[], known: number): void {
+  const expected = known || vectors[0]?.length;
+  const other = vectors.find(({ length }) => length !== expected);
+  if (other === undefined) return;
+  throw new VectorLiteError(
+    "ERR_DIMENSION",
+    `compute returned a vector of ${other.length} dimensions; expected ${expected}, as others of ` +
+      "this model have.",
+  );
 }
 
 function unpack(packed: Float32Array, count: number): Float32Array[] {

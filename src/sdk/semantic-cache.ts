@@ -12,7 +12,7 @@
  * @module vectorlite/semantic-cache
  */
 
-import { type Collection, Database, type VectorLike, VectorLiteError } from "vectorlite";
+import { type Collection, Database, VectorLiteError } from "vectorlite";
 import {
   checkFields,
   checkFunction,
@@ -20,7 +20,6 @@ import {
   checkText,
   invalidArgument,
   isPlainObject,
-  tagOf,
 } from "./arguments.ts";
 import { chooseThreshold, roundedCosine } from "./calibration.ts";
 import { encodeJson } from "./json.ts";
@@ -39,6 +38,7 @@ import type {
   SetAnswerOptions,
 } from "./semantic-types.ts";
 import { SingleFlight } from "./single-flight.ts";
+import { copyVector, isVector } from "./vector-copy.ts";
 
 export type * from "./semantic-types.ts";
 
@@ -537,7 +537,8 @@ export class SemanticCache<Answer = string> implements Disposable {
     this.#counts.embeddings++;
     const made = this.#embed(text);
     // Copied at once where it is there at once: an embedder may fill the same array each time.
-    return isVector(made) ? copyOf(made) : copyOf(await made);
+    const name = "What embed returned";
+    return isVector(made) ? copyVector(made, name) : copyVector(await made, name);
   }
 
   async #embedAll(texts: ReadonlySet<string>): Promise<Map<string, Float32Array>> {
@@ -638,27 +639,4 @@ function vectorOf(vectors: ReadonlyMap<string, Float32Array>, text: string): Flo
   const vector = vectors.get(text);
   if (vector === undefined) throw new Error(`No vector of ${JSON.stringify(text)}.`);
   return vector;
-}
-
-/** A typed array may be one of another realm, where tests run in their own. */
-function isVector(value: unknown): value is VectorLike {
-  if (typeof value !== "object" || value === null) return false;
-  return Array.isArray(value) || tagOf(value) === "Float32Array";
-}
-
-function copyOf(vector: unknown): Float32Array {
-  const name = "What embed returned";
-  if (!isVector(vector)) {
-    throw invalidArgument(name, "a Float32Array or an array of numbers", vector);
-  }
-  if (vector.length === 0) {
-    throw new VectorLiteError("ERR_DIMENSION", `${name} has no numbers; expected a vector.`);
-  }
-  const copy = new Float32Array(vector.length);
-  for (let index = 0; index < copy.length; index++) {
-    const number: unknown = vector[index];
-    if (typeof number !== "number") throw invalidArgument(`${name}[${index}]`, "a number", number);
-    copy[index] = number;
-  }
-  return copy;
 }
