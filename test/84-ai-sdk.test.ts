@@ -7,8 +7,10 @@ import { defaultEmbeddingSettingsMiddleware, embed, embedMany, wrapEmbeddingMode
 import { MockEmbeddingModelV3, MockEmbeddingModelV4 } from "ai/test";
 import { type EmbeddingCacheOptions, embeddingCache, withEmbeddingCache } from "vectorlite/ai-sdk";
 import { describe, expect, test } from "vitest";
+import { EmbedCache } from "vectorlite";
 import { spaceOf } from "../src/sdk/model-spaces.ts";
 import { memoryCache } from "./embeddings.ts";
+import { closing, expectRejection, temporaryPath } from "./helpers.ts";
 
 Object.assign(globalThis, { AI_SDK_LOG_WARNINGS: false });
 
@@ -252,6 +254,17 @@ describe("options that belong to the values one by one", () => {
       }
       expect(asked(inner)).toEqual([["a"], ["a"], ["a"]]);
     }
+  });
+
+  test("are asked for by no replay", async () => {
+    const path = temporaryPath();
+    new EmbedCache({ path }).close();
+    const cache = closing(new EmbedCache({ path, mode: "replay" }));
+    const inner = mock();
+    const providerOptions = { google: { content: [image] } };
+    const call = embed({ model: wrap(inner, { cache }), value: "a", providerOptions });
+    expect((await expectRejection(call, "ERR_MISS")).message).toContain('"a"');
+    expect(asked(inner)).toEqual([]);
   });
 
   test("are not the arrays of other models", async () => {

@@ -5,6 +5,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { isDeepStrictEqual } from "node:util";
 import fc from "fast-check";
+import { EmbedCache } from "vectorlite";
 import { describe, expect, test } from "vitest";
 import {
   type EmbedTexts,
@@ -16,7 +17,7 @@ import {
   stableJson,
 } from "../src/sdk/model-spaces.ts";
 import { memoryCache } from "./embeddings.ts";
-import { expectCode, expectRejection, seededRandom } from "./helpers.ts";
+import { closing, expectCode, expectRejection, seededRandom, temporaryPath } from "./helpers.ts";
 
 const small: EmbeddingIdentity = { provider: "test", model: "small" };
 
@@ -232,6 +233,25 @@ describe("texts in a model's space", () => {
     const disagreeing: EmbedTexts = async () => ({ vectors: [[1], [1, 2]] });
     const fresh = { ...small, model: "fresh" };
     await expectRejection(embedInSpace(cache, fresh, ["", "\ud83d"], disagreeing), "ERR_DIMENSION");
+  });
+
+  test("that are not stored are asked for by no replay, not even what can be no key", async () => {
+    const path = temporaryPath();
+    const { asked, embed } = lengths();
+    const recorder = new EmbedCache({ path, mode: "record-missing" });
+    await embedInSpace(recorder, small, ["a", ""], embed);
+    recorder.close();
+    asked.length = 0;
+    const replay = closing(new EmbedCache({ path, mode: "replay" }));
+    expect((await embedInSpace(replay, small, ["a"], embed))[0]?.[0]).toBe(2);
+    for (const text of ["b", "", "\ud83d", "long ".repeat(14_000)]) {
+      const { message } = await expectRejection(
+        embedInSpace(replay, small, ["a", text], embed),
+        "ERR_MISS",
+      );
+      expect(message).toContain(JSON.stringify(text.slice(0, 40)));
+    }
+    expect(asked).toEqual([]);
   });
 
   test("are none, and nothing is asked", async () => {

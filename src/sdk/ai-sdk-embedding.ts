@@ -10,7 +10,7 @@
 
 import type { EmbeddingModelMiddleware } from "ai";
 import type { EmbedCache } from "vectorlite";
-import { type EmbeddingIdentity, numbersInSpace } from "./model-spaces.ts";
+import { checkMayAsk, type EmbeddingIdentity, numbersInSpace } from "./model-spaces.ts";
 
 /** Options of {@link embeddingCache} and {@link withEmbeddingCache}. */
 export interface EmbeddingCacheOptions {
@@ -116,7 +116,10 @@ async function embedThrough(
   model: CacheableEmbeddingModel,
   call: CallOptions,
 ): Promise<Result> {
-  if (belongsToValues(model, call)) return withWarnings(await model.doEmbed(call));
+  if (belongsToValues(model, call)) {
+    checkMayAsk(cache, call.values);
+    return withWarnings(await model.doEmbed(call));
+  }
   let result: Result = { embeddings: [], usage: { tokens: 0 }, warnings: [] };
   let isAsked = false;
   const embeddings = await numbersInSpace(

@@ -161,7 +161,7 @@ export function spaceOf(cache: EmbedCache, identity: EmbeddingIdentity): EmbedCa
 /**
  * The vectors of texts, in their order, duplicates included. The cache computes what it misses,
  * once however many callers wait for it. A text that can be no key (an empty one, or one over
- * 65,536 bytes of UTF-8) is computed each time and not stored.
+ * 65,536 bytes of UTF-8) is computed each time and not stored; a replay misses it.
  *
  * @param compute - Called with distinct texts, once or more often, or not at all.
  * @throws Whatever `compute` throws, the reason of the signal, and what
@@ -177,11 +177,28 @@ export async function embedInSpace(
   const space = spaceOf(cache, identity);
   const strays = new Set(texts.filter((text) => !canBeKey(space, text)));
   if (strays.size === 0) return space.getOrComputeMany(texts, compute, options);
+  checkMayAsk(cache, [...strays]);
   const stored = texts.filter((text) => !strays.has(text));
   const cached = stored.length === 0 ? [] : await space.getOrComputeMany(stored, compute, options);
   const computed = await computeStrays(space, [...strays], compute, options?.signal);
   let next = 0;
   return texts.map((text) => computed.get(text)?.slice() ?? cached[next++] ?? lost(text));
+}
+
+/**
+ * Refuses to ask a model for what is never stored where nothing may be computed.
+ *
+ * @throws VectorLiteError ERR_MISS
+ */
+export function checkMayAsk({ mode }: EmbedCache, texts: readonly string[]): void {
+  if (mode !== "replay") return;
+  const [text = ""] = texts;
+  const more = texts.length > 1 ? ` and ${texts.length - 1} more` : "";
+  throw new VectorLiteError(
+    "ERR_MISS",
+    `The cache has no vector for ${JSON.stringify(text.slice(0, 40))}${more}, which it never ` +
+      'stores, and the mode "replay" computes none; leave it out of what is replayed.',
+  );
 }
 
 /**
