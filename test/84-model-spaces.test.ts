@@ -2,11 +2,12 @@
  * Where adapters keep the vectors of several models: one namespace for each identity.
  */
 
+import { subscribe, unsubscribe } from "node:diagnostics_channel";
 import { setTimeout as sleep } from "node:timers/promises";
 import { isDeepStrictEqual } from "node:util";
 import fc from "fast-check";
-import { EmbedCache } from "vectorlite";
-import { describe, expect, test } from "vitest";
+import { type CacheMessage, EmbedCache } from "vectorlite";
+import { describe, expect, onTestFinished, test } from "vitest";
 import {
   type EmbedTexts,
   embedInSpace,
@@ -268,6 +269,24 @@ describe("texts in a model's space", () => {
       expect(await numbersInSpace(cache, small, texts, embed)).toEqual(wanted);
     }
     expect(asked).toEqual([["a", "bb"]]);
+  });
+
+  test("are told to whoever listens, found ones too", async () => {
+    const cache = memoryCache();
+    const { embed } = lengths();
+    const heard: string[] = [];
+    const listen = (message: unknown): void => {
+      heard.push((message as CacheMessage).keys.join());
+    };
+    for (const texts of [["a", "b"], ["b"]]) await numbersInSpace(cache, small, texts, embed);
+    subscribe("vectorlite:hit", listen);
+    onTestFinished(() => void unsubscribe("vectorlite:hit", listen));
+    expect(await numbersInSpace(cache, small, ["b", "a"], embed)).toEqual([
+      [2, 2],
+      [2, 2],
+    ]);
+    expect(heard).toEqual(["b,a"]);
+    expect(spaceOf(cache, small).stats()).toMatchObject({ hits: 3, misses: 2 });
   });
 
   test("are right or an error with many calls at once, of which some fail or give up", async () => {

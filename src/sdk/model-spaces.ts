@@ -8,6 +8,7 @@
  * @module
  */
 
+import type { Channel } from "node:diagnostics_channel";
 import { type EmbedCache, VectorLiteError, type VectorLike, type VectorsLike } from "vectorlite";
 import { invalidArgument, tagOf } from "./arguments.ts";
 import { copyVector, isVector } from "./vector-copy.ts";
@@ -224,7 +225,7 @@ const readingRooms = new WeakMap<EmbedCache, Float32Array>();
 /** Nothing where one of them is missing. `has` does not count as a miss, which the caller will. */
 function storedNumbers(space: EmbedCache, texts: readonly string[]): number[][] | undefined {
   // An empty space has no dimension yet.
-  if (texts.length === 0) return undefined;
+  if (texts.length === 0 || isToldOfHits()) return undefined;
   if (!texts.every((text) => isSurelyKey(text) && space.has(text))) return undefined;
   const room = readingRooms.get(space) ?? new Float32Array(space.stats().dimension);
   readingRooms.set(space, room);
@@ -234,6 +235,14 @@ function storedNumbers(space: EmbedCache, texts: readonly string[]): number[][] 
     found.push(numbersOf(room));
   }
   return found;
+}
+
+let hits: Channel | undefined;
+
+/** Only the calls that compute tell of what they find, so where somebody listens it is one. */
+function isToldOfHits(): boolean {
+  hits ??= process.getBuiltinModule("node:diagnostics_channel").channel("vectorlite:hit");
+  return hits.hasSubscribers;
 }
 
 /** A plain loop over an array of its length takes a tenth of what `Array.from` does. */
