@@ -34,7 +34,7 @@ export interface BatchPlan {
 /** Checked options of one call. */
 interface ComputePlan extends BatchPlan {
   readonly signal: AbortSignal | undefined;
-  /** 0: as in the namespace. */
+  /** 0: for ever. */
   readonly ttl: number;
 }
 
@@ -104,7 +104,7 @@ export class Flights {
     const rows = await this.#compute([key], batchOfOne, {
       ...this.#batches,
       signal,
-      ttl: ttlOption(given.ttl, 0),
+      ttl: ttlOption(given.ttl, this.#namespace.plan.ttl),
     });
     const vector = vectorOf(rowOf(rows, key)).slice();
     return this.#cut([vector], prefix)[0] ?? vector;
@@ -124,7 +124,7 @@ export class Flights {
     const plan = {
       ...checkBatchPlan(given, this.#batches),
       signal: checkSignal(given.signal),
-      ttl: ttlOption(given.ttl, 0),
+      ttl: ttlOption(given.ttl, this.#namespace.plan.ttl),
     };
     const prefix = this.#namespace.prefixLength(given.dimensions);
     const vectors = await this.#whole(this.#namespace.checkKeys(keys), compute, plan);
