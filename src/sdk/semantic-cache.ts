@@ -37,7 +37,7 @@ import type {
   SemanticCacheStats,
   SetAnswerOptions,
 } from "./semantic-types.ts";
-import { SingleFlight } from "./single-flight.ts";
+import { SingleFlight, type UnderWay } from "./single-flight.ts";
 import { copyVector, isVector } from "./vector-copy.ts";
 
 export type * from "./semantic-types.ts";
@@ -229,7 +229,8 @@ export class SemanticCache<Answer = string> implements Disposable {
   /**
    * The answer that {@link get} finds, or what `compute` makes of the prompt, stored. Concurrent
    * calls for one prompt in one namespace look it up and compute it once; when that fails, all of
-   * them fail and nothing is stored. The prompt is embedded once at most.
+   * them fail and nothing is stored. Where it fails after the caller who began it has given up,
+   * those who joined it compute again. The prompt is embedded once at most.
    *
    * @param compute - Called with the prompt and a signal on a miss, sync or async. It may not wait
    * for its own prompt.
@@ -260,17 +261,18 @@ export class SemanticCache<Answer = string> implements Disposable {
     if (exact !== undefined) return exact.answer;
     // Who asks for more similarity must not get what somebody else was content with.
     const flight = JSON.stringify([name, threshold, prompt]);
-    const work = async (signal: AbortSignal): Promise<string> => {
+    const work = async (underWay: UnderWay): Promise<string> => {
+      const { signal } = underWay;
       const similar = await this.#similar(name, prompt, threshold);
       if (similar !== undefined) return JSON.stringify(similar.answer);
       signal.throwIfAborted();
       const answer = await this.#flights.call(flight, () => compute(prompt, { signal }));
       signal.throwIfAborted();
       const text = encodeJson(answer, "What compute returned");
-      await this.#store(name, prompt, text, ttl, signal);
+      await this.#store(name, prompt, text, underWay.ttl, signal);
       return text;
     };
-    return JSON.parse(await this.#flights.run(flight, work, given.signal));
+    return JSON.parse(await this.#flights.run(flight, work, { signal: given.signal, ttl }));
   }
 
   /**
