@@ -712,6 +712,16 @@ describe("calibrate", () => {
     expect(await answers.get("12 degrees")).toBeUndefined();
   });
 
+  test("gives a threshold that a cache takes, even where pairs are opposites", async () => {
+    const answers = newCache();
+    const opposites = [true, false].map((same) => ({ a: "0 degrees", b: "180 degrees", same }));
+    const { threshold } = await answers.calibrate(opposites, { precision: 0.5, apply: true });
+    expect([threshold, answers.threshold]).toEqual([-1, -1]);
+    await answers.set("0 degrees", "cold");
+    const other = await answers.get("180 degrees", { threshold: threshold ?? 0 });
+    expect(other?.answer).toBe("cold");
+  });
+
   test("embeds each text once", async () => {
     const embed = vi.fn(degrees);
     await newCache({ embed }).calibrate(pairs, { precision: 0.99 });
@@ -744,7 +754,9 @@ describe("calibrate", () => {
       "ERR_INVALID_ARGUMENT",
     );
     expect(error.message).toContain("found 1 and 0");
-    for (const wrong of [[{ a: "x", b: "y" }], [{ a: "x", same: true }], ["x"], "x"]) {
+    const hole = [...one, { a: "0 degrees", b: "90 degrees", same: false }];
+    hole.length = 3;
+    for (const wrong of [[{ a: "x", b: "y" }], [{ a: "x", same: true }], ["x"], "x", hole]) {
       const call = answers.calibrate(wrong as never, { precision: 0.9 });
       await expectRejection(call, "ERR_INVALID_ARGUMENT");
     }

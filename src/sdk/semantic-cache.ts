@@ -346,7 +346,8 @@ export class SemanticCache<Answer = string> implements Disposable {
     checkPrecision(precision);
     if (typeof apply !== "boolean") throw invalidArgument("apply", "true or false", apply);
     if (!Array.isArray(pairs)) throw invalidArgument("The pairs", "an array", pairs);
-    const labelled = pairs.map(checkPair);
+    // Not `map`, which would leave out holes.
+    const labelled = Array.from(pairs, checkPair);
     this.#checkOpen();
     const vectors = await this.#embedAll(new Set(labelled.flatMap(({ a, b }) => [a, b])));
     const scored = labelled.map(({ a, b, same }) => {
