@@ -3,6 +3,7 @@
  * alone.
  */
 
+import { embedV3, isSupportedEmbeddingModel } from "@mastra/core/vector";
 import { defaultEmbeddingSettingsMiddleware, embed, embedMany, wrapEmbeddingModel } from "ai";
 import { MockEmbeddingModelV3, MockEmbeddingModelV4 } from "ai/test";
 import { type EmbeddingCacheOptions, embeddingCache, withEmbeddingCache } from "vectorlite/ai-sdk";
@@ -10,7 +11,7 @@ import { describe, expect, test } from "vitest";
 import { EmbedCache } from "vectorlite";
 import { spaceOf } from "../src/sdk/model-spaces.ts";
 import { memoryCache } from "./embeddings.ts";
-import { closing, expectRejection, temporaryPath } from "./helpers.ts";
+import { closing, expectCode, expectRejection, temporaryPath } from "./helpers.ts";
 
 Object.assign(globalThis, { AI_SDK_LOG_WARNINGS: false });
 
@@ -435,6 +436,32 @@ describe("withEmbeddingCache", () => {
     expect(Reflect.get(model, bytesLimit)).toBe(300_000);
     expect(model.doEmbed).not.toBe(inner.doEmbed);
     expect(model.doEmbed).toBe(model.doEmbed);
+  });
+
+  test("gives Mastra what it embeds with, which a wrapped model of version 4 is not", async () => {
+    const inner = new MockEmbeddingModelV3({
+      doEmbed: async ({ values }) => answer({ values }) as never,
+    });
+    const cache = memoryCache();
+    const model = withEmbeddingCache(inner, { cache });
+    expect(isSupportedEmbeddingModel(model as never)).toBe(true);
+    expect(isSupportedEmbeddingModel(wrap(mock()) as never)).toBe(false);
+    for (let round = 0; round < 2; round++) {
+      const { embedding } = await embedV3({ model: model as never, value: "a" });
+      expect(embedding).toEqual([Math.fround(1.1), 1]);
+    }
+    expect(asked(inner as never)).toEqual([["a"]]);
+  });
+
+  test("needs a model: the name of one is none, for the SDK's middlewares neither", () => {
+    for (const wrong of ["openai/text-embedding-3-small", undefined, null, {}, { doEmbed: 1 }]) {
+      const { message } = expectCode(
+        () => withEmbeddingCache(wrong as never, { cache: memoryCache() }),
+        "ERR_INVALID_ARGUMENT",
+      );
+      expect(message).toContain("gateway.embeddingModel(");
+    }
+    expect(() => wrap("openai/text-embedding-3-small" as never)).toThrow(TypeError);
   });
 
   test("shares its vectors with the middleware", async () => {
