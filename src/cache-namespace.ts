@@ -323,7 +323,7 @@ export class CacheNamespace {
   /** @param ttl - 0: as the namespace has it. */
   put(key: string, vector: unknown, ttl: number, tokens: number): void {
     const costs = tokens === 0 ? undefined : Uint32Array.of(tokens);
-    const facts = this.#factsOf(1, ttl, costs);
+    const facts = this.#factsOf(1, ttl || this.#plan.ttl, costs);
     if (this.#keepsWhatIsThere) {
       this.#putAll([key], [vector], facts, () => dimensionOfVector(vector, "The vector"));
       return;
@@ -335,6 +335,7 @@ export class CacheNamespace {
     );
   }
 
+  /** @param ttl - 0: as the namespace has it. */
   putMany(keys: readonly string[], vectors: unknown, ttl: number): void {
     if (this.records === undefined && isEmptyBatch(keys, vectors)) {
       this.connection.checkWritable();
@@ -342,7 +343,7 @@ export class CacheNamespace {
     }
     // What the caller gave may have another length when it is looked at again.
     const copies = this.checkKeys(keys);
-    const facts = this.#factsOf(copies.length, ttl);
+    const facts = this.#factsOf(copies.length, ttl || this.#plan.ttl);
     this.#putAll(copies, vectors, facts, () => {
       return dimensionOfVectors(vectors, copies.length, "The vectors");
     });
@@ -351,6 +352,8 @@ export class CacheNamespace {
   /**
    * Stores what was computed for these keys: all of it or, after an error, none. Only into a file
    * with a maximum it goes in parts, so that there is room for each.
+   *
+   * @param ttl - 0: for ever, whatever the namespace has.
    */
   keep(keys: readonly string[], { vectors, dimension, tokens }: Computed, ttl: number): void {
     const rowBytes = dimension * Float32Array.BYTES_PER_ELEMENT + bytesBesideVector;
@@ -365,7 +368,7 @@ export class CacheNamespace {
   }
 
   #factsOf(count: number, ttl: number, costs?: Uint32Array): RowFacts | undefined {
-    const facts = factsOf(count, ttl || this.#plan.ttl, costs);
+    const facts = factsOf(count, ttl, costs);
     const expiry = facts?.expiries?.[0];
     if (expiry !== undefined) {
       this.file.mayLose = true;

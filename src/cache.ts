@@ -29,6 +29,7 @@ import { checkOptions, type Known, thresholdOption } from "./options.ts";
 import { planSearch, searchOne } from "./search.ts";
 import { sharedInstance } from "./serverless.ts";
 import type {
+  CacheMode,
   CacheStats,
   Compute,
   ComputeMany,
@@ -319,6 +320,11 @@ export class EmbedCache implements Disposable {
    */
   get size(): number {
     return this.#namespace.size;
+  }
+
+  /** What it may write and compute: the option `mode` that the file was opened with. */
+  get mode(): CacheMode {
+    return this.#namespace.file.mode;
   }
 
   /**

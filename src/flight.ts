@@ -18,7 +18,7 @@ import { untilAborted } from "./until-aborted.ts";
 /** One call of `getOrCompute` or `getOrComputeMany` that misses something. */
 export interface Call {
   readonly namespace: CacheNamespace;
-  /** Milliseconds that what is computed lives; 0: as in the namespace. */
+  /** Milliseconds that what is computed lives; 0: for ever. */
   readonly ttl: number;
   /** Told what was computed for this call when it is stored. */
   onComputed(keys: readonly string[], computed: Computed): void;
@@ -149,12 +149,11 @@ export class Flight {
     else keeper.keep(this.#keys, computed, this.#ttl());
   }
 
-  /** The longest of those who wait; 0 is that of the namespace. */
+  /** The longest of those who wait and may store; 0: for ever. */
   #ttl(): number {
-    const { ttl: own } = this.call.namespace.plan;
-    const calls = this.#waiting.size > 0 ? [...this.#waiting] : [this.call];
-    const longest = Math.max(...calls.map(({ ttl }) => ttl || own || Number.POSITIVE_INFINITY));
-    return longest === own || longest === Number.POSITIVE_INFINITY ? 0 : longest;
+    const keeping = [...this.#waiting].filter(({ namespace }) => stores(namespace.file.mode));
+    const ttls = (keeping.length > 0 ? keeping : [this.call]).map(({ ttl }) => ttl);
+    return ttls.includes(0) ? 0 : Math.max(...ttls);
   }
 
   #giveUpSeats(): void {

@@ -34,7 +34,7 @@ export interface BatchPlan {
 /** Checked options of one call. */
 interface ComputePlan extends BatchPlan {
   readonly signal: AbortSignal | undefined;
-  /** 0: as in the namespace. */
+  /** 0: for ever. */
   readonly ttl: number;
 }
 
@@ -108,10 +108,10 @@ export class Flights {
     const rows = await this.#compute([key], batchOfOne, {
       ...this.#batches,
       signal,
-      ttl: ttlOption(given.ttl, 0),
+      ttl: ttlOption(given.ttl, this.#namespace.plan.ttl),
     });
-    const vector = vectorOf(rowOf(rows, key));
-    return prefix === 0 ? vector.slice() : (this.#cut([vector], prefix)[0] ?? vector);
+    const vector = vectorOf(rowOf(rows, key)).slice();
+    return this.#cut([vector], prefix)[0] ?? vector;
   }
 
   #get(key: string, prefix: number): Float32Array | undefined {
@@ -128,16 +128,20 @@ export class Flights {
     const plan = {
       ...checkBatchPlan(given, this.#batches),
       signal: checkSignal(given.signal),
-      ttl: ttlOption(given.ttl, 0),
+      ttl: ttlOption(given.ttl, this.#namespace.plan.ttl),
     };
     const prefix = this.#namespace.prefixLength(given.dimensions);
     const vectors = await this.#whole(this.#namespace.checkKeys(keys), compute, plan);
-    return prefix === 0 ? vectors : this.#cut(vectors, prefix);
+    return this.#cut(vectors, prefix);
   }
 
-  /** The beginnings of vectors, as views of one packed array. */
-  #cut(vectors: readonly Float32Array[], prefix: number): Float32Array[] {
+  /**
+   * The beginnings of vectors, as views of one packed array; the vectors where they are no longer
+   * than that, as a namespace may turn out that was made by them.
+   */
+  #cut(vectors: Float32Array[], prefix: number): Float32Array[] {
     const whole = vectors[0]?.length ?? prefix;
+    if (prefix === 0 || whole === prefix) return vectors;
     if (whole < prefix) checkPrefix(prefix, { ...this.#namespace.cuttable, dimension: whole });
     const packed = newAnswer(vectors.length * prefix);
     const views = unpack(packed, vectors.length);

@@ -50,6 +50,7 @@ const knownOfNamespace: Known = {
   hashKeys: true,
   ttl: true,
   maxEntries: true,
+  pricePerMillionTokens: true,
 };
 
 const knownOfCache: Known = {
@@ -62,7 +63,6 @@ const knownOfCache: Known = {
   maxBatch: true,
   concurrency: true,
   maxBytes: true,
-  pricePerMillionTokens: true,
 };
 
 const knownServerless: Known = {
@@ -110,7 +110,7 @@ export function openCache(options: EmbedCacheOptions | undefined): OpenCache {
     cacheSize: cacheSizeDefault,
     ttl: 0,
     rowsMax: 0,
-    price: thresholdOption(given.pricePerMillionTokens, "pricePerMillionTokens", [0, 1e9]),
+    price: Number.NaN,
     hashKeys: undefined,
     batches: checkBatchPlan(given),
   });
@@ -179,6 +179,9 @@ export function checkSameNamespace(
   if (!Object.is(asked.threshold, settings.threshold)) {
     throw openWith(namespace, "similarityThreshold", settings.threshold, asked.threshold);
   }
+  if (!Object.is(asked.price, settings.price)) {
+    throw openWith(namespace, "pricePerMillionTokens", settings.price, asked.price);
+  }
   if (asked.cacheSize !== settings.cacheSize) {
     throw openWith(namespace, "cacheSize", settings.cacheSize, asked.cacheSize);
   }
@@ -207,10 +210,12 @@ function checkNamespaceOptions(options: NamespaceOptions | undefined): Namespace
 
 function settingsOf(given: NamespaceOptions, inherited: CacheSettings): CacheSettings {
   const named = thresholdOption(given.similarityThreshold, "similarityThreshold", [-1, 1]);
+  const price = thresholdOption(given.pricePerMillionTokens, "pricePerMillionTokens", [0, 1e9]);
   return {
     ...inherited,
     hashKeys: given.hashKeys === undefined ? inherited.hashKeys : hashKeysOption(given.hashKeys),
     threshold: Number.isNaN(named) ? inherited.threshold : named,
+    price: Number.isNaN(price) ? inherited.price : price,
     cacheSize: integerOption(given.cacheSize, "cacheSize", {
       min: 0,
       max: cacheSizeMax,

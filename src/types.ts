@@ -172,6 +172,8 @@ export interface NamespaceOptions {
   ttl?: number | undefined;
   /** Entries at most. Default: as many as the cache. */
   maxEntries?: number | undefined;
+  /** What a million tokens of its model cost, for `stats().moneySaved`. Default: as in the cache. */
+  pricePerMillionTokens?: number | undefined;
 }
 
 /** Options of {@link EmbedCache.forServerless}: those of a cache; the path is chosen for you. */

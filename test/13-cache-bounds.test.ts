@@ -391,6 +391,32 @@ test("who joins a computation keeps what it asked for", async () => {
   expect(cache.has("a")).toBe(true);
 });
 
+test("who joins through another handle keeps what that one promises", async () => {
+  const path = temporaryPath();
+  using brief = open({ path, ttl: 300 });
+  using lasting = open({ path });
+  using reader = new EmbedCache({ path, mode: "read-only" });
+  const slow = async (): Promise<Float32Array> => {
+    await delay(10);
+    return vectorOf(1);
+  };
+  const handles = {
+    a: [brief, lasting],
+    b: [lasting, brief],
+    c: [brief, reader],
+    d: [reader, brief],
+  };
+  await Promise.all(
+    Object.entries(handles).flatMap(([key, both]) =>
+      both.map((handle) => handle.getOrCompute(key, slow)),
+    ),
+  );
+  expect([...brief.keys()].sort()).toEqual(["a", "b", "c", "d"]);
+  await delay(350);
+  // Who only reads has no say in how long others keep it.
+  expect([...brief.keys()].sort()).toEqual(["a", "b"]);
+});
+
 test("a recording has no bound, and what is over is not deleted twice", async () => {
   expectCode(() => open({ mode: "record-missing", maxEntries: 5 }), "ERR_INVALID_ARGUMENT");
   using cache = open();

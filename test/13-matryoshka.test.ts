@@ -43,6 +43,21 @@ describe("a shorter vector", () => {
     expect(cache.get("a", { dimensions: undefined })).toEqual(a);
   });
 
+  test("of all dimensions is that also where its computing decides how many there are", async () => {
+    const cache = newCache(true);
+    const model = { name: "m", matryoshka: true };
+    const options = { dimensions: 8 };
+    const first = cache.namespace("first", { model });
+    const both = [first.getOrCompute("a", () => a, options), first.getOrCompute("a", () => b)];
+    const [asked, joined] = await Promise.all(both);
+    expect([asked, joined, first.get("a")]).toEqual([a, a, a]);
+    asked?.fill(9);
+    expect(joined).toEqual(a);
+    const many = cache.namespace("many", { model });
+    expect(await many.getOrComputeMany(["a", "b"], () => [a, b], options)).toEqual([a, b]);
+    expect(many.get("b", options)).toEqual(b);
+  });
+
   test("is copied into an array of its length", () => {
     const cache = newCache([2, 4]);
     for (const length of [2, 4]) {

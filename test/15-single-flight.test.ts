@@ -3,9 +3,10 @@
  */
 
 import { rmSync } from "node:fs";
-import { EmbedCache } from "vectorlite";
+import { Database, EmbedCache } from "vectorlite";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { closing, deferred, expectRejection, temporaryFolder, temporaryPath } from "./helpers.ts";
+import { runtimes, startProgram } from "./processes.ts";
 
 function newCache(options: ConstructorParameters<typeof EmbedCache>[0] = {}): EmbedCache {
   return closing(new EmbedCache({ path: ":memory:", dimension: 2, ...options }));
@@ -389,4 +390,26 @@ describe("batches", () => {
       "ERR_INVALID_ARGUMENT",
     );
   });
+});
+
+test("processes that miss the same texts at once may all compute them, and none harms another", async () => {
+  const path = temporaryPath();
+  new EmbedCache({ path, dimension: 3 }).close();
+  const running = [...runtimes(), ...runtimes()].map((runtime) => {
+    return startProgram("computing.mjs", [path], runtime);
+  });
+  for (const { lines } of running) expect(await lines(1)).toEqual(["ready"]);
+  for (const { child } of running) child.stdin?.end("!");
+  let computed = 0;
+  for (const { ended } of running) {
+    const { status, stdout, stderr } = await ended;
+    expect({ status, stderr }).toEqual({ status: 0, stderr: "" });
+    computed += Number(stdout.split("\n")[1]);
+  }
+  expect(computed).toBeGreaterThanOrEqual(50);
+  using cache = new EmbedCache({ path });
+  expect(cache.size).toBe(50);
+  for (const key of cache.keys()) expect(cache.get(key)).toEqual(Float32Array.of(+key + 1, 2, 3));
+  using db = new Database(path);
+  expect(await db.verify()).toMatchObject({ ok: true, errors: [] });
 });

@@ -556,6 +556,48 @@ describe("getOrCompute", () => {
     expect(answers.size).toBe(1);
   });
 
+  test("is tried again for the others where the one who began took it down", async () => {
+    const answers = newCache();
+    const controller = new AbortController();
+    const { signal } = controller;
+    // Asks with the signal of its own caller, as who wraps a client may.
+    const compute = (): Promise<string> => {
+      return new Promise((_, reject) => {
+        signal.addEventListener("abort", () => reject(signal.reason));
+      });
+    };
+    const leaves = answers.getOrCompute("30 degrees", compute, { signal });
+    const stays = [1, 2].map(() => answers.getOrCompute("30 degrees", () => "warm"));
+    const other = new AbortController();
+    const gives = answers.getOrCompute("30 degrees", () => "hot", { signal: other.signal });
+    await sleep(5);
+    other.abort(new Error("also gone"));
+    controller.abort(new Error("gone"));
+    await expect(leaves).rejects.toThrow("gone");
+    await expect(gives).rejects.toThrow("also gone");
+    expect(await Promise.all(stays)).toEqual(["warm", "warm"]);
+    expect(answers.stats()).toMatchObject({ sets: 1, embeddings: 1 });
+  });
+
+  test("keeps an answer as long as the one who wants it longest", async () => {
+    const answers = newCache();
+    const slow = async (): Promise<string> => {
+      await sleep(5);
+      return "warm";
+    };
+    for (const ttls of [
+      [20, undefined],
+      [undefined, 20],
+      [20, 60_000],
+    ]) {
+      const prompt = `${ttls} degrees`;
+      await Promise.all(ttls.map((ttl) => answers.getOrCompute(prompt, slow, { ttl })));
+      await sleep(30);
+      expect((await answers.get(prompt))?.exact).toBe(true);
+      answers.clear();
+    }
+  });
+
   test("stops and stores nothing when the last one has left", async () => {
     const answers = newCache();
     const { promise, resolve } = deferred<string>();
@@ -670,6 +712,16 @@ describe("calibrate", () => {
     expect(await answers.get("12 degrees")).toBeUndefined();
   });
 
+  test("gives a threshold that a cache takes, even where pairs are opposites", async () => {
+    const answers = newCache();
+    const opposites = [true, false].map((same) => ({ a: "0 degrees", b: "180 degrees", same }));
+    const { threshold } = await answers.calibrate(opposites, { precision: 0.5, apply: true });
+    expect([threshold, answers.threshold]).toEqual([-1, -1]);
+    await answers.set("0 degrees", "cold");
+    const other = await answers.get("180 degrees", { threshold: threshold ?? 0 });
+    expect(other?.answer).toBe("cold");
+  });
+
   test("embeds each text once", async () => {
     const embed = vi.fn(degrees);
     await newCache({ embed }).calibrate(pairs, { precision: 0.99 });
@@ -702,7 +754,9 @@ describe("calibrate", () => {
       "ERR_INVALID_ARGUMENT",
     );
     expect(error.message).toContain("found 1 and 0");
-    for (const wrong of [[{ a: "x", b: "y" }], [{ a: "x", same: true }], ["x"], "x"]) {
+    const hole = [...one, { a: "0 degrees", b: "90 degrees", same: false }];
+    hole.length = 3;
+    for (const wrong of [[{ a: "x", b: "y" }], [{ a: "x", same: true }], ["x"], "x", hole]) {
       const call = answers.calibrate(wrong as never, { precision: 0.9 });
       await expectRejection(call, "ERR_INVALID_ARGUMENT");
     }

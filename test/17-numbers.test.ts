@@ -5,7 +5,7 @@
 import { channel, subscribe, unsubscribe } from "node:diagnostics_channel";
 import { type CacheMessage, EmbedCache, type EvictMessage, type HitMessage } from "vectorlite";
 import { describe, expect, onTestFinished, test } from "vitest";
-import { closing, deferred, temporaryPath } from "./helpers.ts";
+import { closing, deferred, expectCode, temporaryPath } from "./helpers.ts";
 
 function newCache(): EmbedCache {
   return closing(new EmbedCache({ path: ":memory:", dimension: 2 }));
@@ -57,6 +57,25 @@ describe("statistics", () => {
     for (let round = 0; round < 3; round++) await cache.getOrComputeMany(["a", "b", "c"], compute);
     cache.get("a");
     expect(cache.stats()).toMatchObject({ hits: 10, misses: 5, computed: 3, hitRate: 10 / 15 });
+  });
+
+  test("say what each namespace saved at the price of its own model", async () => {
+    const path = temporaryPath();
+    const cache = closing(new EmbedCache({ path, dimension: 2, pricePerMillionTokens: 2 }));
+    const large = cache.namespace("large", { pricePerMillionTokens: 13 });
+    const same = cache.namespace("same");
+    for (const one of [cache, large, same]) {
+      one.set("a", [1, 1], { tokens: 1000 });
+      one.get("a");
+    }
+    const saved = [cache, large, same].map((one) => one.stats().moneySaved);
+    expect(saved).toEqual([0.002, 0.013, 0.002]);
+    expect(cache.namespace("large", { pricePerMillionTokens: 13 })).toBe(large);
+    for (const pricePerMillionTokens of [2, -1, Number.NaN, "13"] as number[]) {
+      const options = { pricePerMillionTokens };
+      expectCode(() => cache.namespace("large", options), "ERR_INVALID_ARGUMENT");
+    }
+    expect(closing(new EmbedCache({ path })).namespace("large").stats().moneySaved).toBeUndefined();
   });
 
   test("do not count what failed as computed", async () => {

@@ -170,6 +170,15 @@ describe("mode replay", () => {
   });
 });
 
+test("a cache and its namespaces say their mode", () => {
+  for (const mode of ["read-write", "read-only", "record-missing", "replay"] as const) {
+    const cache = open(mode);
+    expect([cache.mode, cache.namespace("other").mode]).toEqual([mode, mode]);
+    cache.close();
+    expect(cache.mode).toBe(mode);
+  }
+});
+
 describe("what is refused", () => {
   test.each([
     [{ mode: "read-only", readonly: false }],

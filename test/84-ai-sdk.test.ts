@@ -3,12 +3,15 @@
  * alone.
  */
 
+import { embedV3, isSupportedEmbeddingModel } from "@mastra/core/vector";
 import { defaultEmbeddingSettingsMiddleware, embed, embedMany, wrapEmbeddingModel } from "ai";
 import { MockEmbeddingModelV3, MockEmbeddingModelV4 } from "ai/test";
 import { type EmbeddingCacheOptions, embeddingCache, withEmbeddingCache } from "vectorlite/ai-sdk";
 import { describe, expect, test } from "vitest";
+import { EmbedCache } from "vectorlite";
 import { spaceOf } from "../src/sdk/model-spaces.ts";
 import { memoryCache } from "./embeddings.ts";
+import { closing, expectCode, expectRejection, temporaryPath } from "./helpers.ts";
 
 Object.assign(globalThis, { AI_SDK_LOG_WARNINGS: false });
 
@@ -254,6 +257,17 @@ describe("options that belong to the values one by one", () => {
     }
   });
 
+  test("are asked for by no replay", async () => {
+    const path = temporaryPath();
+    new EmbedCache({ path }).close();
+    const cache = closing(new EmbedCache({ path, mode: "replay" }));
+    const inner = mock();
+    const providerOptions = { google: { content: [image] } };
+    const call = embed({ model: wrap(inner, { cache }), value: "a", providerOptions });
+    expect((await expectRejection(call, "ERR_MISS")).message).toContain('"a"');
+    expect(asked(inner)).toEqual([]);
+  });
+
   test("are not the arrays of other models", async () => {
     const inner = mock();
     const model = wrap(inner);
@@ -422,6 +436,32 @@ describe("withEmbeddingCache", () => {
     expect(Reflect.get(model, bytesLimit)).toBe(300_000);
     expect(model.doEmbed).not.toBe(inner.doEmbed);
     expect(model.doEmbed).toBe(model.doEmbed);
+  });
+
+  test("gives Mastra what it embeds with, which a wrapped model of version 4 is not", async () => {
+    const inner = new MockEmbeddingModelV3({
+      doEmbed: async ({ values }) => answer({ values }) as never,
+    });
+    const cache = memoryCache();
+    const model = withEmbeddingCache(inner, { cache });
+    expect(isSupportedEmbeddingModel(model as never)).toBe(true);
+    expect(isSupportedEmbeddingModel(wrap(mock()) as never)).toBe(false);
+    for (let round = 0; round < 2; round++) {
+      const { embedding } = await embedV3({ model: model as never, value: "a" });
+      expect(embedding).toEqual([Math.fround(1.1), 1]);
+    }
+    expect(asked(inner as never)).toEqual([["a"]]);
+  });
+
+  test("needs a model: the name of one is none, for the SDK's middlewares neither", () => {
+    for (const wrong of ["openai/text-embedding-3-small", undefined, null, {}, { doEmbed: 1 }]) {
+      const { message } = expectCode(
+        () => withEmbeddingCache(wrong as never, { cache: memoryCache() }),
+        "ERR_INVALID_ARGUMENT",
+      );
+      expect(message).toContain("gateway.embeddingModel(");
+    }
+    expect(() => wrap("openai/text-embedding-3-small" as never)).toThrow(TypeError);
   });
 
   test("shares its vectors with the middleware", async () => {

@@ -2,10 +2,12 @@
  * Where adapters keep the vectors of several models: one namespace for each identity.
  */
 
+import { subscribe, unsubscribe } from "node:diagnostics_channel";
 import { setTimeout as sleep } from "node:timers/promises";
 import { isDeepStrictEqual } from "node:util";
 import fc from "fast-check";
-import { describe, expect, test } from "vitest";
+import { type CacheMessage, EmbedCache } from "vectorlite";
+import { describe, expect, onTestFinished, test } from "vitest";
 import {
   type EmbedTexts,
   embedInSpace,
@@ -16,7 +18,7 @@ import {
   stableJson,
 } from "../src/sdk/model-spaces.ts";
 import { memoryCache } from "./embeddings.ts";
-import { expectCode, seededRandom } from "./helpers.ts";
+import { closing, expectCode, expectRejection, seededRandom, temporaryPath } from "./helpers.ts";
 
 const small: EmbeddingIdentity = { provider: "test", model: "small" };
 
@@ -208,6 +210,51 @@ describe("texts in a model's space", () => {
     });
   });
 
+  test("that can be no keys get vectors as good as those of others, or an error", async () => {
+    const cache = memoryCache();
+    await embedInSpace(cache, small, ["a"], lengths().embed);
+    for (const [vectors, code] of [
+      [[[1, null]], "ERR_INVALID_ARGUMENT"],
+      [[new Array(2)], "ERR_INVALID_ARGUMENT"],
+      [[["1", "2"]], "ERR_INVALID_ARGUMENT"],
+      [new Array(1), "ERR_INVALID_ARGUMENT"],
+      [undefined, "ERR_INVALID_ARGUMENT"],
+      [Float64Array.of(1, 2), "ERR_INVALID_ARGUMENT"],
+      [[[1, Number.NaN]], "ERR_INVALID_VECTOR"],
+      [[[1, 1e39]], "ERR_INVALID_VECTOR"],
+      [[[0, 0]], "ERR_INVALID_VECTOR"],
+      [[[]], "ERR_DIMENSION"],
+      [[[1, 2, 3]], "ERR_DIMENSION"],
+      [Float32Array.of(1, 2, 3), "ERR_DIMENSION"],
+    ] as const) {
+      const embed: EmbedTexts = async () => ({ vectors: vectors as never });
+      await expectRejection(embedInSpace(cache, small, [""], embed), code);
+      await expectRejection(embedInSpace(cache, small, ["", "a"], embed), code);
+    }
+    const disagreeing: EmbedTexts = async () => ({ vectors: [[1], [1, 2]] });
+    const fresh = { ...small, model: "fresh" };
+    await expectRejection(embedInSpace(cache, fresh, ["", "\ud83d"], disagreeing), "ERR_DIMENSION");
+  });
+
+  test("that are not stored are asked for by no replay, not even what can be no key", async () => {
+    const path = temporaryPath();
+    const { asked, embed } = lengths();
+    const recorder = new EmbedCache({ path, mode: "record-missing" });
+    await embedInSpace(recorder, small, ["a", ""], embed);
+    recorder.close();
+    asked.length = 0;
+    const replay = closing(new EmbedCache({ path, mode: "replay" }));
+    expect((await embedInSpace(replay, small, ["a"], embed))[0]?.[0]).toBe(2);
+    for (const text of ["b", "", "\ud83d", "long ".repeat(14_000)]) {
+      const { message } = await expectRejection(
+        embedInSpace(replay, small, ["a", text], embed),
+        "ERR_MISS",
+      );
+      expect(message).toContain(JSON.stringify(text.slice(0, 40)));
+    }
+    expect(asked).toEqual([]);
+  });
+
   test("are none, and nothing is asked", async () => {
     const { asked, embed } = lengths();
     expect(await embedInSpace(memoryCache(), small, [], embed)).toEqual([]);
@@ -222,6 +269,24 @@ describe("texts in a model's space", () => {
       expect(await numbersInSpace(cache, small, texts, embed)).toEqual(wanted);
     }
     expect(asked).toEqual([["a", "bb"]]);
+  });
+
+  test("are told to whoever listens, found ones too", async () => {
+    const cache = memoryCache();
+    const { embed } = lengths();
+    const heard: string[] = [];
+    const listen = (message: unknown): void => {
+      heard.push((message as CacheMessage).keys.join());
+    };
+    for (const texts of [["a", "b"], ["b"]]) await numbersInSpace(cache, small, texts, embed);
+    subscribe("vectorlite:hit", listen);
+    onTestFinished(() => void unsubscribe("vectorlite:hit", listen));
+    expect(await numbersInSpace(cache, small, ["b", "a"], embed)).toEqual([
+      [2, 2],
+      [2, 2],
+    ]);
+    expect(heard).toEqual(["b,a"]);
+    expect(spaceOf(cache, small).stats()).toMatchObject({ hits: 3, misses: 2 });
   });
 
   test("are right or an error with many calls at once, of which some fail or give up", async () => {

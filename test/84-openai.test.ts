@@ -92,6 +92,20 @@ describe("openaiEmbedder", () => {
     expect(vectors).toEqual(["a", "bb"].map(vectorOf));
   });
 
+  // A server that computes NaN writes null, since JSON has no word for it.
+  test.each([[[1, null]], [["1", 2]], [[1, true]], [[[1], 2]]])(
+    "refuses %j as a vector, and stores none made of it",
+    async (embedding) => {
+      const { client } = newClient(({ input }) => input.map((_, index) => ({ index, embedding })));
+      const message = /The server answered.*number/;
+      const answer = openaiEmbedder(client, { model })(["a"]);
+      expect((await expectRejection(answer, "ERR_INVALID_ARGUMENT")).message).toMatch(message);
+      const embeddings = cachedEmbeddings(memoryCache(), client, { model });
+      await expectRejection(embeddings.embed("a"), "ERR_INVALID_ARGUMENT");
+      expect(embeddings.cache.size).toBe(0);
+    },
+  );
+
   test("splits at 2,048 texts and adds up what the requests cost", async () => {
     const { client, bodies } = newClient();
     const texts = Array.from({ length: 4097 }, (_, index) => "x".repeat(index % 7));

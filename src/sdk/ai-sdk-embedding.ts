@@ -10,7 +10,8 @@
 
 import type { EmbeddingModelMiddleware } from "ai";
 import type { EmbedCache } from "vectorlite";
-import { type EmbeddingIdentity, numbersInSpace } from "./model-spaces.ts";
+import { invalidArgument } from "./arguments.ts";
+import { checkMayAsk, type EmbeddingIdentity, numbersInSpace } from "./model-spaces.ts";
 
 /** Options of {@link embeddingCache} and {@link withEmbeddingCache}. */
 export interface EmbeddingCacheOptions {
@@ -94,7 +95,8 @@ export function embeddingCache(options: EmbeddingCacheOptions): EmbeddingModelMi
  * The same model, answering from the cache; for whatever takes a model of the AI SDK. It keeps its
  * specification version (2, 3 or 4) and all else, and does not need the package `ai`.
  *
- * @throws As {@link embeddingCache}
+ * @throws VectorLiteError ERR_INVALID_ARGUMENT where the model is only the name of one; its calls
+ * as {@link embeddingCache}
  * @example
  * ```ts
  * const model = withEmbeddingCache(openai.embeddingModel("text-embedding-3-small"), { cache });
@@ -104,6 +106,10 @@ export function withEmbeddingCache<Model extends CacheableEmbeddingModel>(
   model: Model,
   options: EmbeddingCacheOptions,
 ): Model {
+  if (typeof model?.doEmbed !== "function") {
+    const expected = "an embedding model, which of a name gateway.embeddingModel(name) makes";
+    throw invalidArgument("The model of withEmbeddingCache()", expected, model);
+  }
   const doEmbed = (call: CallOptions): Promise<Result> => embedThrough(options, model, call);
   return new Proxy(model, {
     // Getters get the model itself, since private fields are not reached through a proxy.
@@ -116,7 +122,10 @@ async function embedThrough(
   model: CacheableEmbeddingModel,
   call: CallOptions,
 ): Promise<Result> {
-  if (belongsToValues(model, call)) return withWarnings(await model.doEmbed(call));
+  if (belongsToValues(model, call)) {
+    checkMayAsk(cache, call.values);
+    return withWarnings(await model.doEmbed(call));
+  }
   let result: Result = { embeddings: [], usage: { tokens: 0 }, warnings: [] };
   let isAsked = false;
   const embeddings = await numbersInSpace(

@@ -112,7 +112,7 @@ export function roundedCosine(a: Float32Array, b: Float32Array): number {
     squareB += y * y;
   }
   const score = product / Math.sqrt(squareA * squareB);
-  if (Number.isFinite(score)) return Math.floor((score - 1e-9) * 1e6) / 1e6;
+  if (Number.isFinite(score)) return Math.max(-1, Math.floor((score - 1e-9) * 1e6) / 1e6);
   throw new VectorLiteError(
     "ERR_INVALID_VECTOR",
     "embed made a vector of zeros, or one with NaN or infinity, which has no direction.",

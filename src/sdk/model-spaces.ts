@@ -8,8 +8,10 @@
  * @module
  */
 
+import type { Channel } from "node:diagnostics_channel";
 import { type EmbedCache, VectorLiteError, type VectorLike, type VectorsLike } from "vectorlite";
 import { invalidArgument, tagOf } from "./arguments.ts";
+import { copyVector, isVector } from "./vector-copy.ts";
 
 /** Everything that decides a vector besides its text; compared as a whole. */
 export interface EmbeddingIdentity {
@@ -160,7 +162,7 @@ export function spaceOf(cache: EmbedCache, identity: EmbeddingIdentity): EmbedCa
 /**
  * The vectors of texts, in their order, duplicates included. The cache computes what it misses,
  * once however many callers wait for it. A text that can be no key (an empty one, or one over
- * 65,536 bytes of UTF-8) is computed each time and not stored.
+ * 65,536 bytes of UTF-8) is computed each time and not stored; a replay misses it.
  *
  * @param compute - Called with distinct texts, once or more often, or not at all.
  * @throws Whatever `compute` throws, the reason of the signal, and what
@@ -176,11 +178,28 @@ export async function embedInSpace(
   const space = spaceOf(cache, identity);
   const strays = new Set(texts.filter((text) => !canBeKey(space, text)));
   if (strays.size === 0) return space.getOrComputeMany(texts, compute, options);
+  checkMayAsk(cache, [...strays]);
   const stored = texts.filter((text) => !strays.has(text));
   const cached = stored.length === 0 ? [] : await space.getOrComputeMany(stored, compute, options);
-  const computed = await computeStrays([...strays], compute, options?.signal);
+  const computed = await computeStrays(space, [...strays], compute, options?.signal);
   let next = 0;
   return texts.map((text) => computed.get(text)?.slice() ?? cached[next++] ?? lost(text));
+}
+
+/**
+ * Refuses to ask a model for what is never stored where nothing may be computed.
+ *
+ * @throws VectorLiteError ERR_MISS
+ */
+export function checkMayAsk({ mode }: EmbedCache, texts: readonly string[]): void {
+  if (mode !== "replay") return;
+  const [text = ""] = texts;
+  const more = texts.length > 1 ? ` and ${texts.length - 1} more` : "";
+  throw new VectorLiteError(
+    "ERR_MISS",
+    `The cache has no vector for ${JSON.stringify(text.slice(0, 40))}${more}, which it never ` +
+      'stores, and the mode "replay" computes none; leave it out of what is replayed.',
+  );
 }
 
 /**
@@ -206,7 +225,7 @@ const readingRooms = new WeakMap<EmbedCache, Float32Array>();
 /** Nothing where one of them is missing. `has` does not count as a miss, which the caller will. */
 function storedNumbers(space: EmbedCache, texts: readonly string[]): number[][] | undefined {
   // An empty space has no dimension yet.
-  if (texts.length === 0) return undefined;
+  if (texts.length === 0 || isToldOfHits()) return undefined;
   if (!texts.every((text) => isSurelyKey(text) && space.has(text))) return undefined;
   const room = readingRooms.get(space) ?? new Float32Array(space.stats().dimension);
   readingRooms.set(space, room);
@@ -216,6 +235,14 @@ function storedNumbers(space: EmbedCache, texts: readonly string[]): number[][] 
     found.push(numbersOf(room));
   }
   return found;
+}
+
+let hits: Channel | undefined;
+
+/** Only the calls that compute tell of what they find, so where somebody listens it is one. */
+function isToldOfHits(): boolean {
+  hits ??= process.getBuiltinModule("node:diagnostics_channel").channel("vectorlite:hit");
+  return hits.hasSubscribers;
 }
 
 /** A plain loop over an array of its length takes a tenth of what `Array.from` does. */
@@ -243,26 +270,45 @@ function canBeKey(space: EmbedCache, text: string): boolean {
 }
 
 async function computeStrays(
+  space: EmbedCache,
   texts: string[],
   compute: EmbedTexts,
   signal: AbortSignal = new AbortController().signal,
 ): Promise<Map<string, Float32Array>> {
   signal.throwIfAborted();
   const { vectors } = await compute(texts, { signal });
-  const list: readonly VectorLike[] = isPacked(vectors) ? unpack(vectors, texts.length) : vectors;
-  if (list.length !== texts.length) {
-    throw new VectorLiteError(
-      "ERR_INVALID_ARGUMENT",
-      `compute returned ${list.length} vectors for ${texts.length} texts; expected one for each, ` +
-        "in their order.",
-    );
-  }
-  return new Map(texts.map((text, index) => [text, Float32Array.from(list[index] ?? [])]));
+  const list = listOf(vectors, texts.length);
+  const copies = texts.map((_, index) => {
+    return copyVector(list[index], `What compute returned[${index}]`);
+  });
+  checkDimensions(copies, space.stats().dimension);
+  return new Map(texts.map((text, index) => [text, copies[index] ?? lost(text)]));
 }
 
-/** Not `instanceof`: tests may run in a realm of their own. */
-function isPacked(vectors: VectorsLike): vectors is Float32Array {
-  return ArrayBuffer.isView(vectors);
+function listOf(vectors: VectorsLike, count: number): readonly VectorLike[] {
+  const name = "What compute returned";
+  if (!isVector(vectors)) {
+    throw invalidArgument(name, "an array of vectors or one packed Float32Array", vectors);
+  }
+  const list = Array.isArray(vectors) ? vectors : unpack(vectors as Float32Array, count);
+  if (list.length === count) return list;
+  throw new VectorLiteError(
+    "ERR_INVALID_ARGUMENT",
+    `compute returned ${list.length} vectors for ${count} texts; expected one for each, in their ` +
+      "order.",
+  );
+}
+
+/** @param known - Numbers in a vector of the space; 0 while it has none. */
+function checkDimensions(vectors: readonly Float32Array[], known: number): void {
+  const expected = known || vectors[0]?.length;
+  const other = vectors.find(({ length }) => length !== expected);
+  if (other === undefined) return;
+  throw new VectorLiteError(
+    "ERR_DIMENSION",
+    `compute returned a vector of ${other.length} dimensions; expected ${expected}, as others of ` +
+      "this model have.",
+  );
 }
 
 function unpack(packed: Float32Array, count: number): Float32Array[] {

@@ -169,7 +169,7 @@ function* requestsOf(texts: readonly string[]): Generator<string[]> {
 }
 
 /** Base64 of 32-bit floats; servers that know no base64 send numbers all the same. */
-type Encoded = string | readonly number[];
+type Encoded = string | readonly unknown[];
 
 interface Item {
   index: number;
@@ -210,7 +210,7 @@ function decoded(encoded: readonly Encoded[], dimensions: number | undefined): F
     if (lengthOf(one) !== dimension) throw wrongLength(lengthOf(one), dimension);
     const vector = packed.subarray(row * dimension, (row + 1) * dimension);
     if (typeof one === "string") writeBase64(bytes, one, vector.byteOffset);
-    else vector.set(one);
+    else writeNumbers(vector, one);
     return vector;
   });
 }
@@ -224,6 +224,23 @@ function writeBase64(bytes: Buffer, text: string, offset: number): void {
     "ERR_INVALID_ARGUMENT",
     `The server answered with base64 that ends after ${written} of ${wanted} bytes; look at what ` +
       "answers at the client's baseURL.",
+  );
+}
+
+/** A server that computed NaN says null, of which an array of floats would make 0. */
+function writeNumbers(vector: Float32Array, numbers: readonly unknown[]): void {
+  for (let index = 0; index < vector.length; index++) {
+    const number = numbers[index];
+    if (typeof number !== "number") throw notANumber(index, number);
+    vector[index] = number;
+  }
+}
+
+function notANumber(index: number, found: unknown): VectorLiteError {
+  return new VectorLiteError(
+    "ERR_INVALID_ARGUMENT",
+    `The server answered with ${JSON.stringify(found)} at [${index}] of a vector; expected a ` +
+      "number. A null stands for NaN there: look at what the model makes of the text.",
   );
 }
 

@@ -12,7 +12,7 @@
  * @module vectorlite/semantic-cache
  */
 
-import { type Collection, type VectorLike, VectorLiteError } from "vectorlite";
+import { type Collection, VectorLiteError } from "vectorlite";
 import {
   checkFields,
   checkFunction,
@@ -20,7 +20,6 @@ import {
   checkText,
   invalidArgument,
   isPlainObject,
-  tagOf,
 } from "./arguments.ts";
 import { chooseThreshold, roundedCosine } from "./calibration.ts";
 import { OpenSource } from "./database-source.ts";
@@ -39,7 +38,8 @@ import type {
   SemanticCacheStats,
   SetAnswerOptions,
 } from "./semantic-types.ts";
-import { SingleFlight } from "./single-flight.ts";
+import { SingleFlight, type UnderWay } from "./single-flight.ts";
+import { copyVector, isVector } from "./vector-copy.ts";
 
 export type * from "./semantic-types.ts";
 
@@ -229,7 +229,8 @@ export class SemanticCache<Answer = string> implements Disposable {
   /**
    * The answer that {@link get} finds, or what `compute` makes of the prompt, stored. Concurrent
    * calls for one prompt in one namespace look it up and compute it once; when that fails, all of
-   * them fail and nothing is stored. The prompt is embedded once at most.
+   * them fail and nothing is stored. Where it fails after the caller who began it has given up,
+   * those who joined it compute again. The prompt is embedded once at most.
    *
    * @param compute - Called with the prompt and a signal on a miss, sync or async. It may not wait
    * for its own prompt.
@@ -260,17 +261,18 @@ export class SemanticCache<Answer = string> implements Disposable {
     if (exact !== undefined) return exact.answer;
     // Who asks for more similarity must not get what somebody else was content with.
     const flight = JSON.stringify([name, threshold, prompt]);
-    const work = async (signal: AbortSignal): Promise<string> => {
+    const work = async (underWay: UnderWay): Promise<string> => {
+      const { signal } = underWay;
       const similar = await this.#similar(name, prompt, threshold);
       if (similar !== undefined) return JSON.stringify(similar.answer);
       signal.throwIfAborted();
       const answer = await this.#flights.call(flight, () => compute(prompt, { signal }));
       signal.throwIfAborted();
       const text = encodeJson(answer, "What compute returned");
-      await this.#store(name, prompt, text, ttl, signal);
+      await this.#store(name, prompt, text, underWay.ttl, signal);
       return text;
     };
-    return JSON.parse(await this.#flights.run(flight, work, given.signal));
+    return JSON.parse(await this.#flights.run(flight, work, { signal: given.signal, ttl }));
   }
 
   /**
@@ -344,7 +346,8 @@ export class SemanticCache<Answer = string> implements Disposable {
     checkPrecision(precision);
     if (typeof apply !== "boolean") throw invalidArgument("apply", "true or false", apply);
     if (!Array.isArray(pairs)) throw invalidArgument("The pairs", "an array", pairs);
-    const labelled = pairs.map(checkPair);
+    // Not `map`, which would leave out holes.
+    const labelled = Array.from(pairs, checkPair);
     this.#checkOpen();
     const vectors = await this.#embedAll(new Set(labelled.flatMap(({ a, b }) => [a, b])));
     const scored = labelled.map(({ a, b, same }) => {
@@ -531,7 +534,8 @@ export class SemanticCache<Answer = string> implements Disposable {
     this.#counts.embeddings++;
     const made = this.#embed(text);
     // Copied at once where it is there at once: an embedder may fill the same array each time.
-    return isVector(made) ? copyOf(made) : copyOf(await made);
+    const name = "What embed returned";
+    return isVector(made) ? copyVector(made, name) : copyVector(await made, name);
   }
 
   async #embedAll(texts: ReadonlySet<string>): Promise<Map<string, Float32Array>> {
@@ -619,27 +623,4 @@ function vectorOf(vectors: ReadonlyMap<string, Float32Array>, text: string): Flo
   const vector = vectors.get(text);
   if (vector === undefined) throw new Error(`No vector of ${JSON.stringify(text)}.`);
   return vector;
-}
-
-/** A typed array may be one of another realm, where tests run in their own. */
-function isVector(value: unknown): value is VectorLike {
-  if (typeof value !== "object" || value === null) return false;
-  return Array.isArray(value) || tagOf(value) === "Float32Array";
-}
-
-function copyOf(vector: unknown): Float32Array {
-  const name = "What embed returned";
-  if (!isVector(vector)) {
-    throw invalidArgument(name, "a Float32Array or an array of numbers", vector);
-  }
-  if (vector.length === 0) {
-    throw new VectorLiteError("ERR_DIMENSION", `${name} has no numbers; expected a vector.`);
-  }
-  const copy = new Float32Array(vector.length);
-  for (let index = 0; index < copy.length; index++) {
-    const number: unknown = vector[index];
-    if (typeof number !== "number") throw invalidArgument(`${name}[${index}]`, "a number", number);
-    copy[index] = number;
-  }
-  return copy;
 }
