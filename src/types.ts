@@ -172,7 +172,7 @@ export interface NamespaceOptions {
   ttl?: number | undefined;
   /** Entries at most. Default: as many as the cache. */
   maxEntries?: number | undefined;
-  /** What a million tokens of its model cost, for `stats().moneySaved`. Default: as in the cache. */
+  /** What a million tokens cost, for `stats().moneySaved`. Default: as in the cache. */
   pricePerMillionTokens?: number | undefined;
 }
 

@@ -43,7 +43,7 @@ describe("a shorter vector", () => {
     expect(cache.get("a", { dimensions: undefined })).toEqual(a);
   });
 
-  test("of all dimensions is that also where its computing decides how many there are", async () => {
+  test("of all dimensions is that also where computing decides how many there are", async () => {
     const cache = newCache(true);
     const model = { name: "m", matryoshka: true };
     const options = { dimensions: 8 };

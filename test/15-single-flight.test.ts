@@ -392,7 +392,7 @@ describe("batches", () => {
   });
 });
 
-test("processes that miss the same texts at once may all compute them, and none harms another", async () => {
+test("processes that miss the same texts may all compute, and none harms another", async () => {
   const path = temporaryPath();
   new EmbedCache({ path, dimension: 3 }).close();
   const running = [...runtimes(), ...runtimes()].map((runtime) => {
