@@ -6,6 +6,7 @@
 import {
   generateText,
   jsonSchema,
+  Output,
   type ModelMessage,
   streamText,
   tool,
@@ -131,7 +132,10 @@ function wrap(model: Model, options: Partial<SemanticCacheMiddlewareOptions> = {
 async function ask(
   model: Model,
   prompt: string,
-  more: { system?: string; temperature?: number; headers?: Record<string, string> } = {},
+  more: Pick<
+    Parameters<typeof generateText>[0],
+    "system" | "temperature" | "headers" | "output"
+  > = {},
 ): Promise<string> {
   return (await generateText({ model, prompt, ...more })).text;
 }
@@ -239,7 +243,8 @@ describe("an answer is shared only where all else is the same", () => {
 
   test("each setting by itself, and options of a message", async () => {
     const cache = new Answers();
-    const model = wrap(mock(), { cache });
+    // JSON, since of the settings some ask for that.
+    const model = wrap(mock({ doGenerate: async () => result("{}") }), { cache });
     const text = { type: "text" as const, text: question };
     const message = { role: "user" as const, content: [text] };
     const providerOptions = { mock: { mood: "good" } };
@@ -392,6 +397,42 @@ describe("the model itself is asked", () => {
     await reader.read();
     await reader.cancel();
     expect(cache.stored).toEqual([]);
+  });
+
+  test("again after an answer that should have been JSON and is none", async () => {
+    const cache = new Answers();
+    const output = Output.json();
+    const right = '{ "name": "Ada" }';
+    for (const wrong of [
+      result("Here you are: {}"),
+      result('{ "name": "A'),
+      result(right, { structuredOutputText: "{" }),
+    ]) {
+      const inner = mock({ doGenerate: [wrong, result(right), result("never asked for")] });
+      const model = wrap(inner);
+      await generateText({ model, prompt: question, output, maxRetries: 0 }).catch(() => undefined);
+      for (let round = 0; round < 2; round++) {
+        expect(await ask(model, question, { output })).toBe(right);
+      }
+      expect(asked(inner)).toBe(2);
+    }
+    // Some providers tell the object apart from what they say around it.
+    const apart = result("Here you are", { structuredOutputText: right });
+    const inner = mock({ doGenerate: [apart, result("never asked for")] });
+    const model = wrap(inner);
+    for (let round = 0; round < 2; round++) {
+      expect(await ask(model, question, { output })).toBe("Here you are");
+    }
+    expect(asked(inner)).toBe(1);
+    let streams = 0;
+    const streaming = mock({
+      doStream: async () => ({ stream: streamed(parts(++streams === 1 ? "[1," : "[1]")) }),
+    });
+    for (let round = 0; round < 3; round++) {
+      const call = streamText({ model: wrap(streaming, { cache }), prompt: question, output });
+      await call.consumeStream();
+    }
+    expect(streams).toBe(2);
   });
 
   test("about a text that is too long to be a key", async () => {

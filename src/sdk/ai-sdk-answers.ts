@@ -55,17 +55,35 @@ const noUsage: GenerateResult["usage"] = {
 
 /**
  * What to store of a result: nothing where the model did not come to its own end, where it called
- * tools or made files, or where it said nothing.
+ * tools or made files, where it said nothing, or no JSON where it was asked for that. The AI SDK
+ * looks at the last only after the cache did, and would meet it again in every later call.
  */
-export function storableOf(result: GenerateResult): StoredAnswer | undefined {
+export function storableOf(
+  result: GenerateResult,
+  { responseFormat }: LanguageModelCall["params"],
+): StoredAnswer | undefined {
   const { content, finishReason, structuredOutputText, providerMetadata, response } = result;
   if (finishReason.unified !== "stop" || !content.every(isStorable)) return undefined;
   if (!content.some((part) => part.type === "text" && part.text !== "")) return undefined;
+  if (responseFormat?.type === "json" && !isJson(structuredOutputText ?? textOf(content))) return;
   const { id, modelId, timestamp } = response ?? {};
   const told = { id, modelId, timestamp };
   const answer = { content, finishReason, structuredOutputText, providerMetadata, response: told };
   // Fields that are undefined go, and the timestamp becomes text.
   return JSON.parse(JSON.stringify(answer)) as StoredAnswer;
+}
+
+function textOf(content: readonly Content[]): string {
+  return content.map((part) => (part.type === "text" ? part.text : "")).join("");
+}
+
+function isJson(text: string): boolean {
+  try {
+    JSON.parse(text);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 function isStorable(part: Content): part is StorableContent {
@@ -171,17 +189,20 @@ export class AnswerCollector {
   }
 
   /** What to store, once all parts went by. */
-  answer(): StoredAnswer | undefined {
+  answer(params: LanguageModelCall["params"]): StoredAnswer | undefined {
     if (!this.#isStorable || this.#finish === undefined) return undefined;
     const { finishReason, usage, providerMetadata } = this.#finish;
-    return storableOf({
-      content: this.#content,
-      finishReason,
-      usage,
-      warnings: [],
-      ...(providerMetadata && { providerMetadata }),
-      ...(this.#response && { response: this.#response }),
-    });
+    return storableOf(
+      {
+        content: this.#content,
+        finishReason,
+        usage,
+        warnings: [],
+        ...(providerMetadata && { providerMetadata }),
+        ...(this.#response && { response: this.#response }),
+      },
+      params,
+    );
   }
 
   #start(

@@ -71,8 +71,8 @@ interface Question {
  * from the cache costs no tokens and has `providerMetadata.vectorlite.score`.
  *
  * The model itself is asked, and nothing is stored, where tools are given or the last message is
- * not one text of the user. Nothing is stored of an answer that did not come to its own end, or
- * that holds files or tool calls.
+ * not one text of the user. Nothing is stored of an answer that did not come to its own end, that
+ * holds files or tool calls, or that is no JSON where the call asks for that.
  *
  * Similar is not the same: prompts from a template differ in little and mean something else.
  * Measure the threshold with `calibrate()` of the cache before you rely on it.
@@ -98,7 +98,7 @@ export function semanticCacheMiddleware(
       const found = question && (await lookUp(question, params, options));
       if (found) return resultOf(found.answer, found.score);
       const result = await doGenerate();
-      if (question) await store(question, storableOf(result), options);
+      if (question) await store(question, storableOf(result, params), options);
       return result;
     },
     wrapStream: async ({ doStream, params, model }) => {
@@ -115,7 +115,7 @@ export function semanticCacheMiddleware(
             controller.enqueue(part);
           },
           // A reader who stops earlier never comes here, and half an answer is not stored.
-          flush: () => store(question, collector.answer(), options),
+          flush: () => store(question, collector.answer(params), options),
         }),
       );
       return { ...result, stream: collecting };
