@@ -12,8 +12,10 @@ const std = @import("std");
 const document = @import("document.zig");
 const format = @import("format.zig");
 const row_set = @import("row_set.zig");
+const text_marks = @import("text_marks.zig");
 
 const Kind = document.Kind;
+const masks = text_marks.masks;
 const Rows = row_set.Rows;
 const Error = error{Malformed};
 
@@ -55,7 +57,9 @@ pub const Block = struct {
     /// becomes what it should have been.
     pub fn find(block: *const Block, name: []const u8, guess: *u32) Error!Columns {
         if (!try block.beginsAt(guess.*, name)) guess.* = try block.lowerBound(name);
-        return .{ .block = block, .name = name, .index = guess.* };
+        const is_there = try block.beginsAt(guess.*, name);
+        const index = if (is_there) guess.* else block.columnCount();
+        return .{ .block = block, .first = index, .index = index };
     }
 
     fn beginsAt(block: *const Block, index: u32, name: []const u8) Error!bool {
@@ -92,17 +96,52 @@ pub const Block = struct {
     }
 };
 
+/// What is fetched from memory for a block that is asked later. Each of these is found by the one
+/// before it, so they are fetched in this order, and other blocks are asked in between.
+pub const Stage = enum { header, directory, values };
+
+/// Fetches one of them, for the field whose first column `guess` is said to be. What is wrong with
+/// the block does no harm, since nothing is believed.
+pub fn fetch(bytes: []const u8, stage: Stage, guess: u32) void {
+    if (stage == .header) return fetchLines(bytes, 0, 1);
+    const header_bytes = slice(bytes, 0, @sizeOf(format.ColumnBlock)) catch return;
+    const header = std.mem.bytesToValue(format.ColumnBlock, header_bytes);
+    const place = @as(usize, header.directory_offset) + @as(usize, guess) * @sizeOf(format.Column);
+    if (stage == .directory) return fetchLines(bytes, place, 2);
+    const entry_bytes = slice(bytes, place, @sizeOf(format.Column)) catch return;
+    const entry = std.mem.bytesToValue(format.Column, entry_bytes);
+    fetchLines(bytes, entry.name_offset, 1);
+    fetchLines(bytes, entry.codes_offset, format.column_block_rows / line_bytes + 1);
+    const is_number = entry.kind == @intFromEnum(Kind.number);
+    if (!is_number) return fetchLines(bytes, entry.dictionary_offset, text_lines);
+    // Where a search by halves looks first.
+    const eighth = @as(usize, entry.value_count) * @sizeOf(f64) / 8;
+    for (0..8) |part| fetchLines(bytes, entry.dictionary_offset + part * eighth, 1);
+}
+
+/// Dictionaries of texts are mostly shorter.
+const text_lines = 8;
+
+const line_bytes = std.atomic.cache_line;
+
+fn fetchLines(bytes: []const u8, offset: usize, count: usize) void {
+    for (0..count) |line| {
+        const at = offset + line * line_bytes;
+        if (at < bytes.len) @prefetch(bytes.ptr + at, .{});
+    }
+}
+
 /// One for each kind that the field has in some row.
 pub const Columns = struct {
     block: *const Block,
-    name: []const u8,
+    first: u32,
     index: u32,
 
     pub fn next(columns: *Columns) Error!?Column {
         const block = columns.block;
         if (columns.index == block.columnCount()) return null;
         const entry = block.entry(columns.index);
-        if (!std.mem.eql(u8, try block.nameOf(entry), columns.name)) return null;
+        if (entry.name_offset != block.entry(columns.first).name_offset) return null;
         columns.index += 1;
         return .{
             .block = block,
@@ -240,6 +279,27 @@ pub const Dictionary = struct {
         return between(dictionary.fixed, index, dictionary.text orelse return error.Malformed);
     }
 
+    /// The texts that may be marked, by their indices: no more than rows of a block.
+    pub fn marked(dictionary: *const Dictionary, marks: *const text_marks.TextMarks) Error!Rows {
+        std.debug.assert(dictionary.count <= format.column_block_rows);
+        const texts = dictionary.text orelse return error.Malformed;
+        const offsets = std.mem.bytesAsSlice(u16, dictionary.fixed);
+        var found = row_set.none;
+        var start: usize = offsets[0];
+        var first: usize = 1;
+        for (&found) |*word| {
+            const ends = offsets[first..@min(first + 64, offsets.len)];
+            first += ends.len;
+            for (ends, 0..) |end, index| {
+                if (start > end or end > texts.len) return error.Malformed;
+                const is_likely: u64 = @intFromBool(marks.mayHave(texts, start, end));
+                word.* |= is_likely << @truncate(index);
+                start = end;
+            }
+        }
+        return found;
+    }
+
     /// Whether a text stands for every string that begins with it.
     pub fn isCut(text: []const u8) bool {
         return text.len > format.column_text_bytes_max;
@@ -296,20 +356,13 @@ pub const Dictionary = struct {
             const place = dictionary.fixed[middle * @sizeOf(u16) ..][0 .. 2 * @sizeOf(u16)];
             const start, const end = std.mem.bytesToValue([2]u16, place);
             const other = if (@as(usize, start) + 8 <= bytes.len)
-                std.mem.readInt(u64, bytes[start..][0..8], .big) & head_masks[@min(end -% start, 8)]
+                std.mem.readInt(u64, bytes[start..][0..8], .big) & masks[@min(end -% start, 8)]
             else
                 document.textHead(try dictionary.textAt(middle));
             if (other < head) low = middle + 1 else high = middle;
         }
         return low;
     }
-
-    /// What is left of eight bytes by a text of that length.
-    const head_masks: [9]u64 = masks: {
-        var masks: [9]u64 = @splat(0);
-        for (masks[1..], 1..) |*mask, length| mask.* = ~@as(u64, 0) << 64 - 8 * length;
-        break :masks masks;
-    };
 };
 
 fn slice(bytes: []const u8, offset: usize, length: usize) Error![]const u8 {
@@ -462,4 +515,16 @@ test "columns of other rows, and columns that are cut, are not opened" {
     for (1..bytes.len) |length| {
         try testing.expectError(error.Malformed, Block.open(bytes[0..length], 2));
     }
+}
+
+test "fetching ahead believes nothing" {
+    var bytes: [128]u8 = @splat(0xFF);
+    for ([_]usize{ 0, 8, @sizeOf(format.ColumnBlock), bytes.len }) |len| {
+        for (std.enums.values(Stage)) |stage| fetch(bytes[0..len], stage, 7);
+    }
+    // A directory that lies within, and columns that do not.
+    std.mem.bytesAsValue(format.ColumnBlock, bytes[0..@sizeOf(format.ColumnBlock)])
+        .directory_offset = 16;
+    fetch(&bytes, .values, 0);
+    fetch(&bytes, .values, std.math.maxInt(u32));
 }

@@ -7,8 +7,10 @@
 const std = @import("std");
 const document = @import("document.zig");
 const expiry = @import("expiry.zig");
+const format = @import("format.zig");
 const limits = @import("limits.zig");
 
+const TextMarks = @import("text_marks.zig").TextMarks;
 const Value = document.Value;
 const Reader = document.Reader;
 const Error = error{ OutOfMemory, Malformed };
@@ -66,6 +68,8 @@ pub const Set = struct {
     /// Sorted; a value may come twice. So also the strings, by their bytes.
     numbers: []const f64,
     strings: []const []const u8,
+    /// Of the strings, as dictionaries of columns have them.
+    marks: TextMarks,
 
     pub fn has(set: *const Set, value: Value) bool {
         switch (value) {
@@ -324,7 +328,11 @@ const Parser = struct {
             .has_true = kinds.contains(.true),
             .numbers = numbers.items,
             .strings = strings.items,
+            .marks = .{},
         };
+        for (strings.items) |text| {
+            set.marks.add(text[0..@min(text.len, format.column_text_bytes_max + 1)]);
+        }
         return set;
     }
 

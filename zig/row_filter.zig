@@ -68,6 +68,7 @@ pub const RowFilter = struct {
                 try row_filter.narrowLoose(segment, row, selected);
                 continue;
             }
+            row_filter.fetchLater(segment, row);
             var verdict = try row_filter.askColumns(segment, row);
             forgetStale(segment, row, &verdict);
             try row_filter.decide(segment, row, &verdict, selected, null);
@@ -193,6 +194,23 @@ pub const RowFilter = struct {
         }
         defer if (is_mapped) known.drop(row_filter.gpa);
         return row_filter.judge(segment, row, &entry, known, known.copy);
+    }
+
+    /// Columns that will be asked after the next ones are on their way from memory meanwhile.
+    fn fetchLater(row_filter: *RowFilter, segment: *SegmentState, row: u32) void {
+        const blocks = segment.verified.columns.blocks;
+        const stages = [_]column_block.Stage{ .values, .directory, .header };
+        for (stages, row / segment.disk.column_rows + 1..) |stage, number| {
+            if (number >= blocks.len) return;
+            const bytes = row_filter.bytesInMemory(&blocks[number]) orelse continue;
+            for (row_filter.filter.guesses) |guess| column_block.fetch(bytes, stage, guess);
+        }
+    }
+
+    fn bytesInMemory(row_filter: *RowFilter, known: *const KnownColumns.Block) ?[]const u8 {
+        if (known.copy.len > 0) return known.copy;
+        const entry = known.entry orelse return null;
+        return row_filter.reader.image.hot(entry.offset, entry.bytes);
     }
 
     fn entryOf(

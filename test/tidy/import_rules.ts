@@ -25,8 +25,8 @@ const zigLayers: readonly Layer[] = [
     "pure",
     "zig",
     "format limits checksum hash soundness sentence top_k hot_cache metrics held_states " +
-      "document expiry recency departures filter row_set column_block column_builder " +
-      "filter_columns loose_columns metadata_writer kernels/*",
+      "document expiry recency departures filter text_marks row_set column_block " +
+      "column_builder filter_columns loose_columns metadata_writer kernels/*",
   ),
   layer("os", "zig", "os/*"),
   layer(
