@@ -579,6 +579,20 @@ describe("getOrCompute", () => {
     expect(answers.stats()).toMatchObject({ sets: 1, embeddings: 1 });
   });
 
+  test("is not held up for ever by an embedding that never came", async () => {
+    const embed = vi.fn(degrees as (text: string) => number[] | Promise<number[]>);
+    const answers = newCache({ embed });
+    await answers.set("200 degrees", "other");
+    embed.mockImplementationOnce(() => new Promise(() => {}));
+    const controller = new AbortController();
+    const { signal } = controller;
+    const stuck = answers.getOrCompute("30 degrees", () => "never", { signal });
+    await sleep(5);
+    controller.abort(new Error("too long"));
+    await expect(stuck).rejects.toThrow("too long");
+    expect(await answers.getOrCompute("30 degrees", () => "warm")).toBe("warm");
+  });
+
   test("keeps an answer as long as the one who wants it longest", async () => {
     const answers = newCache();
     const slow = async (): Promise<string> => {

@@ -263,6 +263,8 @@ export class SemanticCache<Answer = string> implements Disposable {
     const flight = JSON.stringify([name, threshold, prompt]);
     const work = async (underWay: UnderWay): Promise<string> => {
       const { signal } = underWay;
+      // What everybody gave up waiting for may never come, and is no vector to wait for again.
+      signal.addEventListener("abort", () => this.#vectors.delete(prompt));
       const similar = await this.#similar(name, prompt, threshold);
       if (similar !== undefined) return JSON.stringify(similar.answer);
       signal.throwIfAborted();
