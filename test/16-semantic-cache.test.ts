@@ -82,6 +82,22 @@ describe("a lookup", () => {
     expect(embed).toHaveBeenCalledTimes(1);
   });
 
+  test("may be given up, and the next one embeds again", async () => {
+    const embed = vi.fn(degrees as (text: string) => number[] | Promise<number[]>);
+    const answers = newCache({ embed });
+    await answers.set("200 degrees", "other");
+    embed.mockImplementationOnce(() => new Promise(() => {}));
+    const controller = new AbortController();
+    const { signal } = controller;
+    const stuck = answers.get("30 degrees", { signal });
+    await sleep(5);
+    controller.abort(new Error("too long"));
+    await expect(stuck).rejects.toThrow("too long");
+    await expect(answers.get("200 degrees", { signal })).rejects.toThrow("too long");
+    expect(await answers.get("30 degrees")).toBeUndefined();
+    expect((await answers.get("201 degrees"))?.answer).toBe("other");
+  });
+
   test("after a failed embedding tries again", async () => {
     const embed = vi.fn(degrees);
     const answers = newCache({ embed });

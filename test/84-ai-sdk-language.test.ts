@@ -129,6 +129,10 @@ function wrap(model: Model, options: Partial<SemanticCacheMiddlewareOptions> = {
   return wrapLanguageModel({ model, middleware }) as Model;
 }
 
+function promptOf(text: string): Parameters<Model["doStream"]>[0]["prompt"] {
+  return [{ role: "user", content: [{ type: "text", text }] }];
+}
+
 async function ask(
   model: Model,
   prompt: string,
@@ -375,9 +379,7 @@ describe("the model itself is asked", () => {
   });
 
   test("again after a stream that was cut off, failed, or was not read to its end", async () => {
-    const prompt = [
-      { role: "user" as const, content: [{ type: "text" as const, text: question }] },
-    ];
+    const prompt = promptOf(question);
     const whole = parts("answer");
     const failing = whole.toSpliced(4, 0, { type: "error", error: new Error("overloaded") });
     const withoutEnd = whole.slice(0, -1);
@@ -530,5 +532,29 @@ describe("a cache that fails", () => {
     const call = generateText({ model: wrap(inner, { cache }), prompt: question, abortSignal });
     await expect(call).rejects.toThrow("enough");
     expect(asked(inner)).toBe(0);
+  });
+
+  test("or keeps nobody who gives up, not with an embedder that never answers", async () => {
+    let stuck = true;
+    const embed = (text: string): Float32Array | Promise<never> =>
+      stuck ? new Promise<never>(() => {}) : embedOne(text);
+    using cache = semanticCache<StoredAnswer>({ path: ":memory:", embed, threshold: 0.75 });
+    const told: unknown[] = [];
+    const inner = mock();
+    const model = wrap(inner, { cache, onError: (error) => told.push(error) });
+    stuck = false;
+    await ask(model, question);
+    stuck = true;
+    for (const call of [
+      (abortSignal: AbortSignal) => generateText({ model, prompt: similar, abortSignal }),
+      (abortSignal: AbortSignal) => model.doStream({ prompt: promptOf(similar), abortSignal }),
+    ]) {
+      const controller = new AbortController();
+      setTimeout(() => controller.abort(new Error("enough")), 5);
+      await expect(call(controller.signal)).rejects.toThrow("enough");
+    }
+    stuck = false;
+    expect(await ask(model, similar)).toBe("answer 1");
+    expect([told, asked(inner)]).toEqual([[], 1]);
   });
 });

@@ -19,6 +19,7 @@ import {
   streamOf,
 } from "./ai-sdk-answers.ts";
 import { stableJson } from "./model-spaces.ts";
+import { untilAborted } from "./until-aborted.ts";
 
 /** An answer that was found, and how similar its prompt is. */
 export interface FoundAnswer {
@@ -31,7 +32,10 @@ export interface FoundAnswer {
 /** What is used of a cache that `semanticCache<StoredAnswer>()` made. */
 export interface AnswerCache {
   /** The answer of the most similar prompt that reaches the threshold. */
-  get(prompt: string, options: { namespace: string }): Promise<FoundAnswer | undefined>;
+  get(
+    prompt: string,
+    options: { namespace: string; signal?: AbortSignal | undefined },
+  ): Promise<FoundAnswer | undefined>;
   /** Stores an answer. */
   set(prompt: string, answer: StoredAnswer, options: { namespace: string }): Promise<void>;
 }
@@ -157,12 +161,13 @@ function hashOf(text: string): string {
 
 async function lookUp(
   { text, namespace }: Question,
-  { abortSignal }: Params,
+  { abortSignal: signal }: Params,
   options: SemanticCacheMiddlewareOptions,
 ): ReturnType<AnswerCache["get"]> {
-  abortSignal?.throwIfAborted();
-  const found = await orTell(() => options.cache.get(text, { namespace }), options);
-  abortSignal?.throwIfAborted();
+  signal?.throwIfAborted();
+  const looking = orTell(() => options.cache.get(text, { namespace, signal }), options, signal);
+  const found = await untilAborted(looking, signal);
+  signal?.throwIfAborted();
   return found;
 }
 
@@ -179,12 +184,13 @@ async function store(
 async function orTell<T>(
   action: () => Promise<T>,
   { onError }: SemanticCacheMiddlewareOptions,
+  signal?: AbortSignal,
 ): Promise<T | undefined> {
   try {
     return await action();
   } catch (error) {
     if (error instanceof VectorLiteError && error.code === "ERR_KEY") return undefined;
-    if (onError === undefined) throw error;
+    if (onError === undefined || signal?.aborted) throw error;
     onError(error);
     return undefined;
   }

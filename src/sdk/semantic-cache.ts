@@ -39,6 +39,7 @@ import type {
   SetAnswerOptions,
 } from "./semantic-types.ts";
 import { SingleFlight, type UnderWay } from "./single-flight.ts";
+import { untilAborted } from "./until-aborted.ts";
 import { copyVector, isVector } from "./vector-copy.ts";
 
 export type * from "./semantic-types.ts";
@@ -86,7 +87,7 @@ const knownOptions = [
   "maxEntries",
 ];
 
-const knownOfGet = ["namespace", "threshold"];
+const knownOfGet = ["namespace", "threshold", "signal"];
 
 const knownOfSet = ["namespace", "ttl"];
 
@@ -185,7 +186,8 @@ export class SemanticCache<Answer = string> implements Disposable {
    * embedding models do not read so far, and would find prompts alike that differ at their ends.
    * @param options - See {@link GetAnswerOptions}.
    * @throws VectorLiteError (as a rejection) ERR_KEY, ERR_INVALID_ARGUMENT, ERR_MODEL,
-   * ERR_DIMENSION, ERR_INVALID_VECTOR, ERR_CORRUPT, ERR_CLOSED, and whatever `embed` throws
+   * ERR_DIMENSION, ERR_INVALID_VECTOR, ERR_CORRUPT, ERR_CLOSED, whatever `embed` throws, and the
+   * reason of `signal`
    * @example
    * ```ts
    * const found = await answers.get(question, { namespace: tenant });
@@ -200,7 +202,16 @@ export class SemanticCache<Answer = string> implements Disposable {
     const name = this.#nameOf(given.namespace);
     const threshold = this.#thresholdOf(given.threshold);
     checkPrompt(prompt);
-    return this.#exact(name, prompt) ?? (await this.#similar(name, prompt, threshold));
+    const { signal } = given;
+    signal?.throwIfAborted();
+    const exact = this.#exact(name, prompt);
+    if (exact !== undefined) return exact;
+    try {
+      return await untilAborted(this.#similar(name, prompt, threshold), signal);
+    } catch (error) {
+      if (signal?.aborted) this.#giveUp(prompt);
+      throw error;
+    }
   }
 
   /**
@@ -263,8 +274,7 @@ export class SemanticCache<Answer = string> implements Disposable {
     const flight = JSON.stringify([name, threshold, prompt]);
     const work = async (underWay: UnderWay): Promise<string> => {
       const { signal } = underWay;
-      // What everybody gave up waiting for may never come, and is no vector to wait for again.
-      signal.addEventListener("abort", () => this.#vectors.delete(prompt));
+      signal.addEventListener("abort", () => this.#giveUp(prompt));
       const similar = await this.#similar(name, prompt, threshold);
       if (similar !== undefined) return JSON.stringify(similar.answer);
       signal.throwIfAborted();
@@ -530,6 +540,11 @@ export class SemanticCache<Answer = string> implements Disposable {
       this.#vectors.delete(oldest);
     }
     return made;
+  }
+
+  /** A vector that somebody gave up waiting for may never come, so nobody waits for it again. */
+  #giveUp(prompt: string): void {
+    this.#vectors.delete(prompt);
   }
 
   async #embedOne(text: string): Promise<Float32Array> {

@@ -63,6 +63,8 @@ export interface AnswerOptions {
 export interface GetAnswerOptions extends AnswerOptions {
   /** The threshold of this call, in [-1, 1]. Default: that of the cache. */
   threshold?: number | undefined;
+  /** Ends the wait of this call, which then rejects with the signal's reason. */
+  signal?: AbortSignal | undefined;
 }
 
 /** Options of `set()`. */

@@ -9,6 +9,7 @@
  */
 
 import { VectorLiteError } from "vectorlite";
+import { untilAborted } from "./until-aborted.ts";
 
 /** What one caller wants of the work. */
 export interface Wish {
@@ -118,19 +119,6 @@ export class SingleFlight<Result> {
     result.then(land, land);
     return flight;
   }
-}
-
-function untilAborted<Result>(
-  result: Promise<Result>,
-  signal: AbortSignal | undefined,
-): Promise<Result> {
-  if (signal === undefined) return result;
-  return new Promise((resolve, reject) => {
-    const leave = (): void => reject(signal.reason);
-    signal.addEventListener("abort", leave, { once: true });
-    const stay = (): void => signal.removeEventListener("abort", leave);
-    result.then(resolve, reject).then(stay, stay);
-  });
 }
 
 function waitsForItself(): VectorLiteError {
