@@ -353,6 +353,8 @@ export class CacheNamespace {
    * Stores what was computed for these keys: all of it or, after an error, none. Only into a file
    * with a maximum it goes in parts, so that there is room for each.
    *
+   * Where what is there stays, it takes the place of what was computed for its key.
+   *
    * @param ttl - 0: for ever, whatever the namespace has.
    */
   keep(keys: readonly string[], { vectors, dimension, tokens }: Computed, ttl: number): void {
@@ -363,7 +365,7 @@ export class CacheNamespace {
       const end = Math.min(start + rows, keys.length);
       const facts = this.#factsOf(end - start, ttl, costs?.slice(start, end));
       const part = vectors.subarray(start * dimension, end * dimension);
-      this.#putAll(keys.slice(start, end), part, facts, () => dimension);
+      this.#putAll(keys.slice(start, end), part, facts, () => dimension, part);
     }
   }
 
@@ -382,10 +384,11 @@ export class CacheNamespace {
     vectors: unknown,
     facts: RowFacts | undefined,
     dimensionOf: () => number,
+    found?: Float32Array,
   ): void {
     this.#write(keys.length, dimensionOf, (opened) => {
       const stored = storedKeys(opened, keys);
-      if (this.#keepsWhatIsThere) writeMissing(opened.records, stored, vectors, facts);
+      if (this.#keepsWhatIsThere) writeMissing(opened.records, stored, vectors, facts, found);
       else writeMany(opened.records, stored, vectors, undefined, facts);
     });
   }
@@ -457,19 +460,30 @@ function storedKeys({ hasher }: Opened, keys: readonly string[]): readonly strin
   return hasher === undefined ? keys : checkHashables(keys).map((key) => hasher.hash(key));
 }
 
-/** Under the lock of a transaction, so that nobody else adds one of them meanwhile. */
+/**
+ * Under the lock of a transaction, so that nobody else adds one of them meanwhile.
+ *
+ * @param found - Packed, as long as the vectors: where the vectors of those that are there go.
+ */
 function writeMissing(
   records: Records,
   keys: readonly string[],
   vectors: unknown,
   facts: RowFacts | undefined,
+  found?: Float32Array,
 ): void {
   records.checkWritable();
   const { dimension, connection } = records;
   const copies = checkKeys(keys);
   const packed = packVectors(vectors, copies.length, dimension, "The vectors");
   connection.transaction(() => {
-    const missing = [...copies.keys()].filter((index) => !records.has(copies[index] ?? ""));
+    const missing: number[] = [];
+    for (const [index, key] of copies.entries()) {
+      if (!records.has(key)) missing.push(index);
+      else if (found !== undefined) {
+        records.getInto(key, found.subarray(index * dimension, (index + 1) * dimension));
+      }
+    }
     const kept = new Float32Array(missing.length * dimension);
     for (const [at, index] of missing.entries()) {
       kept.set(packed.subarray(index * dimension, (index + 1) * dimension), at * dimension);
