@@ -26,6 +26,7 @@ import {
   thresholdOption,
   wordOption,
 } from "./options.ts";
+import { shrink } from "./shrink.ts";
 import type { EmbedCacheOptions, ModelIdentity, NamespaceOptions } from "./types.ts";
 import { encoder } from "./utf8.ts";
 import { dimensionMax } from "./vectors.ts";
@@ -127,7 +128,7 @@ export function openCache(options: EmbedCacheOptions | undefined): OpenCache {
         "leave one of them out.",
     );
   }
-  const connection = openDatabase({
+  const database = {
     path,
     readonly,
     create: !readonly,
@@ -136,7 +137,13 @@ export function openCache(options: EmbedCacheOptions | undefined): OpenCache {
     memoryBudgetBytes,
     olderRoot: 0,
     fileBytesMax,
-  });
+  };
+  let connection = openDatabase(database);
+  if (!readonly && fileBytesMax > 0 && connection.stats().fileSize > fileBytesMax) {
+    connection.close();
+    shrink({ ...database, fileBytesMax: 0 }, fileBytesMax);
+    connection = openDatabase(database);
+  }
   try {
     const namespace = new CacheNamespace(new CacheFile(path, connection, mode, fileBytesMax), plan);
     if (!readonly && (isDefault || plan.dimension > 0)) namespace.create(plan.dimension);

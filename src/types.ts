@@ -141,7 +141,8 @@ export interface EmbedCacheOptions {
    * vectors, the rest is room to write. Namespaces share it: the one whose vectors take most gives
    * up entries, as with `maxEntries` while it is written. A batch that takes about half of
    * it is ERR_NO_SPACE, a dimension of which not even four vectors fit ERR_INVALID_ARGUMENT. A file
-   * that is larger already stays as it is. Not with the mode "record-missing". Default: any number.
+   * that is larger already gives up its oldest entries, and gets as small, when it is opened. Not
+   * with the mode "record-missing". Default: any number.
    */
   maxBytes?: number | undefined;
   /** What a million tokens cost, for `stats().moneySaved`. */

@@ -362,6 +362,33 @@ test("what was computed is kept as far as there is room, in a file that is small
   expect(cache.size).toBeGreaterThan(500);
 });
 
+test("a file that is larger than its maximum gets as small, and keeps what fits", async () => {
+  const path = temporaryPath();
+  const numbers = 768;
+  const vector = (index: number): Float32Array => new Float32Array(numbers).fill(index + 1);
+  const keys = Array.from({ length: 5000 }, (_, index) => `key ${index}`);
+  const filled = new EmbedCache({ path, dimension: numbers });
+  filled.setMany(
+    keys,
+    keys.map((_, index) => vector(index)),
+  );
+  filled.close();
+  const maxBytes = 4 << 20;
+  expect(statSync(path).size).toBeGreaterThan(3 * maxBytes);
+  using cache = new EmbedCache({ path, dimension: numbers, maxBytes });
+  expect(statSync(path).size).toBeLessThanOrEqual(maxBytes);
+  expect(cache.has("key 4999")).toBe(true);
+  for (let index = 0; index < 3000; index++) {
+    cache.set(`new ${index}`, vector(index));
+    if (index % 100 === 0) expect(statSync(path).size).toBeLessThanOrEqual(maxBytes);
+    expect(cache.size).toBeGreaterThan(400);
+  }
+  for (const key of cache.keys()) {
+    const index = Number(key.split(" ")[1]);
+    expect(cache.get(key)).toEqual(vector(index));
+  }
+});
+
 test("a large batch that fits takes the place of others, and leaves most of what fits", () => {
   using cache = open({ path: temporaryPath(), dimension: 1536, maxBytes: 4 << 20 });
   const vector = new Float32Array(1536).fill(1);

@@ -117,6 +117,25 @@ pub fn dropSegments(mover: *Mover, rows_wanted: u64, held: *const HeldStates) Er
     }
 }
 
+/// Buries the oldest rows that can be read, so many. Their pages are free when compaction has moved
+/// what is left beside them.
+pub fn dropOldest(mover: *Mover, rows_wanted: u64) Error!void {
+    const state = mover.appender.state;
+    const kept_max = state.live_rows -| rows_wanted;
+    var sweep: Sweep = .{ .mover = mover, .now_ms = 0 };
+    defer sweep.deinit();
+    try sweep.listSegments();
+    var cursor: Sweep.Cursor = .{};
+    while (state.live_rows > kept_max and try sweep.advance(&cursor)) : (cursor.row += 1) {
+        const segment = sweep.segmentAt(cursor.segment).?;
+        const record = mover.reader.record(state, segment, cursor.row) catch |err| switch (err) {
+            error.Corrupt, error.InputOutput => continue,
+            else => return err,
+        };
+        try sweep.remove(segment, cursor.row, hash.keyHash(mover.hash_key, record.key));
+    }
+}
+
 /// About how many rows fit into a file of that size.
 pub fn rowsIn(file_bytes: u64, dimension: u32) u64 {
     return roomForRows(file_bytes) / bytesOf(1, dimension);

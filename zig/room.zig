@@ -40,6 +40,35 @@ pub fn makeFor(database: *Database, rows: u32, dimension: u32) Error!void {
     return make(database, bytes, null);
 }
 
+/// One step towards as many rows as a file of so many bytes has room for: the oldest of the largest
+/// collection go. False where no more have to.
+pub fn fit(database: *Database, file_bytes: u64) Error!bool {
+    try database.begin();
+    errdefer |err| database.failWrite(true, err);
+    const transaction = database.transaction.?;
+    const bytes = (try Survey.of(transaction, 0)).bytes;
+    const bytes_max = eviction.roomForRows(file_bytes);
+    const found = if (bytes > bytes_max) try findLargest(transaction, null, &.{}) else null;
+    const largest = found orelse {
+        database.rollback();
+        return false;
+    };
+    const state = (try transaction.editable(largest.catalogue_index)).?;
+    const rows_before = state.live_rows;
+    const rows_wanted = (bytes - bytes_max) / eviction.bytesOf(1, state.identity.dimension) + 1;
+    {
+        var appender = database.appenderFor(transaction, state);
+        defer appender.deinit();
+        var mover = database.moverFor(&appender);
+        defer mover.deinit();
+        // Another one is the largest then, perhaps.
+        try eviction.dropOldest(&mover, @min(rows_wanted, rows_before / 2 + 1));
+    }
+    const is_less = state.live_rows < rows_before;
+    try database.commit();
+    return is_less;
+}
+
 /// A batch that could hardly fit into an empty file costs nobody's rows.
 pub fn checkFits(database: *Database, bytes: u64) Error!void {
     if (!database.isBounded()) return;

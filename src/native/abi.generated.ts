@@ -173,6 +173,7 @@ export interface NativeLibrary {
     count_out: Uint32Array,
   ): number;
   vl_database_make_room(database: number, rows: number, dimension: number): number;
+  vl_database_fit(database: number, file_bytes: number): number;
   vl_database_collections(
     scope: number,
     out: Uint8Array,
@@ -398,6 +399,7 @@ export const symbols = {
   vl_database_flush: { args: ["u32", "u32"], returns: "i32" },
   vl_database_stats: { args: ["u32", "buffer", "u32", "buffer"], returns: "i32" },
   vl_database_make_room: { args: ["u32", "u32", "u32"], returns: "i32" },
+  vl_database_fit: { args: ["u32", "f64"], returns: "i32" },
   vl_database_collections: { args: ["u32", "buffer", "u32", "buffer"], returns: "i32" },
   vl_database_drop_collection: { args: ["u32", "buffer", "u32"], returns: "i32" },
   vl_database_rename_collection: {

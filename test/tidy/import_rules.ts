@@ -67,8 +67,8 @@ const tsLayers: readonly Layer[] = [
     "operations",
     "src",
     "open scan search background-search recall write names jobs compact salvage serverless " +
-      "snapshot-scope transfer until-aborted cache-mode cache-file cache-namespace channels " +
-      "entry-facts sweeper " +
+      "snapshot-scope transfer until-aborted cache-mode shrink cache-file cache-namespace " +
+      "channels entry-facts sweeper " +
       "computed flight flights open-cache",
   ),
   layer("classes", "src", "cache database collection snapshot"),

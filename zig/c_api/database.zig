@@ -179,6 +179,16 @@ pub fn makeRoom(handle: u32, rows: u32, dimension: u32) callconv(.c) i32 {
     return boundary.done();
 }
 
+/// A step towards what fits into a file of so many bytes. `NOT_FOUND` where that is all there is.
+pub fn fit(handle: u32, file_bytes: f64) callconv(.c) i32 {
+    const call = Call.begin(handle, .database) orelse return boundary.stale();
+    defer call.end();
+    const bytes = std.math.lossyCast(u64, file_bytes);
+    const went = vectorlite.room.fit(call.database(), bytes) catch |failure|
+        return call.fail(failure);
+    return boundary.foundIf(went);
+}
+
 pub fn dropCollection(handle: u32, name: [*]const u8, name_len: u32) callconv(.c) i32 {
     const call = Call.begin(handle, .database) orelse return boundary.stale();
     defer call.end();

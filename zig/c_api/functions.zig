@@ -26,6 +26,7 @@ pub const list = .{
     .{ "vl_database_flush", &database.flush, "database wait" },
     .{ "vl_database_stats", &database.stats, "database out[out_len] out_len count_out[1]" },
     .{ "vl_database_make_room", &database.makeRoom, "database rows dimension" },
+    .{ "vl_database_fit", &database.fit, "database file_bytes" },
     .{ "vl_database_collections", &database.collections, "scope out[out_len] out_len len_out[1]" },
     .{
         "vl_database_drop_collection",
