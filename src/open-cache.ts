@@ -138,23 +138,29 @@ export function openCache(options: EmbedCacheOptions | undefined): OpenCache {
     olderRoot: 0,
     fileBytesMax,
   };
-  let connection = openDatabase(database);
-  if (!readonly && fileBytesMax > 0 && connection.stats().fileSize > fileBytesMax) {
-    connection.close();
-    shrink({ ...database, fileBytesMax: 0 }, fileBytesMax);
-    connection = openDatabase(database);
-  }
-  try {
-    const namespace = new CacheNamespace(new CacheFile(path, connection, mode, fileBytesMax), plan);
-    if (!readonly && (isDefault || plan.dimension > 0)) namespace.create(plan.dimension);
-    if (namespace.records !== undefined || !isDefault) return { namespace, settings };
-    throw new VectorLiteError(
-      "ERR_INVALID_ARGUMENT",
-      `${subject} holds no cache, and none is made in a file that is opened for reading.`,
-    );
-  } catch (error) {
-    connection.close();
-    throw error;
+  const opened = open();
+  // Whoever has the wrong file or model was told so, before anything of it goes.
+  const { connection } = opened.namespace.file;
+  if (readonly || fileBytesMax === 0 || connection.stats().fileSize <= fileBytesMax) return opened;
+  connection.close();
+  shrink({ ...database, fileBytesMax: 0 }, fileBytesMax);
+  return open();
+
+  function open(): OpenCache {
+    const connection = openDatabase(database);
+    try {
+      const file = new CacheFile(path, connection, mode, fileBytesMax);
+      const namespace = new CacheNamespace(file, plan);
+      if (!readonly && (isDefault || plan.dimension > 0)) namespace.create(plan.dimension);
+      if (namespace.records !== undefined || !isDefault) return { namespace, settings };
+      throw new VectorLiteError(
+        "ERR_INVALID_ARGUMENT",
+        `${subject} holds no cache, and none is made in a file that is opened for reading.`,
+      );
+    } catch (error) {
+      connection.close();
+      throw error;
+    }
   }
 }
 

@@ -375,6 +375,11 @@ test("a file that is larger than its maximum gets as small, and keeps what fits"
   filled.close();
   const maxBytes = 4 << 20;
   expect(statSync(path).size).toBeGreaterThan(3 * maxBytes);
+  // Who has the wrong dimension loses nothing.
+  expectCode(() => new EmbedCache({ path, dimension: 64, maxBytes }), "ERR_DIMENSION");
+  using reader = new EmbedCache({ path, readonly: true });
+  expect(reader.size).toBe(5000);
+  reader.close();
   using cache = new EmbedCache({ path, dimension: numbers, maxBytes });
   expect(statSync(path).size).toBeLessThanOrEqual(maxBytes);
   expect(cache.has("key 4999")).toBe(true);
@@ -387,6 +392,22 @@ test("a file that is larger than its maximum gets as small, and keeps what fits"
     const index = Number(key.split(" ")[1]);
     expect(cache.get(key)).toEqual(vector(index));
   }
+});
+
+test("a new namespace begins in a file that is larger than its maximum", () => {
+  const path = temporaryPath();
+  const filled = new EmbedCache({ path, dimension: 768, namespace: "old" });
+  const keys = Array.from({ length: 2000 }, (_, index) => `key ${index}`);
+  filled.setMany(
+    keys,
+    keys.map((_, index) => new Float32Array(768).fill(index + 1)),
+  );
+  filled.close();
+  using cache = new EmbedCache({ path, dimension, maxBytes: 2 << 20, namespace: "new" });
+  cache.set("a", vectorOf(1));
+  expect(cache.get("a")).toEqual(vectorOf(1));
+  expect(statSync(path).size).toBeLessThanOrEqual(2 << 20);
+  expect(cache.namespace("old").size).toBeGreaterThan(200);
 });
 
 test("a large batch that fits takes the place of others, and leaves most of what fits", () => {
