@@ -33,10 +33,12 @@ comptime {
 }
 
 test {
+    _ = @import("c_api/boarding.zig");
     _ = @import("c_api/boundary_test.zig");
     _ = @import("c_api/call.zig");
     _ = @import("c_api/collection.zig");
     _ = @import("c_api/database.zig");
+    _ = @import("c_api/flights.zig");
     _ = @import("c_api/functions.zig");
     _ = @import("c_api/handles.zig");
     _ = @import("c_api/job.zig");

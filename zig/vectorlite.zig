@@ -16,6 +16,8 @@ pub const roots = @import("roots.zig");
 /// Documents and filters for tests.
 pub const metadata_writer = @import("metadata_writer.zig");
 pub const kernels = @import("kernels/kernels.zig");
+/// For keys that are known while they are computed.
+pub const keyHash = @import("hash.zig").keyHash;
 /// For the memory of large answers.
 pub const idle_pages = @import("os/idle_pages.zig");
 /// What errors say, for the boundary's own.

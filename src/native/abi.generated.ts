@@ -1,7 +1,7 @@
 // Written by zig/abi_gen.zig from zig/c_api/. Do not edit: run `zig build abi`.
 
 /** What `vl_abi_version` must return. */
-export const ABI_VERSION = 7;
+export const ABI_VERSION = 8;
 
 /** What every function except `vl_abi_version` returns. */
 export const Status = {
@@ -157,6 +157,31 @@ export interface NativeLibrary {
   vl_use_cpu(tier: Uint8Array, tier_len: number): number;
   vl_close(handle: number): number;
   vl_answer_memory(bytes: number, addresses_out: Float64Array): number;
+  vl_boarding_open(
+    place: Uint8Array,
+    place_len: number,
+    keys: Uint8Array,
+    keys_len: number,
+    key_lens: Uint32Array,
+    count: number,
+    is_pilot_out: Uint8Array,
+    handle_out: Uint32Array,
+  ): number;
+  vl_boarding_land(
+    boarding: number,
+    indexes: Uint32Array,
+    count: number,
+    vectors: Float32Array,
+    vectors_len: number,
+    is_stored: number,
+  ): number;
+  vl_boarding_take(
+    boarding: number,
+    index: number,
+    out: Float32Array,
+    out_len: number,
+    answer_out: Uint32Array,
+  ): number;
   vl_database_open(
     path: Uint8Array,
     path_len: number,
@@ -394,6 +419,12 @@ export const symbols = {
   vl_use_cpu: { args: ["buffer", "u32"], returns: "i32" },
   vl_close: { args: ["u32"], returns: "i32" },
   vl_answer_memory: { args: ["u32", "buffer"], returns: "i32" },
+  vl_boarding_open: {
+    args: ["buffer", "u32", "buffer", "u32", "buffer", "u32", "buffer", "buffer"],
+    returns: "i32",
+  },
+  vl_boarding_land: { args: ["u32", "buffer", "u32", "buffer", "u32", "u32"], returns: "i32" },
+  vl_boarding_take: { args: ["u32", "u32", "buffer", "u32", "buffer"], returns: "i32" },
   vl_database_open: { args: ["buffer", "u32", "buffer", "u32", "buffer"], returns: "i32" },
   vl_database_open_bytes: { args: ["buffer", "u32", "buffer"], returns: "i32" },
   vl_database_flush: { args: ["u32", "u32"], returns: "i32" },

@@ -3,6 +3,8 @@
 
 const std = @import("std");
 const vectorlite = @import("vectorlite");
+const boarding = @import("boarding.zig");
+const boundary = @import("call.zig");
 const collection = @import("collection.zig");
 const database = @import("database.zig");
 const functions = @import("functions.zig");
@@ -87,12 +89,22 @@ fn putOne(handle: u32, key: []const u8, vector: []const f32) !void {
     );
 }
 
-/// One live handle of every kind, in one tree.
+fn boardOne(key: []const u8) !struct { handle: u32, is_pilot: bool } {
+    var handle: [1]u32 = .{0};
+    var is_pilot: [1]u8 = .{2};
+    const len: u32 = @intCast(key.len);
+    const lens = [_]u32{len};
+    try expectStatus(.ok, boarding.open("p", 1, key.ptr, len, &lens, 1, &is_pilot, &handle));
+    return .{ .handle = handle[0], .is_pilot = is_pilot[0] == 1 };
+}
+
+/// One live handle of every kind; all but the boarding are in one tree.
 const Family = struct {
     database: u32,
     snapshot: u32,
     collection: u32,
     job: u32,
+    boarding: u32,
 
     fn open() !Family {
         const root = try openMemory();
@@ -108,7 +120,13 @@ const Family = struct {
             .snapshot = snapshot[0],
             .collection = records,
             .job = verify[0],
+            .boarding = (try boardOne("a")).handle,
         };
+    }
+
+    fn close(family: Family) void {
+        _ = database.close(family.database);
+        _ = database.close(family.boarding);
     }
 
     fn of(family: Family, kind: handles.Kind) ?u32 {
@@ -117,6 +135,7 @@ const Family = struct {
             .snapshot => family.snapshot,
             .collection => family.collection,
             .job => family.job,
+            .boarding => family.boarding,
         };
     }
 };
@@ -150,7 +169,7 @@ test "every function refuses every handle that is stale, forged or of another ki
     const live = try Family.open();
     const dead = try Family.open();
     try expectStatus(.ok, database.close(dead.snapshot));
-    try expectStatus(.ok, database.close(dead.database));
+    dead.close();
     inline for (functions.list) |entry| {
         if (comptime kindsOf(entry)) |kinds| {
             const next = live.database + (1 << 16);
@@ -168,7 +187,7 @@ test "every function refuses every handle that is stale, forged or of another ki
             }
         }
     }
-    try expectStatus(.ok, database.close(live.database));
+    live.close();
 }
 
 test "closing a database closes what lies below it; closing twice is a status" {
@@ -181,11 +200,12 @@ test "closing a database closes what lies below it; closing twice is a status" {
     try expectStatus(.ok, database.close(family.database));
     try expectStatus(.closed, database.close(family.database));
     try expectStatus(.closed, collection.has(family.collection, "a", 1));
+    try expectStatus(.ok, database.close(family.boarding));
 }
 
 test "a failure leaves a sentence on its own thread" {
     const family = try Family.open();
-    defer _ = database.close(family.database);
+    defer family.close();
     try expectStatus(.dimension, collection.get(family.collection, "a", 1, &[_]f32{}, 0));
     var out: [1024]u8 = undefined;
     var len: [1]u32 = .{0};
@@ -212,7 +232,7 @@ test "a failure leaves a sentence on its own thread" {
 
 test "lengths that disagree are refused before the engine sees them" {
     const family = try Family.open();
-    defer _ = database.close(family.database);
+    defer family.close();
     const c = family.collection;
     var out: [8]f32 align(8) = undefined;
     const one = [_]u32{1};
@@ -275,7 +295,7 @@ test "lengths that disagree are refused before the engine sees them" {
 
 test "a job searches a snapshot in steps, and gives what a search gives" {
     const family = try Family.open();
-    defer _ = database.close(family.database);
+    defer family.close();
     const past = try openCollection(family.snapshot, 2);
     try putOne(family.collection, "b", &.{ 4, 3 });
     const none = std.math.nan(f64);
@@ -319,6 +339,54 @@ test "a job searches a snapshot in steps, and gives what a search gives" {
     // The collection that it searches takes it along.
     try expectStatus(.ok, database.close(past));
     try expectStatus(.closed, result(job[0], &hits, 32, &counts, 1, &report));
+}
+
+test "a vector that one boarder brings is taken by the other, and lengths that disagree by nobody" {
+    const pilot = try boardOne("k");
+    defer _ = database.close(pilot.handle);
+    const passenger = try boardOne("k");
+    defer _ = database.close(passenger.handle);
+    try testing.expect(pilot.is_pilot and !passenger.is_pilot);
+    const take = boarding.take;
+    const land = boarding.land;
+    var out: [4]f32 = undefined;
+    var answer: [2]u32 = .{ 9, 9 };
+    try expectStatus(.not_found, take(passenger.handle, 0, &out, 4, &answer));
+    const index = [_]u32{ 0, 0 };
+    const vector = [_]f32{ 1, 2, 3 };
+    try expectStatus(.invalid_argument, land(pilot.handle, &index, 2, &vector, 3, 1));
+    try expectStatus(.invalid_argument, land(passenger.handle, &index, 1, &vector, 3, 1));
+    try expectStatus(.invalid_argument, land(pilot.handle, &.{1}, 1, &vector, 3, 1));
+    try expectStatus(.invalid_argument, land(pilot.handle, &index, 0, &vector, 3, 1));
+    try expectStatus(.ok, land(pilot.handle, &index, 1, &vector, 3, 1));
+    try expectStatus(.invalid_argument, take(passenger.handle, 1, &out, 4, &answer));
+    try expectStatus(.buffer_too_small, take(passenger.handle, 0, &out, 2, &answer));
+    try testing.expectEqual(3, answer[0]);
+    try expectStatus(.ok, take(passenger.handle, 0, &out, 4, &answer));
+    try testing.expectEqual([2]u32{ 3, 1 }, answer);
+    try testing.expectEqualSlices(f32, &vector, out[0..3]);
+    try expectStatus(.invalid_argument, take(passenger.handle, 0, &out, 4, &answer));
+}
+
+test "what a thread was computing when it ended is computed by whoever comes next" {
+    const Ended = struct {
+        fn run() !void {
+            boundary.thread = 4711;
+            try testing.expect((try boardOne("of a thread")).is_pilot);
+        }
+    };
+    const thread: std.Thread = try .spawn(.{}, Ended.run, .{});
+    thread.join();
+    const passenger = try boardOne("of a thread");
+    defer _ = database.close(passenger.handle);
+    try testing.expect(!passenger.is_pilot);
+    boundary.closeAllOf(4711);
+    var answer: [2]u32 = .{ 9, 9 };
+    try expectStatus(.ok, boarding.take(passenger.handle, 0, &[_]f32{}, 0, &answer));
+    try testing.expectEqual([2]u32{ 0, 0 }, answer);
+    const next = try boardOne("of a thread");
+    defer _ = database.close(next.handle);
+    try testing.expect(next.is_pilot);
 }
 
 /// One random call: every buffer has exactly the length that the other arguments claim, followed by
@@ -378,7 +446,13 @@ test "arguments that nobody meant are a status, and nothing outside of a buffer 
         const random = prng.random();
         const family = try Family.open();
         const below = try openCollection(family.snapshot, 2);
-        const live = [_]u32{ family.database, family.snapshot, family.collection, below };
+        const live = [_]u32{
+            family.database,
+            family.snapshot,
+            family.collection,
+            below,
+            family.boarding,
+        };
         for (0..40) |_| {
             inline for (functions.list) |entry| {
                 if (comptime makes_files.has(entry[0])) continue;
@@ -387,7 +461,7 @@ test "arguments that nobody meant are a status, and nothing outside of a buffer 
                 try callAtRandom(entry, random, &live);
             }
         }
-        try expectStatus(.ok, database.close(family.database));
+        family.close();
     }
 }
 
@@ -410,7 +484,7 @@ test "threads share a handle: calls wait for each other, and all of them outlive
             thread.* = try .spawn(.{}, Worker.run, .{ family.collection, &failed });
         }
         for (0..100) |_| try putOne(family.collection, "a", &.{ 3, 4 });
-        try expectStatus(.ok, database.close(family.database));
+        family.close();
         for (threads) |thread| thread.join();
         try testing.expectEqual(0, failed.load(.monotonic));
     }

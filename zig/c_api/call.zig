@@ -3,6 +3,7 @@
 
 const std = @import("std");
 const vectorlite = @import("vectorlite");
+const Boarding = @import("flights.zig").Boarding;
 const handles = @import("handles.zig");
 const Status = @import("status.zig").Status;
 
@@ -38,7 +39,7 @@ pub const Call = struct {
         const call = beginAny(handle) orelse return null;
         switch (call.kindOf()) {
             .database, .snapshot => return call,
-            .collection, .job => {
+            .collection, .job, .boarding => {
                 call.end();
                 return null;
             },
@@ -78,11 +79,15 @@ pub const Call = struct {
         return call.object(vectorlite.Job);
     }
 
+    pub fn boarding(call: Call) *Boarding {
+        return call.object(Boarding);
+    }
+
     pub fn scope(call: Call) vectorlite.Scope {
         return switch (call.kindOf()) {
             .database => .{ .database = call.database() },
             .snapshot => .{ .snapshot = call.object(vectorlite.Snapshot) },
-            .collection, .job => unreachable,
+            .collection, .job, .boarding => unreachable,
         };
     }
 
@@ -95,6 +100,7 @@ pub const Call = struct {
                 .snapshot => at.object(vectorlite.Snapshot).close(),
                 .collection => at.collection().close(),
                 .job => at.job().close(),
+                .boarding => at.boarding().close(),
                 .database => {
                     const owner = at.connection();
                     owner.database.close();

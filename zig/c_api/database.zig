@@ -12,7 +12,7 @@ const Database = vectorlite.Database;
 
 /// Raised with every change of a function, a status or a layout. The library and the TypeScript are
 /// published together, so only equal versions work with each other.
-pub const abi_version = 7;
+pub const abi_version = 8;
 
 pub fn abiVersion() callconv(.c) u32 {
     return abi_version;
