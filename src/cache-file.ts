@@ -14,8 +14,6 @@ import type { CacheMode } from "./types.ts";
 /** So many parts of what is written together fill a file with a maximum. */
 const partsOfFile = 16;
 
-let memoryFiles = 0;
-
 /** A file and the one connection to it. */
 export class CacheFile {
   readonly path: string;
@@ -69,6 +67,5 @@ function identityOf(path: string, folder: string): string {
     if (found !== undefined) return `${found.dev}:${found.ino}`;
   }
   // Kept in memory, or taken away from its path: nobody else can find it there.
-  memoryFiles++;
-  return `memory:${memoryFiles}`;
+  return `memory:${crypto.randomUUID()}`;
 }

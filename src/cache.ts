@@ -339,13 +339,15 @@ export class EmbedCache implements Disposable {
 
   /**
    * The cached vector of a key, or what `compute` makes of it, stored. In one process a key is
-   * computed once for everybody who wants it meanwhile, also through other handles of the file;
-   * when that fails all of them fail and nothing is stored.
+   * computed once for everybody who wants it meanwhile, also through other handles of the file and
+   * in other threads. When that fails nothing is stored and all of its thread fail; of the other
+   * threads one computes it again.
    *
    * @param compute - Called with the key on a miss, sync or async; returns a vector, or
    * `{ vector, tokens }`. It may not wait for its own key.
    * @param options - `dimensions` as for {@link get}. `signal`: gives up waiting. The `signal` that
-   * `compute` gets is aborted only when everybody who waits has given up; nothing is stored then.
+   * `compute` gets is aborted only when everybody who waits in its thread has given up; nothing is
+   * stored then.
    * @returns A copy that the caller owns.
    * @throws {@link VectorLiteError} (as a rejection) as {@link set}, whatever `compute` throws, and
    * the reason of `signal`

@@ -4,16 +4,20 @@
  * @module
  */
 
+import { AwaitedFlight } from "./awaited-flight.ts";
+import { Boarding } from "./boarding.ts";
 import { missError, stores } from "./cache-mode.ts";
 import type { CacheNamespace } from "./cache-namespace.ts";
 import { tell, tellHits } from "./channels.ts";
 import { asBatch, type Computed } from "./computed.ts";
 import { ttlOption } from "./entry-facts.ts";
 import { VectorLiteError } from "./errors.ts";
-import { type Call, Flight, type Seat, seatOf } from "./flight.ts";
 import { checkPrefix, cutInto } from "./matryoshka.ts";
 import { newAnswer } from "./native/native.ts";
 import { checkFunction, checkOptions, integerOption, type Known } from "./options.ts";
+import { OwnFlight } from "./own-flight.ts";
+import type { Call } from "./passengers.ts";
+import { type Flight, type Seat, seatOf } from "./seats.ts";
 import type {
   Compute,
   ComputeMany,
@@ -179,18 +183,37 @@ export class Flights {
       onComputed: (keys, computed) => this.#count(keys, computed),
     };
     const rows = new Map<string, Row>();
-    let pending = keys;
-    while (pending.length > 0) {
+    for (let pending = keys; pending.length > 0; ) {
       const seats = this.#board(call, pending, compute, plan);
       const landed = await this.#land(call, seats, plan.signal);
       for (const [key, { flight, index }] of seats) {
         const batch = landed.get(flight);
         if (batch !== undefined) rows.set(key, { batch, index });
       }
-      pending = pending.filter((key) => !rows.has(key));
+      pending = this.#readAgain(keys, rows);
     }
     this.#namespace.checkOpen();
     return rows;
+  }
+
+  /**
+   * Adds what another thread has stored since it was missed.
+   *
+   * @returns The keys that are missing still.
+   */
+  #readAgain(keys: readonly string[], rows: Map<string, Row>): readonly string[] {
+    const pending = keys.filter((key) => !rows.has(key));
+    if (pending.length === 0) return pending;
+    const { vectors, found } = tellHits(
+      this.#namespace,
+      () => this.#namespace.getMany(pending),
+      (answer) => pending.filter((_, index) => answer.found[index] === 1),
+    );
+    const batch = { vectors, dimension: this.#namespace.dimension, tokens: 0 };
+    for (const [index, key] of pending.entries()) {
+      if (found[index] === 1) rows.set(key, { batch, index });
+    }
+    return pending.filter((key) => !rows.has(key));
   }
 
   #count(keys: readonly string[], { tokens }: Computed): void {
@@ -198,29 +221,37 @@ export class Flights {
     this.counts.tokensComputed += tokens;
   }
 
-  /** A seat for every key: in flights that are under way, and in new ones. */
+  /**
+   * Seats in flights that are under way, and in new ones. None for keys that another thread has
+   * stored since they were missed.
+   */
   #board(
     call: Call,
     keys: readonly string[],
     compute: ComputeMany,
     { maxBatch, concurrency }: BatchPlan,
   ): Map<string, Seat> {
-    const { file, plan } = this.#namespace;
+    const { file, plan, place } = this.#namespace;
     if (file.mode === "replay") throw missError(plan.subject, keys);
     if (stores(file.mode)) this.#namespace.checkWritable();
-    const { place } = this.#namespace;
     const seats = new Map<string, Seat>();
     for (const key of keys) {
       const seat = seatOf(place, key);
       if (seat !== undefined) seats.set(key, seat);
     }
+    const alone = keys.filter((key) => !seats.has(key));
+    const boarding = new Boarding(place, alone);
+    const missing = this.#stillMissing(alone, boarding);
+    for (const [key, flight] of AwaitedFlight.of(place, alone, boarding)) {
+      seats.set(key, { flight, index: 0 });
+    }
     const joined = [...seats.keys()];
     this.counts.joins += joined.length;
-    const alone = keys.filter((key) => !seats.has(key));
-    const started: Flight[] = [];
-    for (let start = 0; start < alone.length; start += maxBatch) {
-      const batch = alone.slice(start, start + maxBatch);
-      const flight = new Flight(call, place, batch);
+    const started: OwnFlight[] = [];
+    for (let start = 0; start < missing.length; start += maxBatch) {
+      const indexes = missing.slice(start, start + maxBatch);
+      const batch = indexes.map((index) => alone[index] ?? "");
+      const flight = new OwnFlight(call, place, batch, boarding, indexes);
       for (const [index, key] of batch.entries()) seats.set(key, { flight, index });
       started.push(flight);
     }
@@ -231,10 +262,30 @@ export class Flights {
   }
 
   /**
+   * The indexes of the keys to compute here. A thread that has brought a key has stored it before
+   * others can board anew, so that none computes what they missed just before.
+   */
+  #stillMissing(keys: readonly string[], boarding: Boarding): readonly number[] {
+    try {
+      const missing: number[] = [];
+      const stored: number[] = [];
+      for (const index of boarding.own) {
+        (this.#namespace.has(keys[index] ?? "") ? stored : missing).push(index);
+      }
+      boarding.land(stored);
+      return missing;
+    } catch (error) {
+      boarding.close();
+      throw error;
+    }
+  }
+
+  /**
    * Waits until all have landed.
    *
    * @returns What they brought; not of those that failed after the call that started them had
-   * gone. What made them fail is perhaps only that, so their keys are to be computed again.
+   * gone. What made them fail is perhaps only that, so their keys are to be computed again, like
+   * those of other threads that brought nothing.
    */
   async #land(
     call: Call,
@@ -245,7 +296,8 @@ export class Flights {
     const flights = new Set([...seats.values()].map(({ flight }) => flight));
     const waits = [...flights].map(async (flight) => {
       try {
-        landed.set(flight, await flight.landed);
+        const computed = await flight.landed;
+        if (computed !== undefined) landed.set(flight, computed);
       } catch (error) {
         if (flight.call === call || !flight.isLeft) throw error;
       }
@@ -264,7 +316,7 @@ export class Flights {
 /** Flies some at a time. After a failure only those that others wait for are begun. */
 function launch(
   call: Call,
-  flights: readonly Flight[],
+  flights: readonly OwnFlight[],
   compute: ComputeMany,
   concurrency: number,
 ): void {

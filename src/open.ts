@@ -5,7 +5,6 @@
  */
 
 import { Connection, type Scope } from "./connection.ts";
-import { collectionNames } from "./names.ts";
 import {
   CollectionFlags,
   CollectionOptions,
@@ -15,7 +14,7 @@ import {
   Status,
 } from "./native/native.ts";
 import { Records } from "./records.ts";
-import { check, failure } from "./status.ts";
+import { check } from "./status.ts";
 import type { Metric } from "./types.ts";
 import { decoder, encoder } from "./utf8.ts";
 
@@ -127,12 +126,8 @@ export function openRecords(scope: Scope, options: OpenCollection): Records | un
     id,
     info,
   );
-  if (status !== Status.OK) {
-    const error = failure(status, status === Status.CLOSED ? scope.subject : options.subject);
-    if (error.code !== "ERR_INVALID_ARGUMENT") throw error;
-    if (options.create || collectionNames(scope).includes(options.name)) throw error;
-    return undefined;
-  }
+  if (status === Status.NOT_FOUND) return undefined;
+  check(status, status === Status.CLOSED ? scope.subject : options.subject);
   return new Records(scope, {
     id: id[0] ?? 0,
     name: options.name,

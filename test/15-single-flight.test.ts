@@ -2,6 +2,7 @@
  * One computation for everybody who waits: who joins it, who may give up, what is kept.
  */
 
+import { subscribe, unsubscribe } from "node:diagnostics_channel";
 import { rmSync } from "node:fs";
 import { Database, EmbedCache } from "vectorlite";
 import { describe, expect, onTestFinished, test } from "vitest";
@@ -42,6 +43,18 @@ function gated(): {
 /** Lets everything run that is ready to. */
 function settled(): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, 5));
+}
+
+/** Calls something with every message of a channel until the test has finished. */
+function subscribed(channel: string, listen: () => void): { count: number } {
+  const heard = { count: 0 };
+  const listener = (): void => {
+    heard.count++;
+    listen();
+  };
+  subscribe(channel, listener);
+  onTestFinished(() => void unsubscribe(channel, listener));
+  return heard;
 }
 
 /** Fails the test where a rejection is left to nobody. */
@@ -210,6 +223,18 @@ describe("who joins a computation", () => {
     expect(ofSecond?.map((vector) => vector[0])).toEqual([98, 97]);
     expect(asked).toEqual([["a", "b"]]);
     expect(second.get("a")?.[0]).toBe(97);
+  });
+
+  test("also joins what was stored between its miss and its computation", async () => {
+    const path = temporaryPath();
+    const first = newCache({ path });
+    const second = newCache({ path });
+    const missed = subscribed("vectorlite:miss", () => second.set("a", [4, 5]));
+    expect(await first.getOrCompute("a", () => [9, 9])).toEqual(Float32Array.of(4, 5));
+    const many = await first.getOrComputeMany(["a", "b"], (keys) => keys.map(() => [6, 7]));
+    expect(many).toEqual([Float32Array.of(4, 5), Float32Array.of(6, 7)]);
+    expect(missed.count).toBe(2);
+    expect(first.stats()).toMatchObject({ computed: 1, joins: 0 });
   });
 
   test("gets its vector, stored, though the handle that began it is closed", async () => {

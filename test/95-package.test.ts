@@ -186,4 +186,42 @@ describe("the package", () => {
       renameSync(join(folder, "hidden"), join(project, "node_modules"));
     }
   }, 60_000);
+
+  test("goes into one with its workers, who get what the main thread computes", async () => {
+    const cache = `new EmbedCache({ path: "shared.cache", dimension: 1 })`;
+    writeFileSync(
+      join(project, "worker.mjs"),
+      `import { EmbedCache } from "vectorlite";
+       const computed = [];
+       const compute = (texts) => {
+         computed.push(...texts);
+         return texts.map(() => [7]);
+       };
+       postMessage("asked");
+       const vectors = await ${cache}.getOrComputeMany(["a", "of the worker"], compute);
+       postMessage([...computed, ...vectors.map(([number]) => number)].join());`,
+    );
+    writeFileSync(
+      join(project, "shared.mjs"),
+      `import { EmbedCache } from "vectorlite";
+       const cache = ${cache};
+       const asked = Promise.withResolvers();
+       const computing = cache.getOrCompute("a", async () => {
+         await asked.promise;
+         await new Promise((resolve) => setTimeout(resolve, 50));
+         return [5];
+       });
+       const worker = new Worker(new URL("worker.mjs", import.meta.url).href);
+       worker.onmessage = ({ data }) => {
+         if (data === "asked") return asked.resolve();
+         console.log(data, cache.size);
+         process.exit(0);
+       };
+       await computing;`,
+    );
+    const binary = join(folder, "shared");
+    const sources = ["shared.mjs", "worker.mjs"];
+    await expectSuccess(bun, ["build", "--compile", ...sources, "--outfile", binary], {}, project);
+    expect(await expectSuccess(binary, [], {}, folder)).toBe("of the worker,5,7 2\n");
+  }, 60_000);
 });

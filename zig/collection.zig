@@ -1536,14 +1536,7 @@ fn findOrCreate(scope: Scope, name: []const u8, options: CollectionOptions) Erro
     };
     if (found) |state| return state;
     const database = scope.parent();
-    if (scope == .snapshot or !options.create or database.options.readonly) {
-        return database.diagnostics.fail(
-            error.InvalidArgument,
-            "there is no collection \"{s}\"; create it in the database " ++
-                "first",
-            .{name},
-        );
-    }
+    if (scope == .snapshot or !options.create or database.options.readonly) return error.NotFound;
     const own = try database.beginImplicit();
     errdefer |err| database.failWrite(own, err);
     const transaction = database.transaction.?;

@@ -15,6 +15,8 @@ pub const Error = error{
     Key,
     /// The collection was made for another embedding model.
     Model,
+    /// There is no such collection, and it was not to be made.
+    NotFound,
     /// The object was closed, or what it stands for no longer exists.
     Closed,
     ReadOnly,

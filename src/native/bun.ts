@@ -60,6 +60,21 @@ export function lendMemory(library: NativeLibrary, bytes: number): ArrayBuffer |
 }
 
 /**
+ * The copy of the library that workers have: in an executable they load another one than the main
+ * thread, see {@link loadWithBunFfi}.
+ */
+export function libraryOfThreads(loaded: NativeLibrary, path: string): NativeLibrary {
+  if (process.versions["bun"] === undefined || "vl_job_run" in loaded) return loaded;
+  if (!isStandaloneExecutable()) return loaded;
+  try {
+    return loadWithNodeApi(path);
+  } catch {
+    // Then no worker could load it either.
+    return loaded;
+  }
+}
+
+/**
  * The library at `path`, loaded already, through Node-API as well: another way to the same handles.
  * `undefined` where it would be another copy of the library with handles of its own, where Bun was
  * told to load no such module, and in workers, whose end does not wait in every version of Bun for

@@ -13,7 +13,7 @@
 import { VectorLiteError } from "../errors.ts";
 import { newArray } from "../typed-arrays.ts";
 import { ABI_VERSION, type NativeLibrary, type NodeApiLibrary, Status } from "./abi.generated.ts";
-import { lendMemory, loadWithBunFfi, nodeApiOnBun } from "./bun.ts";
+import { lendMemory, libraryOfThreads, loadWithBunFfi, nodeApiOnBun } from "./bun.ts";
 import { libraryMismatched, libraryMissing, libraryNotLoaded, libraryPlaces } from "./locate.ts";
 import { loadWithNodeApi } from "./node.ts";
 
@@ -38,6 +38,7 @@ export {
 } from "./abi.generated.ts";
 
 let library: NativeLibrary | undefined;
+let libraryOfProcess: NativeLibrary | undefined;
 let libraryPath = "";
 /** `null`: there is none. */
 let nodeApiLibrary: NodeApiLibrary | null | undefined;
@@ -65,6 +66,15 @@ export function nodeApi(): NodeApiLibrary | undefined {
     nodeApiLibrary = found ?? null;
   }
   return nodeApiLibrary ?? undefined;
+}
+
+/**
+ * The copy of the library that all threads of this process share; the same as {@link native} nearly
+ * everywhere.
+ */
+export function processLibrary(): NativeLibrary {
+  libraryOfProcess ??= libraryOfThreads(native(), libraryPath);
+  return libraryOfProcess;
 }
 
 /** How the library is called here, for people who report a problem. */

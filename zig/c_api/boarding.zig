@@ -41,8 +41,8 @@ pub fn open(
 
 var all: flights.Flights = .{};
 
-/// Gives up seats of a pilot. `vectors` are those of the indexes, of one length; empty where nothing
-/// came.
+/// Gives up seats of a pilot. `vectors` are those of the indexes, of one length; empty where
+/// nothing came.
 pub fn land(
     handle: u32,
     indexes: [*]align(1) const u32,

@@ -203,6 +203,25 @@ test "closing a database closes what lies below it; closing twice is a status" {
     try expectStatus(.ok, database.close(family.boarding));
 }
 
+test "a collection that is not there and not to be made is a miss, and no failure" {
+    const family = try Family.open();
+    defer family.close();
+    var handle: [1]u32 = .{0};
+    var info: [4]u32 = undefined;
+    const unspecified = options.CollectionOptions.metric_unspecified;
+    const block: options.CollectionOptions = .{
+        .flags = .{},
+        .dimension = 0,
+        .metric = unspecified,
+        .hot_vectors = 0,
+    };
+    const bytes = std.mem.asBytes(&block);
+    for ([_]u32{ family.database, family.snapshot }) |scope| {
+        const status = collection.open(scope, "x", 1, bytes, bytes.len, "", 0, &handle, &info);
+        try expectStatus(.not_found, status);
+    }
+}
+
 test "a failure leaves a sentence on its own thread" {
     const family = try Family.open();
     defer family.close();

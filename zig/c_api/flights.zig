@@ -1,10 +1,10 @@
 //! Keys that some thread of this process computes, so that no other computes them meanwhile.
 //!
 //! A flight is one key under way, known by its place (what the key is a key of) and its text. A
-//! boarding is what one call has: a seat for each of its keys, as the pilot of those that nobody was
-//! computing and as a passenger of the others. What a flight brings is kept until every passenger
-//! has taken it or left. A boarding that is closed, as it is when its thread ends, lands the flights
-//! that it pilots with nothing, and their passengers begin anew.
+//! boarding is what one call has: a seat for each of its keys, as the pilot of those that nobody
+//! was computing and as a passenger of the others. What a flight brings is kept until every
+//! passenger has taken it or left. A boarding that is closed, as it is when its thread ends, lands
+//! the flights that it pilots with nothing, and their passengers begin anew.
 
 const std = @import("std");
 const keyHash = @import("vectorlite").keyHash;
