@@ -95,6 +95,8 @@ export interface OpenCollection {
   /** Empty: not checked. */
   readonly model: string;
   readonly create: boolean;
+  /** A new one keeps its rows until somebody deletes them, in a file with a maximum too. */
+  readonly pin?: boolean;
   readonly cacheSize: number;
   /** Rows that it may have; left out: any number. */
   readonly rowsMax?: number | undefined;
@@ -105,7 +107,9 @@ export interface OpenCollection {
 export function openRecords(scope: Scope, options: OpenCollection): Records | undefined {
   const block = new DataView(new ArrayBuffer(CollectionOptions.byteLength));
   block.setUint32(CollectionOptions.size, CollectionOptions.byteLength, true);
-  block.setUint32(CollectionOptions.flags, options.create ? CollectionFlags.CREATE : 0, true);
+  const create = options.create ? CollectionFlags.CREATE : 0;
+  const pin = options.pin === true ? CollectionFlags.PIN : 0;
+  block.setUint32(CollectionOptions.flags, create | pin, true);
   block.setUint32(CollectionOptions.dimension, options.dimension, true);
   const metric = options.metric < 0 ? metricUnspecified : options.metric;
   block.setUint32(CollectionOptions.metric, metric, true);

@@ -141,8 +141,9 @@ export interface EmbedCacheOptions {
    * vectors, the rest is room to write. Namespaces share it: the one whose vectors take most gives
    * up entries, as with `maxEntries` while it is written. A batch that takes about half of
    * it is ERR_NO_SPACE, a dimension of which not even four vectors fit ERR_INVALID_ARGUMENT. A file
-   * that is larger already gives up its oldest entries, and gets as small, when it is opened. Not
-   * with the mode "record-missing". Default: any number.
+   * that is larger already gives up its oldest entries, and gets as small, when it is opened.
+   * Collections that a `Database` made lose nothing, and are not opened with a maximum. Not with
+   * the mode "record-missing". Default: any number.
    */
   maxBytes?: number | undefined;
   /** What a million tokens cost, for `stats().moneySaved`. */
@@ -214,7 +215,10 @@ export interface CollectionOptions {
   metric?: Metric | undefined;
   /** Identity of the embedding model; opening the collection with another one is an error. */
   model?: string | undefined;
-  /** Creates the collection where there is none and `dimension` is given. Default `true`. */
+  /**
+   * Creates the collection where there is none and `dimension` is given. What it stores stays until
+   * it is deleted, also where a cache with `maxBytes` uses the file. Default `true`.
+   */
   create?: boolean | undefined;
   /** Hot vectors kept in private memory. Default 100; what opens the collection first decides. */
   cacheSize?: number | undefined;

@@ -1,6 +1,6 @@
 import { statSync } from "node:fs";
 import { setTimeout as delay } from "node:timers/promises";
-import { Database, EmbedCache, type EmbedCacheOptions } from "vectorlite";
+import { Database, EmbedCache, type EmbedCacheOptions, salvage } from "vectorlite";
 import { describe, expect, test } from "vitest";
 import { expectCode, temporaryPath } from "./helpers.ts";
 
@@ -408,6 +408,89 @@ test("a new namespace begins in a file that is larger than its maximum", () => {
   expect(cache.get("a")).toEqual(vectorOf(1));
   expect(statSync(path).size).toBeLessThanOrEqual(2 << 20);
   expect(cache.namespace("old").size).toBeGreaterThan(200);
+});
+
+describe("what a Database stored in the file of a cache with maxBytes", () => {
+  const documents = { dimension: 64 };
+
+  /** A file with so many documents beside a cache; the documents' keys. */
+  function withDocuments(path: string, count: number): string[] {
+    using database = new Database(path);
+    const keys = Array.from({ length: count }, (_, index) => `document ${index}`);
+    const vectors = keys.map((_, index) => new Float32Array(64).fill(index + 1));
+    database.collection("documents", documents).upsertMany(
+      keys.map((key, index) => {
+        return { key, vector: vectors[index] ?? [], metadata: { index } };
+      }),
+    );
+    return keys;
+  }
+
+  function expectAll(path: string, keys: string[]): void {
+    using database = new Database(path, { readonly: true });
+    const found = database.collection("documents");
+    expect([...found.keys()].sort()).toEqual([...keys].sort());
+    expect(found.get("document 7")?.metadata).toEqual({ index: 7 });
+  }
+
+  test("stays, however much the cache is given, and while it is the largest of all", () => {
+    const path = temporaryPath();
+    const keys = withDocuments(path, 2000);
+    const maxBytes = 4 << 20;
+    {
+      using cache = new EmbedCache({ path, dimension: 256, maxBytes });
+      const vector = new Float32Array(256).fill(1);
+      for (let number = 0; number < 6000; number++) cache.set(`key ${number}`, vector);
+      expect(cache.size).toBeGreaterThan(200);
+      expect(cache.stats().evictions).toBeGreaterThan(0);
+      expect(statSync(path).size).toBeLessThanOrEqual(maxBytes);
+    }
+    expectAll(path, keys);
+  });
+
+  test("stays where it alone is larger than the maximum, and the entries beside it too", () => {
+    const path = temporaryPath();
+    const keys = withDocuments(path, 20_000);
+    new EmbedCache({ path, dimension, namespace: "other" }).set("a", vectorOf(1));
+    using cache = new EmbedCache({ path, dimension, maxBytes: 2 << 20, namespace: "other" });
+    expect(cache.get("a")).toEqual(vectorOf(1));
+    const { size } = statSync(path);
+    expect(size).toBeGreaterThan(5 << 20);
+    let stored = 0;
+    const vector = new Float32Array(8).fill(1);
+    expectCode(() => {
+      for (; stored < 1e6; stored++) cache.set(`key ${stored}`, vector);
+    }, "ERR_NO_SPACE");
+    expect(statSync(path).size).toBeLessThanOrEqual(size);
+    expectAll(path, keys);
+  });
+
+  test("is not opened by a cache whose maximum it would have to heed", () => {
+    const path = temporaryPath();
+    const keys = withDocuments(path, 20);
+    for (const bound of [{ maxBytes: 4 << 20 }, { maxEntries: 10 }]) {
+      const named = { path, namespace: "documents", ...bound };
+      expectCode(() => new EmbedCache(named), "ERR_INVALID_ARGUMENT");
+    }
+    using cache = new EmbedCache({ path, namespace: "documents" });
+    expect(cache.size).toBe(20);
+    expectAll(path, keys);
+  });
+
+  test("is still pinned under another name, in a backup and after a rescue", async () => {
+    const path = temporaryPath();
+    withDocuments(path, 20);
+    {
+      using database = new Database(path);
+      database.renameCollection("documents", "renamed");
+      await database.backup(`${path}.backup`);
+    }
+    await salvage(path, `${path}.rescued`);
+    for (const copy of [path, `${path}.backup`, `${path}.rescued`]) {
+      const named = { path: copy, namespace: "renamed", maxEntries: 10 };
+      expectCode(() => new EmbedCache(named), "ERR_INVALID_ARGUMENT");
+    }
+  });
 });
 
 test("a large batch that fits takes the place of others, and leaves most of what fits", () => {

@@ -65,6 +65,8 @@ pub const CollectionOptions = struct {
     create: bool = true,
     /// Vectors kept in private memory.
     hot_vectors: u32 = 0,
+    /// A new collection keeps all its rows until somebody deletes them.
+    is_pinned: bool = false,
     /// More rows than these are never kept: which go is said in eviction.zig. Null: no maximum.
     rows_max: ?u64 = null,
 };
@@ -148,6 +150,7 @@ pub const Collection = struct {
         const identity = state.identity;
         try checkIdentity(database, identity, options);
         try checkRoom(database, identity.dimension);
+        if (scope == .database) try checkMayLose(database, identity, options);
         const rows_max = rowsMax(scope, identity.dimension, options.rows_max);
         const eviction: ?Eviction = if (rows_max) |most|
             Eviction.init(database.gpa, most) catch return database.outOfMemory()
@@ -1526,6 +1529,23 @@ fn checkIdentity(
     }
 }
 
+/// A handle under which rows make room for others is none of a collection that keeps them.
+fn checkMayLose(
+    database: *Database,
+    identity: *const Identity,
+    options: CollectionOptions,
+) Error!void {
+    if (!identity.is_pinned) return;
+    if (!database.isBounded() and options.rows_max == null) return;
+    return database.diagnostics.fail(
+        error.InvalidArgument,
+        "the collection \"{s}\" keeps all its vectors until they are deleted, and was opened " ++
+            "with a maximum, under which some make room for others; leave the maximum out, or " ++
+            "use another collection or file",
+        .{identity.name()},
+    );
+}
+
 fn findOrCreate(scope: Scope, name: []const u8, options: CollectionOptions) Error!*CollectionState {
     const found = switch (scope) {
         .database => |database| try database.readView().find(database.source(), name),
@@ -1568,6 +1588,7 @@ fn createState(
         .made_by = transaction.writer.transaction_id,
         .dimension = dimensionOf(options),
         .metric = @intFromEnum(options.metric orelse .cosine),
+        .is_pinned = options.is_pinned,
         .name_len = @intCast(name.len),
         .model_len = @intCast(options.model.len),
     };

@@ -156,6 +156,8 @@ pub const Identity = struct {
     made_by: u64,
     dimension: u32,
     metric: u32,
+    /// Its rows make no room for others.
+    is_pinned: bool = false,
     name_len: u32,
     model_len: u32,
     name_buffer: [limits.collection_name_bytes_max + 1]u8 = @splat(0),
@@ -304,6 +306,7 @@ pub const CollectionState = struct {
             .made_by = page.made_by,
             .dimension = page.dimension,
             .metric = page.metric,
+            .is_pinned = page.is_pinned != 0,
             .name_len = page.name_bytes,
             .model_len = page.model_bytes,
             .name_buffer = page.name,

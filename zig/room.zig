@@ -2,7 +2,7 @@
 //!
 //! The file is what has a maximum, so all of its collections share it: the one whose vectors take
 //! most gives up rows, whoever asks. One that is not written any more gives way to others down to
-//! their size, and a small one keeps what it has.
+//! their size, and a small one keeps what it has. A pinned one gives up nothing.
 
 const std = @import("std");
 const errors = @import("errors.zig");
@@ -46,9 +46,12 @@ pub fn fit(database: *Database, file_bytes: u64) Error!bool {
     try database.begin();
     errdefer |err| database.failWrite(true, err);
     const transaction = database.transaction.?;
-    const bytes = (try Survey.of(transaction, 0)).bytes;
+    const survey: Survey = try .of(transaction, 0);
+    const bytes = survey.bytes;
     const bytes_max = eviction.roomForRows(file_bytes);
-    const found = if (bytes > bytes_max) try findLargest(transaction, null, &.{}) else null;
+    // Where pinned rows are too many, it helps nobody that others go.
+    const helps = bytes > bytes_max and survey.pinned < bytes_max;
+    const found = if (helps) try findLargest(transaction, null, &.{}) else null;
     const largest = found orelse {
         database.rollback();
         return false;
@@ -124,9 +127,9 @@ const waiting_part = 16;
 fn nothingGoes(database: *Database) Error!*CollectionState {
     return database.diagnostics.fail(
         error.NoSpace,
-        "there is no more room for the file, and nothing in it could go: it is empty, or " ++
-            "readers of older states hold it; close snapshots, let other handles read again, " ++
-            "or allow more bytes",
+        "there is no more room for the file, and nothing in it could go: it is empty, keeps " ++
+            "what a Database stored, or readers of older states hold it; close snapshots, let " ++
+            "other handles read again, or allow more bytes",
         .{},
     );
 }
@@ -143,6 +146,7 @@ fn findLargest(
         if (only) |asked| if (index != asked) continue;
         const source = transaction.source();
         const state = try transaction.working.collection(source, @intCast(index)) orelse continue;
+        if (state.identity.is_pinned) continue;
         const bytes = try rowsNotHeld(transaction, state, held) * state.vectorStride();
         if (bytes <= most) continue;
         largest = state;
@@ -172,9 +176,11 @@ fn rowsNotHeld(
 pub const Survey = struct {
     /// What rows have to leave free, so that the rows of any collection can be deleted.
     reserved_pages: u64 = other_pages,
-    /// What all rows take, and those of the collection that has most.
+    /// What all rows take, and those of the collection that has most of those that could go.
     bytes: u64 = 0,
     most: u64 = 0,
+    /// What those take that could not.
+    pinned: u64 = 0,
 
     const other_pages = 24;
     /// Of the index, at least.
@@ -193,7 +199,10 @@ pub const Survey = struct {
             survey.reserved_pages += 2 * @as(u64, state.index_pages) + state.segment_array_len;
             const bytes = eviction.bytesOf(state.live_rows, state.identity.dimension);
             survey.bytes += bytes;
-            survey.most = @max(survey.most, bytes);
+            if (state.identity.is_pinned)
+                survey.pinned += bytes
+            else
+                survey.most = @max(survey.most, bytes);
         }
         return survey;
     }

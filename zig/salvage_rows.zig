@@ -95,6 +95,7 @@ pub const SalvageRows = struct {
             .dimension = page.dimension,
             .metric = @enumFromInt(page.metric),
             .model = collection.model(),
+            .is_pinned = page.is_pinned != 0,
         });
     }
 

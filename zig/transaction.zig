@@ -392,6 +392,7 @@ pub const Transaction = struct {
         disk.id = identity.id;
         disk.dimension = identity.dimension;
         disk.metric = identity.metric;
+        disk.is_pinned = @intFromBool(identity.is_pinned);
         disk.index_pages = state.index_pages;
         disk.live_rows = state.live_rows;
         disk.dead_rows = state.dead_rows;

@@ -55,7 +55,9 @@ pub const DatabaseOptions = extern struct {
 
 pub const CollectionFlags = packed struct(u32) {
     create: bool = false,
-    unknown: u31 = 0,
+    /// Of a new one: its rows go only when they are deleted.
+    pin: bool = false,
+    unknown: u30 = 0,
 };
 
 pub const CollectionOptions = extern struct {
@@ -83,6 +85,7 @@ pub const CollectionOptions = extern struct {
                 try readEnum(vectorlite.Metric, block.metric),
             .model = model,
             .create = block.flags.create,
+            .is_pinned = block.flags.pin,
             .hot_vectors = block.hot_vectors,
             .rows_max = if (block.rows_max == 0) null else block.rows_max,
         };
