@@ -148,7 +148,7 @@ export class Database implements Disposable {
     const records = openRecords(connection, {
       ...checked,
       create: checked.create && checked.dimension > 0 && connection.writable,
-      pin: true,
+      keepsRows: true,
     });
     if (records === undefined) throw this.#noCollection(checked.subject, checked.create);
     // One native collection per name: a second open has checked the options that are stored.

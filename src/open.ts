@@ -96,7 +96,7 @@ export interface OpenCollection {
   readonly model: string;
   readonly create: boolean;
   /** A new one keeps its rows until somebody deletes them, in a file with a maximum too. */
-  readonly pin?: boolean;
+  readonly keepsRows?: boolean;
   readonly cacheSize: number;
   /** Rows that it may have; left out: any number. */
   readonly rowsMax?: number | undefined;
@@ -108,8 +108,8 @@ export function openRecords(scope: Scope, options: OpenCollection): Records | un
   const block = new DataView(new ArrayBuffer(CollectionOptions.byteLength));
   block.setUint32(CollectionOptions.size, CollectionOptions.byteLength, true);
   const create = options.create ? CollectionFlags.CREATE : 0;
-  const pin = options.pin === true ? CollectionFlags.PIN : 0;
-  block.setUint32(CollectionOptions.flags, create | pin, true);
+  const keepsRows = options.keepsRows === true ? CollectionFlags.KEEPS_ROWS : 0;
+  block.setUint32(CollectionOptions.flags, create | keepsRows, true);
   block.setUint32(CollectionOptions.dimension, options.dimension, true);
   const metric = options.metric < 0 ? metricUnspecified : options.metric;
   block.setUint32(CollectionOptions.metric, metric, true);

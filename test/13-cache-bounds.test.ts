@@ -477,7 +477,7 @@ describe("what a Database stored in the file of a cache with maxBytes", () => {
     expectAll(path, keys);
   });
 
-  test("is still pinned under another name, in a backup and after a rescue", async () => {
+  test("stays out of reach under another name, in a backup and after a rescue", async () => {
     const path = temporaryPath();
     withDocuments(path, 20);
     {

@@ -66,7 +66,7 @@ pub const CollectionOptions = struct {
     /// Vectors kept in private memory.
     hot_vectors: u32 = 0,
     /// A new collection keeps all its rows until somebody deletes them.
-    is_pinned: bool = false,
+    keeps_rows: bool = false,
     /// More rows than these are never kept: which go is said in eviction.zig. Null: no maximum.
     rows_max: ?u64 = null,
 };
@@ -1535,7 +1535,7 @@ fn checkMayLose(
     identity: *const Identity,
     options: CollectionOptions,
 ) Error!void {
-    if (!identity.is_pinned) return;
+    if (!identity.keeps_rows) return;
     if (!database.isBounded() and options.rows_max == null) return;
     return database.diagnostics.fail(
         error.InvalidArgument,
@@ -1588,7 +1588,7 @@ fn createState(
         .made_by = transaction.writer.transaction_id,
         .dimension = dimensionOf(options),
         .metric = @intFromEnum(options.metric orelse .cosine),
-        .is_pinned = options.is_pinned,
+        .keeps_rows = options.keeps_rows,
         .name_len = @intCast(name.len),
         .model_len = @intCast(options.model.len),
     };

@@ -157,7 +157,7 @@ pub const Identity = struct {
     dimension: u32,
     metric: u32,
     /// Its rows make no room for others.
-    is_pinned: bool = false,
+    keeps_rows: bool = false,
     name_len: u32,
     model_len: u32,
     name_buffer: [limits.collection_name_bytes_max + 1]u8 = @splat(0),
@@ -306,7 +306,7 @@ pub const CollectionState = struct {
             .made_by = page.made_by,
             .dimension = page.dimension,
             .metric = page.metric,
-            .is_pinned = page.is_pinned != 0,
+            .keeps_rows = page.keeps_rows != 0,
             .name_len = page.name_bytes,
             .model_len = page.model_bytes,
             .name_buffer = page.name,

@@ -344,7 +344,7 @@ pub const CollectionPage = extern struct {
     /// 1 where some row may have an `expiry_ms`.
     has_expiry: u32 = 0,
     /// 1 where rows go only when somebody deletes them, however full the file is.
-    is_pinned: u32 = 0,
+    keeps_rows: u32 = 0,
     reserved_a: [224]u8 = @splat(0),
     growing: Segment,
     /// The transaction that made the collection; 0 where a version did that did not write it.

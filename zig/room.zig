@@ -2,7 +2,8 @@
 //!
 //! The file is what has a maximum, so all of its collections share it: the one whose vectors take
 //! most gives up rows, whoever asks. One that is not written any more gives way to others down to
-//! their size, and a small one keeps what it has. A pinned one gives up nothing.
+//! their size, and a small one keeps what it has. One that keeps its rows gives up
+//! nothing.
 
 const std = @import("std");
 const errors = @import("errors.zig");
@@ -49,8 +50,8 @@ pub fn fit(database: *Database, file_bytes: u64) Error!bool {
     const survey: Survey = try .of(transaction, 0);
     const bytes = survey.bytes;
     const bytes_max = eviction.roomForRows(file_bytes);
-    // Where pinned rows are too many, it helps nobody that others go.
-    const helps = bytes > bytes_max and survey.pinned < bytes_max;
+    // Where those that are kept are too many, it helps nobody that others go.
+    const helps = bytes > bytes_max and survey.kept < bytes_max;
     const found = if (helps) try findLargest(transaction, null, &.{}) else null;
     const largest = found orelse {
         database.rollback();
@@ -146,7 +147,7 @@ fn findLargest(
         if (only) |asked| if (index != asked) continue;
         const source = transaction.source();
         const state = try transaction.working.collection(source, @intCast(index)) orelse continue;
-        if (state.identity.is_pinned) continue;
+        if (state.identity.keeps_rows) continue;
         const bytes = try rowsNotHeld(transaction, state, held) * state.vectorStride();
         if (bytes <= most) continue;
         largest = state;
@@ -180,7 +181,7 @@ pub const Survey = struct {
     bytes: u64 = 0,
     most: u64 = 0,
     /// What those take that could not.
-    pinned: u64 = 0,
+    kept: u64 = 0,
 
     const other_pages = 24;
     /// Of the index, at least.
@@ -199,8 +200,8 @@ pub const Survey = struct {
             survey.reserved_pages += 2 * @as(u64, state.index_pages) + state.segment_array_len;
             const bytes = eviction.bytesOf(state.live_rows, state.identity.dimension);
             survey.bytes += bytes;
-            if (state.identity.is_pinned)
-                survey.pinned += bytes
+            if (state.identity.keeps_rows)
+                survey.kept += bytes
             else
                 survey.most = @max(survey.most, bytes);
         }

@@ -95,7 +95,7 @@ pub const SalvageRows = struct {
             .dimension = page.dimension,
             .metric = @enumFromInt(page.metric),
             .model = collection.model(),
-            .is_pinned = page.is_pinned != 0,
+            .keeps_rows = page.keeps_rows != 0,
         });
     }
 

@@ -89,7 +89,7 @@ export const CollectionOptions = {
 /** Bits of `flags`. */
 export const CollectionFlags = {
   CREATE: 1,
-  PIN: 2,
+  KEEPS_ROWS: 2,
 } as const;
 
 /** `CollectionOptions.metric`: whatever the file says. */

@@ -56,7 +56,7 @@ pub const DatabaseOptions = extern struct {
 pub const CollectionFlags = packed struct(u32) {
     create: bool = false,
     /// Of a new one: its rows go only when they are deleted.
-    pin: bool = false,
+    keeps_rows: bool = false,
     unknown: u30 = 0,
 };
 
@@ -85,7 +85,7 @@ pub const CollectionOptions = extern struct {
                 try readEnum(vectorlite.Metric, block.metric),
             .model = model,
             .create = block.flags.create,
-            .is_pinned = block.flags.pin,
+            .keeps_rows = block.flags.keeps_rows,
             .hot_vectors = block.hot_vectors,
             .rows_max = if (block.rows_max == 0) null else block.rows_max,
         };
