@@ -17,6 +17,7 @@ import {
   native,
   Status,
 } from "./native/native.ts";
+import { Rest } from "./rest.ts";
 import { check, closed, failure, readonlyError } from "./status.ts";
 import { AsyncTransaction, isThenable, Turns } from "./turns.ts";
 import type { DatabaseStats } from "./types.ts";
@@ -69,6 +70,7 @@ export class Connection implements Scope {
   readonly #durability: number;
   readonly #busyTimeoutMs: number;
   readonly #unregister: () => void;
+  readonly #rest: Rest;
   #open = true;
   #timer: NodeJS.Timeout | undefined;
   #flushFailure: unknown;
@@ -93,6 +95,7 @@ export class Connection implements Scope {
     this.#durability = durability;
     this.#busyTimeoutMs = busyTimeoutMs;
     this.#unregister = closeWithProcess(this, id);
+    this.#rest = new Rest(id);
   }
 
   get connection(): this {
@@ -110,6 +113,7 @@ export class Connection implements Scope {
    * transaction that is running. Who is not sees what is committed, and cannot write.
    */
   chooseSide(): void {
+    if (this.#rest.isResting && this.#open) this.#rest.end();
     if (this.#async !== undefined) this.#setAside(!this.#async.isInside);
   }
 
@@ -394,6 +398,7 @@ export class Connection implements Scope {
     const status = this.#unflushed ? this.#flushNow(1) : Status.OK;
     const error = status === Status.OK ? this.#flushFailure : failure(status, this.subject);
     this.native.vl_close(this.#id);
+    this.#rest.ask();
     if (error !== undefined) throw error;
   }
 }

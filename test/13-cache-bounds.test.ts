@@ -3,6 +3,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { Database, EmbedCache, type EmbedCacheOptions, salvage } from "vectorlite";
 import { describe, expect, test } from "vitest";
 import { expectCode, temporaryPath } from "./helpers.ts";
+import { runtimes, startProgram } from "./processes.ts";
 
 const dimension = 8;
 
@@ -351,6 +352,57 @@ test("a file that a reader had filled is filled again when the reader has gone",
   write(20_000);
   expect(cache.size).toBeGreaterThan(full / 2);
   expect(statSync(path).size).toBeLessThanOrEqual(maxBytes);
+});
+
+describe("in a small file with a maximum, what others have read last", () => {
+  const maxBytes = 1 << 20;
+
+  /** Full, and at another point of its cycle for each number. */
+  function fullCache(path: string, number: number): EmbedCache {
+    const cache = new EmbedCache({ path, dimension: 256, maxBytes });
+    write(cache, "old", 600 + 7 * number);
+    return cache;
+  }
+
+  function write(cache: EmbedCache, prefix: string, count: number): void {
+    for (let number = 0; number < count; number++) {
+      cache.set(`${prefix} ${number}`, new Float32Array(256).fill(number + 1));
+    }
+  }
+
+  test("costs no write of another handle of this process", () => {
+    for (let round = 0; round < 8; round++) {
+      const path = temporaryPath();
+      using cache = fullCache(path, 50 + 2 * round);
+      using other = new EmbedCache({ path, maxBytes });
+      using database = new Database(path, { readonly: true });
+      expect(database.collection("default").size).toBe(other.size);
+      write(cache, "new", 600);
+      expect(cache.size).toBeGreaterThan(100);
+      expect(other.get("new 599")).toEqual(new Float32Array(256).fill(600));
+      expect(database.collection("default").size).toBe(cache.size);
+      expect(statSync(path).size).toBeLessThanOrEqual(maxBytes);
+    }
+  });
+
+  test("costs no write of another process", async () => {
+    const path = temporaryPath();
+    using cache = fullCache(path, 0);
+    const readers = runtimes().map((runtime) => startProgram("resting.mjs", [path], runtime));
+    for (let reads = 1; reads <= 12; reads++) {
+      for (const { child, lines } of readers) {
+        child.stdin?.write(`old ${600 - reads}\n`);
+        expect((await lines(reads)).at(-1)).toMatch(/^(true|false)$/);
+      }
+      write(cache, `round ${reads}`, 300);
+      expect(cache.size).toBeGreaterThan(100);
+    }
+    for (const { child, ended } of readers) {
+      child.stdin?.end();
+      expect(await ended).toMatchObject({ status: 0, stderr: "" });
+    }
+    expect(statSync(path).size).toBeLessThanOrEqual(maxBytes);
+  });
 });
 
 test("what was computed is kept as far as there is room, in a file that is smaller", async () => {

@@ -47,6 +47,7 @@ test {
     _ = @import("c_api/napi.zig");
     _ = @import("c_api/node_api.zig");
     _ = @import("c_api/options.zig");
+    _ = @import("c_api/patience.zig");
     _ = @import("c_api/search.zig");
     _ = @import("c_api/signature.zig");
     _ = @import("c_api/status.zig");

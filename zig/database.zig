@@ -114,6 +114,8 @@ pub const Database = struct {
     words: ?roots.Watch.Words = null,
     /// The transaction whose lock keeps `current` readable; null right after an own commit.
     pinned: ?u64 = null,
+    /// Since `rest` was called.
+    was_read: bool = false,
     session: ?*WriteSession = null,
     transaction: ?*Transaction = null,
     /// Calls are no part of the running transaction: they see what is committed, and cannot write.
@@ -583,6 +585,7 @@ pub const Database = struct {
     pub fn enterRead(database: *Database) Error!void {
         if (database.joined()) |transaction| return database.checkDoomed(transaction);
         if (database.isFixed()) return;
+        database.was_read = true;
         const now = database.watch.words();
         const is_same = now != null and database.words != null and
             std.mem.eql(u64, &now.?, &database.words.?);
@@ -653,6 +656,23 @@ pub const Database = struct {
     fn unpin(database: *Database) void {
         if (database.pinned) |transaction_id| database.locks.release(transaction_id);
         database.pinned = null;
+    }
+
+    /// Called now and then: lets go of the state that was read last where none was read since the
+    /// last call, so that what it needs can be used again. The next read pins the newest one.
+    /// False where it was in use: call again.
+    pub fn rest(database: *Database) bool {
+        const was_read = database.was_read;
+        database.was_read = false;
+        if (was_read or database.transaction != null) return false;
+        database.letGo();
+        return true;
+    }
+
+    /// Likewise, however lately it was read, between two calls.
+    pub fn letGo(database: *Database) void {
+        // A forked child must not touch the locks that it shares.
+        if (database.transaction == null and database.isOwner()) database.unpin();
     }
 
     /// Finds the newest state, locks it, and makes it the current one. A state is safe to read once

@@ -125,6 +125,12 @@ fn spared(database: *Database) Error!HeldStates {
 }
 const waiting_part = 16;
 
+/// Whether other connections hold states of the file, which may be why nothing in it can go.
+pub fn isHeld(database: *Database) bool {
+    const held = snapshot_locks.heldBy(database.file) catch return false;
+    return held.len > 0;
+}
+
 fn nothingGoes(database: *Database) Error!*CollectionState {
     return database.diagnostics.fail(
         error.NoSpace,

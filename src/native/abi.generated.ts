@@ -192,6 +192,7 @@ export interface NativeLibrary {
   ): number;
   vl_database_open_bytes(bytes: Uint8Array, bytes_len: number, handle_out: Uint32Array): number;
   vl_database_flush(database: number, wait: number): number;
+  vl_database_rest(database: number): number;
   vl_database_stats(
     database: number,
     out: Float64Array,
@@ -429,6 +430,7 @@ export const symbols = {
   vl_database_open: { args: ["buffer", "u32", "buffer", "u32", "buffer"], returns: "i32" },
   vl_database_open_bytes: { args: ["buffer", "u32", "buffer"], returns: "i32" },
   vl_database_flush: { args: ["u32", "u32"], returns: "i32" },
+  vl_database_rest: { args: ["u32"], returns: "i32" },
   vl_database_stats: { args: ["u32", "buffer", "u32", "buffer"], returns: "i32" },
   vl_database_make_room: { args: ["u32", "u32", "u32"], returns: "i32" },
   vl_database_fit: { args: ["u32", "f64"], returns: "i32" },

@@ -91,18 +91,21 @@ async function reachable() {
   return { wrong, looked };
 }
 
-function cycles() {
-  const cycle = () => {
-    const db = new Database(path);
-    const docs = db.collection("docs", { dimension: 4 });
-    docs.getVector("key");
-    db.close();
+async function cycles() {
+  // What weak references were made to lives until the turn is over.
+  const cycles = async (count) => {
+    for (let n = 0; n < count; n++) {
+      const db = new Database(path);
+      const docs = db.collection("docs", { dimension: 4 });
+      docs.getVector("key");
+      db.close();
+      if (n % 100 === 0) await turn();
+    }
+    collect();
   };
-  for (let n = 0; n < 1000; n++) cycle();
-  collect();
+  await cycles(10_000);
   const before = { descriptors: descriptors(), bytes: process.memoryUsage.rss() };
-  for (let n = 0; n < 10_000; n++) cycle();
-  collect();
+  await cycles(10_000);
   return {
     descriptors: descriptors() - before.descriptors,
     bytes: process.memoryUsage.rss() - before.bytes,

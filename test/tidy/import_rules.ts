@@ -61,7 +61,8 @@ const tsLayers: readonly Layer[] = [
     "pieces",
     "src",
     "status options vectors keys metadata metadata-reader filter-compiler records entries " +
-      "lifetime turns connection new-file model-identity matryoshka hashed-keys stored-identity",
+      "lifetime turns rest connection new-file model-identity matryoshka hashed-keys " +
+      "stored-identity",
   ),
   layer(
     "operations",

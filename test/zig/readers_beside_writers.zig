@@ -183,6 +183,35 @@ test "a snapshot keeps its pages however much is written beside it" {
     try std.testing.expectEqual(machine.rows.digest(), try writer.readAll());
 }
 
+test "a reader that rests keeps no pages, and reads what is newest when it is back" {
+    var machine = try Machine.init();
+    defer machine.deinit();
+    var writer: Client = undefined;
+    try machine.open(&writer, writing);
+    defer writer.close();
+    var reader: Client = undefined;
+    try machine.open(&reader, .{ .readonly = true });
+    defer reader.close();
+    try machine.overwrite(&writer, 200);
+    try std.testing.expectEqual(machine.rows.digest(), try reader.readAll());
+    try machine.overwrite(&writer, 200);
+    try std.testing.expect((try writer.database.?.stats()).held_bytes.? > 0);
+    try std.testing.expect(!reader.database.?.rest());
+    try machine.overwrite(&writer, 1);
+    try std.testing.expect((try writer.database.?.stats()).held_bytes.? > 0);
+    try std.testing.expect(reader.database.?.rest());
+    try std.testing.expect(reader.database.?.rest());
+    try machine.overwrite(&writer, 200);
+    try std.testing.expectEqual(0, (try writer.database.?.stats()).held_bytes.?);
+    try std.testing.expectEqual(machine.rows.digest(), try reader.readAll());
+    try std.testing.expect(!reader.database.?.rest());
+    // The same state is pinned again where nothing has changed.
+    try std.testing.expect(reader.database.?.rest());
+    try std.testing.expectEqual(machine.rows.digest(), try reader.readAll());
+    try machine.overwrite(&writer, 200);
+    try std.testing.expect((try writer.database.?.stats()).held_bytes.? > 0);
+}
+
 test "a writer gets the free pages of a file although readers are always behind" {
     var machine = try Machine.init();
     defer machine.deinit();

@@ -19,6 +19,8 @@ pub var table: Handles = .{};
 pub const Connection = struct {
     database: *vectorlite.Database,
     diagnostics: vectorlite.Diagnostics = .{},
+    /// It waited for room that others held, in vain, and has found none since.
+    has_waited: bool = false,
 };
 
 /// One call on one handle. Between `begin` and `end` no other thread is inside the same database.
@@ -121,11 +123,23 @@ pub const Call = struct {
 /// Closes what a thread has open that runs no more: its transactions are rolled back.
 pub fn closeAllOf(owner: u32) void {
     var index: u32 = 0;
-    while (table.nextRootOf(owner, index)) |root| {
+    while (table.nextRoot(owner, index)) |root| {
         index = root.index;
         const call = Call.beginAny(root.handle) orelse continue;
         defer call.end();
         call.close();
+    }
+}
+
+/// Has the databases of this process that nobody is calling let go of the states that they read.
+pub fn letOthersGo() void {
+    var index: u32 = 0;
+    while (table.nextRoot(null, index)) |root| {
+        index = root.index;
+        if (table.tryLock(root) == null) continue;
+        const call: Call = .{ .index = root.index, .root = root.index };
+        defer call.end();
+        if (call.kindOf() == .database) call.database().letGo();
     }
 }
 

@@ -5,6 +5,7 @@ const std = @import("std");
 const vectorlite = @import("vectorlite");
 const boundary = @import("call.zig");
 const database = @import("database.zig");
+const Patience = @import("patience.zig").Patience;
 const CollectionOptions = @import("options.zig").CollectionOptions;
 
 const Call = boundary.Call;
@@ -178,8 +179,15 @@ pub fn put(
         if (!vectorlite.document.check(batch.metadata[start..][0..len])) return wrongMetadata();
         start += len;
     }
-    collection.put(batch) catch |failure| return call.fail(failure);
-    return boundary.done();
+    var patience: Patience = .{ .call = call };
+    while (true) {
+        collection.put(batch) catch |failure| {
+            if (failure == error.NoSpace and patience.again()) continue;
+            return call.fail(failure);
+        };
+        patience.end();
+        return boundary.done();
+    }
 }
 
 fn areTimes(numbers: []const f64) bool {

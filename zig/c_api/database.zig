@@ -4,6 +4,7 @@ const std = @import("std");
 const vectorlite = @import("vectorlite");
 const boundary = @import("call.zig");
 const DatabaseOptions = @import("options.zig").DatabaseOptions;
+const Patience = @import("patience.zig").Patience;
 const Status = @import("status.zig").Status;
 
 const Call = boundary.Call;
@@ -89,7 +90,7 @@ fn publish(source: Source, options: vectorlite.Options, handle_out: [*]align(1) 
     const connection = boundary.gpa.create(Connection) catch {
         return boundary.failPlain(.out_of_memory);
     };
-    connection.diagnostics = .{};
+    connection.* = .{ .database = undefined };
     const slot = boundary.table.reserve() orelse {
         boundary.gpa.destroy(connection);
         return tooManyHandles();
@@ -121,6 +122,14 @@ pub fn flush(handle: u32, wait: u32) callconv(.c) i32 {
     const flushed = if (wait == 0) database.flushAtOnce() else database.flush();
     flushed catch |failure| return call.fail(failure);
     return boundary.done();
+}
+
+/// To be called now and then while the handle is used, until it is `OK`: then it holds no state of
+/// the file any more, which the next read pins again. `NOT_FOUND` where it was used since.
+pub fn rest(handle: u32) callconv(.c) i32 {
+    const call = Call.begin(handle, .database) orelse return boundary.stale();
+    defer call.end();
+    return boundary.foundIf(call.database().rest());
 }
 
 pub fn stats(
@@ -174,9 +183,15 @@ pub fn collections(
 pub fn makeRoom(handle: u32, rows: u32, dimension: u32) callconv(.c) i32 {
     const call = Call.begin(handle, .database) orelse return boundary.stale();
     defer call.end();
-    vectorlite.room.makeFor(call.database(), rows, dimension) catch |failure|
-        return call.fail(failure);
-    return boundary.done();
+    var patience: Patience = .{ .call = call };
+    while (true) {
+        vectorlite.room.makeFor(call.database(), rows, dimension) catch |failure| {
+            if (failure == error.NoSpace and patience.again()) continue;
+            return call.fail(failure);
+        };
+        patience.end();
+        return boundary.done();
+    }
 }
 
 /// A step towards what fits into a file of so many bytes. `NOT_FOUND` where that is all there is.

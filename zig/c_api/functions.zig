@@ -38,6 +38,7 @@ pub const list = .{
     },
     .{ "vl_database_open_bytes", &database.openBytes, "bytes[bytes_len] bytes_len handle_out[1]" },
     .{ "vl_database_flush", &database.flush, "database wait" },
+    .{ "vl_database_rest", &database.rest, "database" },
     .{ "vl_database_stats", &database.stats, "database out[out_len] out_len count_out[1]" },
     .{ "vl_database_make_room", &database.makeRoom, "database rows dimension" },
     .{ "vl_database_fit", &database.fit, "database file_bytes" },

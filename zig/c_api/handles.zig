@@ -137,8 +137,18 @@ pub fn Table(comptime slots_max: u17, comptime generation_max: u16) type {
             return null;
         }
 
-        /// The next slot after `index` that is a root of that owner, with its handle.
-        pub fn nextRootOf(table: *Handles, owner: u32, index: u32) ?Root {
+        /// The same where nobody else has that tree locked; null there too.
+        pub fn tryLock(table: *Handles, root: Root) ?u32 {
+            const slot = &table.slots[root.index];
+            if (!slot.lock.tryLock()) return null;
+            const alive = ((root.handle >> 16) - 1) << 1 | 1;
+            if (slot.state.load(.monotonic) == alive) return root.index;
+            slot.lock.unlock();
+            return null;
+        }
+
+        /// The next slot after `index` that is a root, of that owner where one is named.
+        pub fn nextRoot(table: *Handles, owner: ?u32, index: u32) ?Root {
             table.free_lock.lock();
             const last_used = table.last_used;
             table.free_lock.unlock();
@@ -148,7 +158,7 @@ pub fn Table(comptime slots_max: u17, comptime generation_max: u16) type {
                 const state = slot.state.load(.acquire);
                 const is_alive = state & 1 == 1;
                 if (!is_alive or slot.root.load(.monotonic) != at) continue;
-                if (slot.owner.load(.monotonic) != owner) continue;
+                if (owner) |named| if (slot.owner.load(.monotonic) != named) continue;
                 return .{ .index = at, .handle = ((state >> 1) + 1) << 16 | at };
             }
             return null;
@@ -322,12 +332,20 @@ test "the roots of one owner are found, not those of others, nor what lies below
     const closed = table.lock(handles[2]).?;
     table.retire(closed);
     table.unlock(closed);
-    const a = table.nextRootOf(5, 0).?;
-    const b = table.nextRootOf(5, a.index).?;
+    const a = table.nextRoot(5, 0).?;
+    const b = table.nextRoot(5, a.index).?;
     try std.testing.expectEqual(handles[0], a.handle);
     try std.testing.expectEqual(handles[3], b.handle);
-    try std.testing.expectEqual(null, table.nextRootOf(5, b.index));
-    try std.testing.expectEqual(handles[1], table.nextRootOf(7, 0).?.handle);
+    try std.testing.expectEqual(null, table.nextRoot(5, b.index));
+    const other = table.nextRoot(7, 0).?;
+    try std.testing.expectEqual(handles[1], other.handle);
+    try std.testing.expectEqual(a, table.nextRoot(null, 0).?);
+    try std.testing.expectEqual(other, table.nextRoot(null, a.index).?);
+
+    try std.testing.expectEqual(b.index, table.tryLock(b).?);
+    try std.testing.expectEqual(null, table.tryLock(b));
+    table.unlock(b.index);
+    try std.testing.expectEqual(null, table.tryLock(.{ .index = closed, .handle = handles[2] }));
 }
 
 test "a free slot refuses the handle that it will give out next" {

@@ -30,6 +30,11 @@ pub const Lock = struct {
         l.lockSlow();
     }
 
+    /// False where somebody has it.
+    pub fn tryLock(l: *Lock) bool {
+        return l.state.cmpxchgStrong(free, taken, .acquire, .monotonic) == null;
+    }
+
     fn lockSlow(l: *Lock) void {
         @branchHint(.cold);
         _ = l.waiting.fetchAdd(1, .seq_cst);
