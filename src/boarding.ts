@@ -77,7 +77,9 @@ export class Boarding {
     let out = noVectors;
     for (;;) {
       const { vl_boarding_take: take } = this.#native;
-      const status = take(this.#handle.id, index, out, out.length, answer);
+      // What all share is no room for a vector, be it of one number.
+      const room = out === noVectors ? 0 : out.length;
+      const status = take(this.#handle.id, index, out, room, answer);
       const [dimension = 0, stored = 0] = answer;
       if (status === Status.NOT_FOUND) return undefined;
       if (status === Status.BUFFER_TOO_SMALL) {
