@@ -5,7 +5,7 @@
  */
 
 import { AwaitedFlight } from "./awaited-flight.ts";
-import { Boarding } from "./boarding.ts";
+import { type Boarding, boarderOfThread } from "./boarder.ts";
 import { missError, stores } from "./cache-mode.ts";
 import type { CacheNamespace } from "./cache-namespace.ts";
 import { tell, tellHits } from "./channels.ts";
@@ -240,9 +240,11 @@ export class Flights {
       if (seat !== undefined) seats.set(key, seat);
     }
     const alone = keys.filter((key) => !seats.has(key));
-    const boarding = new Boarding(place, alone);
+    const boarding = boarderOfThread().board(place, alone);
     const missing = this.#stillMissing(alone, boarding);
-    for (const [key, flight] of AwaitedFlight.of(place, alone, boarding)) {
+    for (const index of boarding.awaited) {
+      const key = alone[index] ?? "";
+      const flight = new AwaitedFlight(place, key, boarding.seats[index] ?? 0);
       seats.set(key, { flight, index: 0 });
     }
     const joined = [...seats.keys()];
@@ -251,7 +253,7 @@ export class Flights {
     for (let start = 0; start < missing.length; start += maxBatch) {
       const indexes = missing.slice(start, start + maxBatch);
       const batch = indexes.map((index) => alone[index] ?? "");
-      const flight = new OwnFlight(call, place, batch, boarding, indexes);
+      const flight = new OwnFlight(call, place, batch, seatsOf(boarding, indexes));
       for (const [index, key] of batch.entries()) seats.set(key, { flight, index });
       started.push(flight);
     }
@@ -272,10 +274,10 @@ export class Flights {
       for (const index of boarding.own) {
         (this.#namespace.has(keys[index] ?? "") ? stored : missing).push(index);
       }
-      boarding.land(stored);
+      boarderOfThread().leave(seatsOf(boarding, stored));
       return missing;
     } catch (error) {
-      boarding.close();
+      boarderOfThread().leave(boarding.seats);
       throw error;
     }
   }
@@ -311,6 +313,10 @@ export class Flights {
     }
     return landed;
   }
+}
+
+function seatsOf({ seats }: Boarding, indexes: readonly number[]): Uint32Array {
+  return Uint32Array.from(indexes, (index) => seats[index] ?? 0);
 }
 
 /** Flies some at a time. After a failure only those that others wait for are begun. */

@@ -290,6 +290,20 @@ describe("who joins a computation", () => {
   });
 });
 
+describe("calls under way", () => {
+  test("may be more than the library has handles, and others open files meanwhile", async () => {
+    const cache = newCache();
+    const gate = deferred<number[]>();
+    const calls = Array.from({ length: 66_000 }, (_, number) =>
+      cache.getOrCompute(`${number}`, () => gate.promise),
+    );
+    newCache();
+    gate.resolve([1, 1]);
+    await Promise.all(calls);
+    expect(cache.size).toBe(66_000);
+  }, 60_000);
+});
+
 describe("batches", () => {
   const keys = [..."abcdefg"];
 
