@@ -197,20 +197,21 @@ export class Flights {
   }
 
   /**
-   * Adds what another thread has stored since it was missed.
+   * Adds what another thread has stored since it was missed. What was not stays one miss.
    *
    * @returns The keys that are missing still.
    */
   #readAgain(keys: readonly string[], rows: Map<string, Row>): readonly string[] {
     const pending = keys.filter((key) => !rows.has(key));
-    if (pending.length === 0) return pending;
+    const stored = pending.filter((key) => this.#namespace.has(key));
+    if (stored.length === 0) return pending;
     const { vectors, found } = tellHits(
       this.#namespace,
-      () => this.#namespace.getMany(pending),
-      (answer) => pending.filter((_, index) => answer.found[index] === 1),
+      () => this.#namespace.getMany(stored),
+      (answer) => stored.filter((_, index) => answer.found[index] === 1),
     );
     const batch = { vectors, dimension: this.#namespace.dimension, tokens: 0 };
-    for (const [index, key] of pending.entries()) {
+    for (const [index, key] of stored.entries()) {
       if (found[index] === 1) rows.set(key, { batch, index });
     }
     return pending.filter((key) => !rows.has(key));

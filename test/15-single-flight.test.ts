@@ -191,6 +191,7 @@ describe("who joins a computation", () => {
     await expect(first).rejects.toThrow("never mind");
     expect((await Promise.all(joined)).map((vector) => vector[0])).toEqual([3, 3]);
     expect(cache.size).toBe(1);
+    expect(cache.stats()).toMatchObject({ hits: 0, misses: 3, joins: 3, computed: 1 });
   });
 
   test("may give up alone", async () => {
