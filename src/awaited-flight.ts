@@ -4,13 +4,18 @@
  * @module
  */
 
-import type { Boarding } from "./boarding.ts";
+import { type Arrival, boarderOfThread } from "./boarder.ts";
 import type { Computed } from "./computed.ts";
 import { type Call, Passengers } from "./passengers.ts";
 import { type Flight, giveUpSeats, takeSeats } from "./seats.ts";
 
 /** Threads do not wake each other, so what comes is asked for after pauses of at most so long. */
 const pauseMaxMs = 10;
+
+/** All that this thread awaits, by the numbers of their seats. */
+const awaited = new Map<number, AwaitedFlight>();
+
+let isWatching = false;
 
 /** It lands with nothing where the other thread fails, or ends: then it is to be computed here. */
 export class AwaitedFlight implements Flight {
@@ -19,39 +24,24 @@ export class AwaitedFlight implements Flight {
   readonly landed: Promise<Computed | undefined>;
   readonly #place: string;
   readonly #key: string;
-  readonly #boarding: Boarding;
-  readonly #index: number;
+  readonly #seat: number;
   readonly #passengers = new Passengers();
   #land!: (computed: Computed | undefined) => void;
   #fail!: (error: unknown) => void;
-  #isOver = false;
 
-  private constructor(place: string, key: string, boarding: Boarding, index: number) {
+  /** @param seat - The number of its seat, which this thread's boarder has. */
+  constructor(place: string, key: string, seat: number) {
     this.#place = place;
     this.#key = key;
-    this.#boarding = boarding;
-    this.#index = index;
+    this.#seat = seat;
     this.landed = new Promise((resolve, reject) => {
       this.#land = resolve;
       this.#fail = reject;
     });
     this.landed.catch(() => undefined);
     takeSeats(place, [key], this);
-  }
-
-  /** The flights of all keys of a boarding that others compute, by key. */
-  static of(
-    place: string,
-    keys: readonly string[],
-    boarding: Boarding,
-  ): Map<string, AwaitedFlight> {
-    const flights = new Map<string, AwaitedFlight>();
-    for (const index of boarding.awaited) {
-      const key = keys[index] ?? "";
-      flights.set(key, new AwaitedFlight(place, key, boarding, index));
-    }
-    void watch([...flights.values()]);
-    return flights;
+    awaited.set(seat, this);
+    if (!isWatching) void watch();
   }
 
   join(call: Call): void {
@@ -60,41 +50,57 @@ export class AwaitedFlight implements Flight {
 
   leave(call: Call): void {
     this.#passengers.leave(call);
-    if (this.#passengers.isEmpty && !this.#isOver) this.#end();
+    if (!this.#passengers.isEmpty || !this.#end()) return;
+    boarderOfThread().leave(Uint32Array.of(this.#seat));
   }
 
-  /**
-   * Asks whether it has come. Never throws.
-   *
-   * @returns Whether that need not be asked again.
-   */
-  poll(): boolean {
-    if (this.#isOver) return true;
+  /** Never throws. */
+  arrive({ computed, isStored }: Arrival): void {
+    this.#end();
     try {
-      const delivery = this.#boarding.take(this.#index);
-      if (delivery === undefined) return false;
-      this.#end();
-      const { computed, isStored } = delivery;
       if (computed !== undefined && !isStored) this.#passengers.keep([this.#key], computed);
       this.#land(computed);
     } catch (error) {
-      if (!this.#isOver) this.#end();
       this.#fail(error);
     }
-    return true;
   }
 
-  #end(): void {
-    this.#isOver = true;
+  /** Nothing can be asked for any more. */
+  fail(error: unknown): void {
+    this.#end();
+    this.#fail(error);
+  }
+
+  /** @returns Whether it was awaited until now. */
+  #end(): boolean {
+    if (awaited.get(this.#seat) !== this) return false;
+    awaited.delete(this.#seat);
     giveUpSeats(this.#place, [this.#key], this);
-    this.#boarding.leave(1);
+    return true;
   }
 }
 
-async function watch(flights: readonly AwaitedFlight[]): Promise<void> {
-  let pending = flights;
-  for (let pauseMs = 1; pending.length > 0; pauseMs = Math.min(pauseMs * 2, pauseMaxMs)) {
+/** Asks for all of them at once. */
+async function watch(): Promise<void> {
+  isWatching = true;
+  for (let pauseMs = 1; awaited.size > 0; ) {
     await new Promise((resolve) => setTimeout(resolve, pauseMs));
-    pending = pending.filter((flight) => !flight.poll());
+    pauseMs = takeArrivals() ? 1 : Math.min(pauseMs * 2, pauseMaxMs);
   }
+  isWatching = false;
+}
+
+/** @returns Whether there were some. Never throws. */
+function takeArrivals(): boolean {
+  let count = 0;
+  try {
+    const boarder = boarderOfThread();
+    for (let arrival = boarder.take(); arrival !== undefined; arrival = boarder.take()) {
+      awaited.get(arrival.seat)?.arrive(arrival);
+      count++;
+    }
+  } catch (error) {
+    for (const flight of [...awaited.values()]) flight.fail(error);
+  }
+  return count > 0;
 }

@@ -5,7 +5,7 @@
  */
 
 import { AwaitedFlight } from "./awaited-flight.ts";
-import { Boarding } from "./boarding.ts";
+import { type Boarding, boarderOfThread } from "./boarder.ts";
 import { missError, stores } from "./cache-mode.ts";
 import type { CacheNamespace } from "./cache-namespace.ts";
 import { tell, tellHits } from "./channels.ts";
@@ -197,20 +197,21 @@ export class Flights {
   }
 
   /**
-   * Adds what another thread has stored since it was missed.
+   * Adds what another thread has stored since it was missed. What was not stays one miss.
    *
    * @returns The keys that are missing still.
    */
   #readAgain(keys: readonly string[], rows: Map<string, Row>): readonly string[] {
     const pending = keys.filter((key) => !rows.has(key));
-    if (pending.length === 0) return pending;
+    const stored = pending.filter((key) => this.#namespace.has(key));
+    if (stored.length === 0) return pending;
     const { vectors, found } = tellHits(
       this.#namespace,
-      () => this.#namespace.getMany(pending),
-      (answer) => pending.filter((_, index) => answer.found[index] === 1),
+      () => this.#namespace.getMany(stored),
+      (answer) => stored.filter((_, index) => answer.found[index] === 1),
     );
     const batch = { vectors, dimension: this.#namespace.dimension, tokens: 0 };
-    for (const [index, key] of pending.entries()) {
+    for (const [index, key] of stored.entries()) {
       if (found[index] === 1) rows.set(key, { batch, index });
     }
     return pending.filter((key) => !rows.has(key));
@@ -240,9 +241,11 @@ export class Flights {
       if (seat !== undefined) seats.set(key, seat);
     }
     const alone = keys.filter((key) => !seats.has(key));
-    const boarding = new Boarding(place, alone);
+    const boarding = boarderOfThread().board(place, alone);
     const missing = this.#stillMissing(alone, boarding);
-    for (const [key, flight] of AwaitedFlight.of(place, alone, boarding)) {
+    for (const index of boarding.awaited) {
+      const key = alone[index] ?? "";
+      const flight = new AwaitedFlight(place, key, boarding.seats[index] ?? 0);
       seats.set(key, { flight, index: 0 });
     }
     const joined = [...seats.keys()];
@@ -251,7 +254,7 @@ export class Flights {
     for (let start = 0; start < missing.length; start += maxBatch) {
       const indexes = missing.slice(start, start + maxBatch);
       const batch = indexes.map((index) => alone[index] ?? "");
-      const flight = new OwnFlight(call, place, batch, boarding, indexes);
+      const flight = new OwnFlight(call, place, batch, seatsOf(boarding, indexes));
       for (const [index, key] of batch.entries()) seats.set(key, { flight, index });
       started.push(flight);
     }
@@ -272,10 +275,10 @@ export class Flights {
       for (const index of boarding.own) {
         (this.#namespace.has(keys[index] ?? "") ? stored : missing).push(index);
       }
-      boarding.land(stored);
+      boarderOfThread().leave(seatsOf(boarding, stored));
       return missing;
     } catch (error) {
-      boarding.close();
+      boarderOfThread().leave(boarding.seats);
       throw error;
     }
   }
@@ -311,6 +314,10 @@ export class Flights {
     }
     return landed;
   }
+}
+
+function seatsOf({ seats }: Boarding, indexes: readonly number[]): Uint32Array {
+  return Uint32Array.from(indexes, (index) => seats[index] ?? 0);
 }
 
 /** Flies some at a time. After a failure only those that others wait for are begun. */

@@ -9,7 +9,7 @@
  * @module
  */
 
-import { type NativeLibrary, native } from "./native/native.ts";
+import { native } from "./native/native.ts";
 
 /** Something with a `close` that may be called at any time. */
 export interface Closable {
@@ -20,16 +20,12 @@ type OpenSet = Set<WeakRef<Closable>>;
 
 const openKey = Symbol.for("vectorlite.open");
 
-interface Forgotten {
-  readonly id: number;
-  readonly library: NativeLibrary;
-  readonly reference?: WeakRef<Closable>;
-}
-
-const forgotten = new FinalizationRegistry<Forgotten>(({ id, library, reference }) => {
-  library.vl_close(id);
-  if (reference !== undefined) openSet().delete(reference);
-});
+const forgotten = new FinalizationRegistry<{ id: number; reference?: WeakRef<Closable> }>(
+  ({ id, reference }) => {
+    native().vl_close(id);
+    if (reference !== undefined) openSet().delete(reference);
+  },
+);
 
 function openSet(): OpenSet {
   const global = globalThis as typeof globalThis & { [openKey]?: OpenSet };
@@ -60,18 +56,16 @@ function closeAll(open: OpenSet): void {
 export class Handle {
   /** Slot and generation: once closed, the engine refuses it. */
   readonly id: number;
-  readonly #library: NativeLibrary;
 
-  constructor(id: number, library: NativeLibrary = native()) {
+  constructor(id: number) {
     this.id = id;
-    this.#library = library;
-    forgotten.register(this, { id, library }, this);
+    forgotten.register(this, { id }, this);
   }
 
   /** The engine's status; closing twice is fine. */
   close(): number {
     forgotten.unregister(this);
-    return this.#library.vl_close(this.id);
+    return native().vl_close(this.id);
   }
 }
 
@@ -79,7 +73,7 @@ export class Handle {
 export function closeWithProcess(owner: Closable, id: number): () => void {
   const reference = new WeakRef(owner);
   openSet().add(reference);
-  forgotten.register(owner, { id, library: native(), reference }, owner);
+  forgotten.register(owner, { id, reference }, owner);
   return () => {
     openSet().delete(reference);
     forgotten.unregister(owner);

@@ -9,7 +9,7 @@
  * @module
  */
 
-import type { Boarding } from "./boarding.ts";
+import { boarderOfThread } from "./boarder.ts";
 import { checkStorable, type Computed, readComputed } from "./computed.ts";
 import { type Call, Passengers } from "./passengers.ts";
 import { callFor, type Flight, giveUpSeats, takeSeats } from "./seats.ts";
@@ -22,8 +22,7 @@ export class OwnFlight implements Flight {
   readonly landed: Promise<Computed>;
   readonly #place: string;
   readonly #keys: readonly string[];
-  readonly #boarding: Boarding;
-  readonly #indexes: readonly number[];
+  readonly #seats: Uint32Array;
   readonly #passengers = new Passengers();
   readonly #cancelled = new AbortController();
   #land!: (computed: Computed) => void;
@@ -32,19 +31,12 @@ export class OwnFlight implements Flight {
   #isLeft = false;
   #hasSeats = true;
 
-  /** @param indexes - Of its keys in the boarding, among those that are its own. */
-  constructor(
-    call: Call,
-    place: string,
-    keys: readonly string[],
-    boarding: Boarding,
-    indexes: readonly number[],
-  ) {
+  /** @param seats - The numbers of the seats of its keys, which this thread's boarder has. */
+  constructor(call: Call, place: string, keys: readonly string[], seats: Uint32Array) {
     this.call = call;
     this.#place = place;
     this.#keys = keys;
-    this.#boarding = boarding;
-    this.#indexes = indexes;
+    this.#seats = seats;
     this.landed = new Promise((resolve, reject) => {
       this.#land = resolve;
       this.#fail = reject;
@@ -112,6 +104,7 @@ export class OwnFlight implements Flight {
     if (!this.#hasSeats) return;
     this.#hasSeats = false;
     giveUpSeats(this.#place, this.#keys, this);
-    this.#boarding.land(this.#indexes, computed, isStored);
+    if (computed === undefined) boarderOfThread().leave(this.#seats);
+    else boarderOfThread().land(this.#seats, computed, isStored);
   }
 }

@@ -430,10 +430,13 @@ export interface GetOptions {
 export interface ComputeOptions extends GetOptions {
   /**
    * Gives up waiting: the call rejects with the reason of the signal. The computation is called off
-   * only where nobody else waits for it.
+   * only where nobody else in its thread waits for it.
    */
   signal?: AbortSignal | undefined;
-  /** Milliseconds that what is computed lives. Default: that of the cache. */
+  /**
+   * Milliseconds that what is computed lives. Default: that of the cache. Where several calls wait
+   * for one computation, the longest of those in its thread.
+   */
   ttl?: number | undefined;
 }
 

@@ -191,6 +191,7 @@ describe("who joins a computation", () => {
     await expect(first).rejects.toThrow("never mind");
     expect((await Promise.all(joined)).map((vector) => vector[0])).toEqual([3, 3]);
     expect(cache.size).toBe(1);
+    expect(cache.stats()).toMatchObject({ hits: 0, misses: 3, joins: 3, computed: 1 });
   });
 
   test("may give up alone", async () => {
@@ -288,6 +289,20 @@ describe("who joins a computation", () => {
     for (let index = 0; index < 3; index++) release("a");
     calls.forEach((call) => void call.catch(() => undefined));
   });
+});
+
+describe("calls under way", () => {
+  test("may be more than the library has handles, and others open files meanwhile", async () => {
+    const cache = newCache();
+    const gate = deferred<number[]>();
+    const calls = Array.from({ length: 66_000 }, (_, number) =>
+      cache.getOrCompute(`${number}`, () => gate.promise),
+    );
+    newCache();
+    gate.resolve([1, 1]);
+    await Promise.all(calls);
+    expect(cache.size).toBe(66_000);
+  }, 60_000);
 });
 
 describe("batches", () => {

@@ -132,6 +132,18 @@ describe("threads that miss the same texts", () => {
     expect(cache.stats().computed).toBe(1);
   });
 
+  test("get each its own vector, also where a vector is one number", async () => {
+    const path = temporaryPath();
+    const texts = ["a", "bb", "ccc"];
+    const cache = newCache(path, { dimension: 1 });
+    const asker = new Asker(path, 7, texts, { dimension: 1 });
+    expect(await asker.computing()).toEqual(texts);
+    const call = cache.getOrComputeMany(texts, refuse);
+    asker.goOn();
+    expect((await call).map((vector) => [...vector])).toEqual([[1], [2], [3]]);
+    expect(cache.stats()).toMatchObject({ computed: 0, joins: 3 });
+  });
+
   test("begin anew where the one that computed failed, and then one computes for all", async () => {
     const path = temporaryPath();
     const cache = newCache(path);
@@ -156,7 +168,7 @@ describe("threads that miss the same texts", () => {
     const call = cache.getOrComputeMany(["a", "b"], (keys) => keys.map(() => [9, 9]));
     await asker.worker.terminate();
     expect(await call).toEqual([Float32Array.of(9, 9), Float32Array.of(9, 9)]);
-    expect(cache.stats()).toMatchObject({ computed: 2, joins: 2 });
+    expect(cache.stats()).toMatchObject({ computed: 2, joins: 2, hits: 0, misses: 2 });
   });
 
   test("get what is not stored where it is computed, and store it where they may", async () => {

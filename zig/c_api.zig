@@ -33,7 +33,7 @@ comptime {
 }
 
 test {
-    _ = @import("c_api/boarding.zig");
+    _ = @import("c_api/boarder.zig");
     _ = @import("c_api/boundary_test.zig");
     _ = @import("c_api/call.zig");
     _ = @import("c_api/collection.zig");

@@ -158,27 +158,29 @@ export interface NativeLibrary {
   vl_use_cpu(tier: Uint8Array, tier_len: number): number;
   vl_close(handle: number): number;
   vl_answer_memory(bytes: number, addresses_out: Float64Array): number;
-  vl_boarding_open(
+  vl_boarder_open(handle_out: Uint32Array): number;
+  vl_boarder_board(
+    boarder: number,
     place: Uint8Array,
     place_len: number,
     keys: Uint8Array,
     keys_len: number,
     key_lens: Uint32Array,
     count: number,
+    seats_out: Uint32Array,
     is_pilot_out: Uint8Array,
-    handle_out: Uint32Array,
   ): number;
-  vl_boarding_land(
-    boarding: number,
-    indexes: Uint32Array,
+  vl_boarder_land(
+    boarder: number,
+    seats: Uint32Array,
     count: number,
     vectors: Float32Array,
     vectors_len: number,
     is_stored: number,
   ): number;
-  vl_boarding_take(
-    boarding: number,
-    index: number,
+  vl_boarder_leave(boarder: number, seats: Uint32Array, count: number): number;
+  vl_boarder_take(
+    boarder: number,
     out: Float32Array,
     out_len: number,
     answer_out: Uint32Array,
@@ -421,12 +423,14 @@ export const symbols = {
   vl_use_cpu: { args: ["buffer", "u32"], returns: "i32" },
   vl_close: { args: ["u32"], returns: "i32" },
   vl_answer_memory: { args: ["u32", "buffer"], returns: "i32" },
-  vl_boarding_open: {
-    args: ["buffer", "u32", "buffer", "u32", "buffer", "u32", "buffer", "buffer"],
+  vl_boarder_open: { args: ["buffer"], returns: "i32" },
+  vl_boarder_board: {
+    args: ["u32", "buffer", "u32", "buffer", "u32", "buffer", "u32", "buffer", "buffer"],
     returns: "i32",
   },
-  vl_boarding_land: { args: ["u32", "buffer", "u32", "buffer", "u32", "u32"], returns: "i32" },
-  vl_boarding_take: { args: ["u32", "u32", "buffer", "u32", "buffer"], returns: "i32" },
+  vl_boarder_land: { args: ["u32", "buffer", "u32", "buffer", "u32", "u32"], returns: "i32" },
+  vl_boarder_leave: { args: ["u32", "buffer", "u32"], returns: "i32" },
+  vl_boarder_take: { args: ["u32", "buffer", "u32", "buffer"], returns: "i32" },
   vl_database_open: { args: ["buffer", "u32", "buffer", "u32", "buffer"], returns: "i32" },
   vl_database_open_bytes: { args: ["buffer", "u32", "buffer"], returns: "i32" },
   vl_database_flush: { args: ["u32", "u32"], returns: "i32" },

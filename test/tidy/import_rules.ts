@@ -70,7 +70,7 @@ const tsLayers: readonly Layer[] = [
     "open scan search background-search recall write names jobs compact salvage serverless " +
       "snapshot-scope transfer until-aborted cache-mode shrink cache-file cache-namespace " +
       "channels entry-facts sweeper " +
-      "computed passengers seats boarding own-flight awaited-flight flights open-cache",
+      "computed passengers seats boarder own-flight awaited-flight flights open-cache",
   ),
   layer("classes", "src", "cache database collection snapshot"),
   layer("index", "src", "index"),

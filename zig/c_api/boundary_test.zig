@@ -3,7 +3,7 @@
 
 const std = @import("std");
 const vectorlite = @import("vectorlite");
-const boarding = @import("boarding.zig");
+const boarder = @import("boarder.zig");
 const boundary = @import("call.zig");
 const collection = @import("collection.zig");
 const database = @import("database.zig");
@@ -89,22 +89,32 @@ fn putOne(handle: u32, key: []const u8, vector: []const f32) !void {
     );
 }
 
-fn boardOne(key: []const u8) !struct { handle: u32, is_pilot: bool } {
+const Boarded = struct {
+    handle: u32,
+    seat: u32,
+    is_pilot: bool,
+};
+
+/// Opens a boarder with one seat.
+fn boardOne(key: []const u8) !Boarded {
     var handle: [1]u32 = .{0};
+    try expectStatus(.ok, boarder.open(&handle));
+    var seat: [1]u32 = .{9};
     var is_pilot: [1]u8 = .{2};
     const len: u32 = @intCast(key.len);
     const lens = [_]u32{len};
-    try expectStatus(.ok, boarding.open("p", 1, key.ptr, len, &lens, 1, &is_pilot, &handle));
-    return .{ .handle = handle[0], .is_pilot = is_pilot[0] == 1 };
+    const board = boarder.board;
+    try expectStatus(.ok, board(handle[0], "p", 1, key.ptr, len, &lens, 1, &seat, &is_pilot));
+    return .{ .handle = handle[0], .seat = seat[0], .is_pilot = is_pilot[0] == 1 };
 }
 
-/// One live handle of every kind; all but the boarding are in one tree.
+/// One live handle of every kind; all but the boarder are in one tree.
 const Family = struct {
     database: u32,
     snapshot: u32,
     collection: u32,
     job: u32,
-    boarding: u32,
+    boarder: u32,
 
     fn open() !Family {
         const root = try openMemory();
@@ -120,13 +130,13 @@ const Family = struct {
             .snapshot = snapshot[0],
             .collection = records,
             .job = verify[0],
-            .boarding = (try boardOne("a")).handle,
+            .boarder = (try boardOne("a")).handle,
         };
     }
 
     fn close(family: Family) void {
         _ = database.close(family.database);
-        _ = database.close(family.boarding);
+        _ = database.close(family.boarder);
     }
 
     fn of(family: Family, kind: handles.Kind) ?u32 {
@@ -135,7 +145,7 @@ const Family = struct {
             .snapshot => family.snapshot,
             .collection => family.collection,
             .job => family.job,
-            .boarding => family.boarding,
+            .boarder => family.boarder,
         };
     }
 };
@@ -200,7 +210,7 @@ test "closing a database closes what lies below it; closing twice is a status" {
     try expectStatus(.ok, database.close(family.database));
     try expectStatus(.closed, database.close(family.database));
     try expectStatus(.closed, collection.has(family.collection, "a", 1));
-    try expectStatus(.ok, database.close(family.boarding));
+    try expectStatus(.ok, database.close(family.boarder));
 }
 
 test "a collection that is not there and not to be made is a miss, and no failure" {
@@ -366,25 +376,41 @@ test "a vector that one boarder brings is taken by the other, and lengths that d
     const passenger = try boardOne("k");
     defer _ = database.close(passenger.handle);
     try testing.expect(pilot.is_pilot and !passenger.is_pilot);
-    const take = boarding.take;
-    const land = boarding.land;
+    const take = boarder.take;
+    const land = boarder.land;
     var out: [4]f32 = undefined;
-    var answer: [2]u32 = .{ 9, 9 };
-    try expectStatus(.not_found, take(passenger.handle, 0, &out, 4, &answer));
-    const index = [_]u32{ 0, 0 };
+    var answer: [3]u32 = .{ 9, 9, 9 };
+    try expectStatus(.not_found, take(passenger.handle, &out, 4, &answer));
+    const seats = [_]u32{ pilot.seat, pilot.seat };
     const vector = [_]f32{ 1, 2, 3 };
-    try expectStatus(.invalid_argument, land(pilot.handle, &index, 2, &vector, 3, 1));
-    try expectStatus(.invalid_argument, land(passenger.handle, &index, 1, &vector, 3, 1));
+    try expectStatus(.invalid_argument, land(pilot.handle, &seats, 2, &vector, 3, 1));
+    try expectStatus(.invalid_argument, land(passenger.handle, &seats, 1, &vector, 3, 1));
     try expectStatus(.invalid_argument, land(pilot.handle, &.{1}, 1, &vector, 3, 1));
-    try expectStatus(.invalid_argument, land(pilot.handle, &index, 0, &vector, 3, 1));
-    try expectStatus(.ok, land(pilot.handle, &index, 1, &vector, 3, 1));
-    try expectStatus(.invalid_argument, take(passenger.handle, 1, &out, 4, &answer));
-    try expectStatus(.buffer_too_small, take(passenger.handle, 0, &out, 2, &answer));
-    try testing.expectEqual(3, answer[0]);
-    try expectStatus(.ok, take(passenger.handle, 0, &out, 4, &answer));
-    try testing.expectEqual([2]u32{ 3, 1 }, answer);
+    try expectStatus(.invalid_argument, land(pilot.handle, &seats, 0, &vector, 3, 1));
+    try expectStatus(.invalid_argument, land(pilot.handle, &seats, 1, &vector, 0, 1));
+    try expectStatus(.ok, land(pilot.handle, &seats, 1, &vector, 3, 1));
+    try expectStatus(.buffer_too_small, take(passenger.handle, &out, 2, &answer));
+    try testing.expectEqual(3, answer[1]);
+    try expectStatus(.ok, take(passenger.handle, &out, 4, &answer));
+    try testing.expectEqual([3]u32{ passenger.seat, 3, 1 }, answer);
     try testing.expectEqualSlices(f32, &vector, out[0..3]);
-    try expectStatus(.invalid_argument, take(passenger.handle, 0, &out, 4, &answer));
+    try expectStatus(.not_found, take(passenger.handle, &out, 4, &answer));
+    try expectStatus(.invalid_argument, boarder.leave(passenger.handle, &seats, 1));
+}
+
+test "a thread has seats for more calls than there are handles" {
+    const first = try boardOne("a first one");
+    defer _ = database.close(first.handle);
+    for (0..1 << 16) |number| {
+        const key = std.mem.asBytes(&number);
+        var seat: [1]u32 = undefined;
+        var is_pilot: [1]u8 = undefined;
+        const lens = [_]u32{key.len};
+        const board = boarder.board;
+        const handle = first.handle;
+        try expectStatus(.ok, board(handle, "n", 1, key, key.len, &lens, 1, &seat, &is_pilot));
+        try testing.expectEqual(1, is_pilot[0]);
+    }
 }
 
 test "what a thread was computing when it ended is computed by whoever comes next" {
@@ -400,9 +426,9 @@ test "what a thread was computing when it ended is computed by whoever comes nex
     defer _ = database.close(passenger.handle);
     try testing.expect(!passenger.is_pilot);
     boundary.closeAllOf(4711);
-    var answer: [2]u32 = .{ 9, 9 };
-    try expectStatus(.ok, boarding.take(passenger.handle, 0, &[_]f32{}, 0, &answer));
-    try testing.expectEqual([2]u32{ 0, 0 }, answer);
+    var answer: [3]u32 = .{ 9, 9, 9 };
+    try expectStatus(.ok, boarder.take(passenger.handle, &[_]f32{}, 0, &answer));
+    try testing.expectEqual([3]u32{ passenger.seat, 0, 0 }, answer);
     const next = try boardOne("of a thread");
     defer _ = database.close(next.handle);
     try testing.expect(next.is_pilot);
@@ -470,7 +496,7 @@ test "arguments that nobody meant are a status, and nothing outside of a buffer 
             family.snapshot,
             family.collection,
             below,
-            family.boarding,
+            family.boarder,
         };
         for (0..40) |_| {
             inline for (functions.list) |entry| {

@@ -3,7 +3,7 @@
 
 const std = @import("std");
 const vectorlite = @import("vectorlite");
-const Boarding = @import("flights.zig").Boarding;
+const Boarder = @import("flights.zig").Boarder;
 const handles = @import("handles.zig");
 const Status = @import("status.zig").Status;
 
@@ -41,7 +41,7 @@ pub const Call = struct {
         const call = beginAny(handle) orelse return null;
         switch (call.kindOf()) {
             .database, .snapshot => return call,
-            .collection, .job, .boarding => {
+            .collection, .job, .boarder => {
                 call.end();
                 return null;
             },
@@ -81,15 +81,15 @@ pub const Call = struct {
         return call.object(vectorlite.Job);
     }
 
-    pub fn boarding(call: Call) *Boarding {
-        return call.object(Boarding);
+    pub fn boarder(call: Call) *Boarder {
+        return call.object(Boarder);
     }
 
     pub fn scope(call: Call) vectorlite.Scope {
         return switch (call.kindOf()) {
             .database => .{ .database = call.database() },
             .snapshot => .{ .snapshot = call.object(vectorlite.Snapshot) },
-            .collection, .job, .boarding => unreachable,
+            .collection, .job, .boarder => unreachable,
         };
     }
 
@@ -102,7 +102,7 @@ pub const Call = struct {
                 .snapshot => at.object(vectorlite.Snapshot).close(),
                 .collection => at.collection().close(),
                 .job => at.job().close(),
-                .boarding => at.boarding().close(),
+                .boarder => at.boarder().close(),
                 .database => {
                     const owner = at.connection();
                     owner.database.close();

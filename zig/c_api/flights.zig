@@ -1,16 +1,17 @@
 //! Keys that some thread of this process computes, so that no other computes them meanwhile.
 //!
 //! A flight is one key under way, known by its place (what the key is a key of) and its text. A
-//! boarding is what one call has: a seat for each of its keys, as the pilot of those that nobody
-//! was computing and as a passenger of the others. What a flight brings is kept until every
-//! passenger has taken it or left. A boarding that is closed, as it is when its thread ends, lands
-//! the flights that it pilots with nothing, and their passengers begin anew.
+//! boarder is a thread that has seats: as the pilot of keys that nobody was computing, and as a
+//! passenger of the others. What a flight brings goes to the arrivals of each passenger's boarder,
+//! and is kept until every passenger has taken it or left. A boarder that is closed, as it is when
+//! its thread ends, lands the flights that it pilots with nothing, and their passengers begin anew.
 
 const std = @import("std");
 const keyHash = @import("vectorlite").keyHash;
 const Lock = @import("lock.zig").Lock;
 
 const Allocator = std.mem.Allocator;
+const List = std.DoublyLinkedList;
 
 /// What a pilot brought.
 pub const Answer = struct {
@@ -28,6 +29,8 @@ const Flight = struct {
     name: []u8,
     place_len: usize,
     seat_count: u32 = 0,
+    /// Their seats, while it is under way.
+    passengers: List = .{},
     /// Null while it is under way.
     answer: ?Answer = null,
 
@@ -39,57 +42,45 @@ const Flight = struct {
 };
 
 const Seat = struct {
-    /// Null where it was given up.
-    flight: ?*Flight = null,
-    is_pilot: bool = false,
+    boarder: *Boarder,
+    id: u32,
+    flight: *Flight,
+    is_pilot: bool,
+    /// Of a passenger: in the list of its flight or, when that has landed, of its boarder.
+    node: List.Node = .{},
+
+    fn of(node: *List.Node) *Seat {
+        return @fieldParentPtr("node", node);
+    }
 };
 
 /// All that are under way in this process.
 pub const Flights = struct {
-    /// Guards everything here, and all seats.
+    /// Guards everything here, and all boarders.
     lock: Lock = .{},
-    buckets: [1024]?*Flight = @splat(null),
+    /// Those of a bucket are a list. There are as many buckets as flights, or more.
+    buckets: []?*Flight = &.{},
+    count: usize = 0,
 
-    /// Seats in the flights of these distinct keys.
-    pub fn board(
-        flights: *Flights,
-        gpa: Allocator,
-        place: []const u8,
-        keys: []const u8,
-        key_lens: []const u32,
-    ) Allocator.Error!*Boarding {
-        const seats = try gpa.alloc(Seat, key_lens.len);
-        @memset(seats, .{});
-        const boarding = gpa.create(Boarding) catch |failure| {
-            gpa.free(seats);
-            return failure;
-        };
-        boarding.* = .{ .flights = flights, .gpa = gpa, .seats = seats };
-        errdefer boarding.close();
-        flights.lock.lock();
-        defer flights.lock.unlock();
-        var offset: usize = 0;
-        for (seats, key_lens) |*seat, len| {
-            const key = keys[offset..][0..len];
-            offset += len;
-            const known = flights.find(place, key);
-            const flight = known orelse try flights.begin(gpa, place, key);
-            flight.seat_count += 1;
-            seat.* = .{ .flight = flight, .is_pilot = known == null };
-        }
-        return boarding;
+    const buckets_min = 64;
+
+    pub fn open(flights: *Flights, gpa: Allocator) Allocator.Error!*Boarder {
+        const boarder = try gpa.create(Boarder);
+        boarder.* = .{ .flights = flights, .gpa = gpa };
+        return boarder;
     }
 
-    fn hashOf(flights: *const Flights, place: []const u8, key: []const u8) u64 {
+    /// Where the hashes of the keys of a place begin.
+    fn seedOf(flights: *const Flights, place: []const u8) [16]u8 {
         // Its address is another one in every process, so nobody can choose keys for one bucket.
         var seed: [2]u64 = .{ @intFromPtr(flights), 0 };
         seed[1] = keyHash(std.mem.asBytes(&seed), place);
-        return keyHash(std.mem.asBytes(&seed), key);
+        return @bitCast(seed);
     }
 
-    fn find(flights: *Flights, place: []const u8, key: []const u8) ?*Flight {
-        const hash = flights.hashOf(place, key);
-        var at = flights.buckets[hash % flights.buckets.len];
+    fn find(flights: *Flights, hash: u64, place: []const u8, key: []const u8) ?*Flight {
+        if (flights.count == 0) return null;
+        var at = flights.bucketOf(hash).*;
         while (at) |flight| : (at = flight.next) {
             if (flight.hash != hash or flight.place_len != place.len) continue;
             if (!std.mem.eql(u8, flight.name[0..place.len], place)) continue;
@@ -98,192 +89,387 @@ pub const Flights = struct {
         return null;
     }
 
+    fn bucketOf(flights: *Flights, hash: u64) *?*Flight {
+        return &flights.buckets[hash % flights.buckets.len];
+    }
+
     fn begin(
         flights: *Flights,
         gpa: Allocator,
+        hash: u64,
         place: []const u8,
         key: []const u8,
     ) Allocator.Error!*Flight {
-        const hash = flights.hashOf(place, key);
-        const bucket = &flights.buckets[hash % flights.buckets.len];
         const flight = try gpa.create(Flight);
         errdefer gpa.destroy(flight);
         const name = try gpa.alloc(u8, place.len + key.len);
+        errdefer gpa.free(name);
+        if (flights.count == flights.buckets.len) try flights.grow(gpa);
         @memcpy(name[0..place.len], place);
         @memcpy(name[place.len..], key);
-        flight.* = .{ .next = bucket.*, .hash = hash, .name = name, .place_len = place.len };
-        bucket.* = flight;
+        flight.* = .{ .next = null, .hash = hash, .name = name, .place_len = place.len };
+        flights.link(flight);
+        flights.count += 1;
         return flight;
     }
 
-    fn land(flights: *Flights, flight: *Flight, answer: Answer) void {
-        var at = &flights.buckets[flight.hash % flights.buckets.len];
+    fn link(flights: *Flights, flight: *Flight) void {
+        const bucket = flights.bucketOf(flight.hash);
+        flight.next = bucket.*;
+        bucket.* = flight;
+    }
+
+    fn grow(flights: *Flights, gpa: Allocator) Allocator.Error!void {
+        const small = flights.buckets;
+        flights.buckets = try gpa.alloc(?*Flight, @max(buckets_min, small.len * 2));
+        @memset(flights.buckets, null);
+        for (small) |first| {
+            var at = first;
+            while (at) |flight| {
+                at = flight.next;
+                flights.link(flight);
+            }
+        }
+        gpa.free(small);
+    }
+
+    fn land(flights: *Flights, gpa: Allocator, flight: *Flight, answer: Answer) void {
+        var at = flights.bucketOf(flight.hash);
         while (at.* != flight) at = &at.*.?.next;
         at.* = flight.next;
+        flights.count -= 1;
+        if (flights.count == 0) {
+            gpa.free(flights.buckets);
+            flights.buckets = &.{};
+        }
         flight.answer = answer;
+        while (flight.passengers.popFirst()) |node| Seat.of(node).boarder.arrivals.append(node);
     }
 };
 
-/// One call's seats, each known by the index of its key.
-pub const Boarding = struct {
+/// The seats of one thread, each known by a number.
+pub const Boarder = struct {
     flights: *Flights,
     gpa: Allocator,
-    seats: []Seat,
+    /// By number; null where it is given up.
+    seats: std.ArrayList(?*Seat) = .empty,
+    /// The numbers of those, with room for all.
+    free: std.ArrayList(u32) = .empty,
+    /// Passengers' seats whose flights have landed.
+    arrivals: List = .{},
 
-    pub fn isPilot(boarding: *const Boarding, index: usize) bool {
-        return boarding.seats[index].is_pilot;
+    /// Takes seats in the flights of these distinct keys: all of them or, after an error, none.
+    /// `is_pilot_out` is 1 where there was no such flight.
+    pub fn board(
+        boarder: *Boarder,
+        place: []const u8,
+        keys: []const u8,
+        key_lens: []const u32,
+        seats_out: []u32,
+        is_pilot_out: []u8,
+    ) Allocator.Error!void {
+        const flights = boarder.flights;
+        const seed = flights.seedOf(place);
+        flights.lock.lock();
+        defer flights.lock.unlock();
+        var taken: usize = 0;
+        errdefer boarder.leaveAll(seats_out[0..taken]);
+        var offset: usize = 0;
+        for (key_lens) |len| {
+            const key = keys[offset..][0..len];
+            offset += len;
+            const seat = try boarder.sit(keyHash(&seed, key), place, key);
+            seats_out[taken] = seat.id;
+            is_pilot_out[taken] = @intFromBool(seat.is_pilot);
+            taken += 1;
+        }
     }
 
-    /// Gives up the seat of a pilot; false where the index is of none. `vector` goes to the
-    /// passengers; empty where nothing came, which is also what they get where memory is short.
+    fn sit(
+        boarder: *Boarder,
+        hash: u64,
+        place: []const u8,
+        key: []const u8,
+    ) Allocator.Error!*Seat {
+        const gpa = boarder.gpa;
+        if (boarder.free.items.len == 0) {
+            try boarder.free.ensureTotalCapacity(gpa, boarder.seats.items.len + 1);
+            try boarder.seats.append(gpa, null);
+            boarder.free.appendAssumeCapacity(@intCast(boarder.seats.items.len - 1));
+        }
+        const seat = try gpa.create(Seat);
+        errdefer gpa.destroy(seat);
+        const known = boarder.flights.find(hash, place, key);
+        const flight = known orelse try boarder.flights.begin(gpa, hash, place, key);
+        const id = boarder.free.pop().?;
+        seat.* = .{ .boarder = boarder, .id = id, .flight = flight, .is_pilot = known == null };
+        flight.seat_count += 1;
+        if (!seat.is_pilot) flight.passengers.append(&seat.node);
+        boarder.seats.items[id] = seat;
+        return seat;
+    }
+
+    /// Gives up the seat of a pilot; false where there is none of that number. `vector` goes to the
+    /// passengers, who get nothing where memory is short.
     pub fn land(
-        boarding: *Boarding,
-        index: u32,
+        boarder: *Boarder,
+        id: u32,
         vector: []align(1) const f32,
         is_stored: bool,
     ) bool {
-        boarding.flights.lock.lock();
-        defer boarding.flights.lock.unlock();
-        const seat = boarding.seatAt(index) orelse return false;
+        boarder.flights.lock.lock();
+        defer boarder.flights.lock.unlock();
+        const seat = boarder.seatAt(id) orelse return false;
         if (!seat.is_pilot) return false;
-        const flight = seat.flight.?;
-        const has_passengers = flight.seat_count > 1;
+        const has_passengers = seat.flight.seat_count > 1;
         const len = if (has_passengers) vector.len else 0;
-        const copy: []f32 = boarding.gpa.alloc(f32, len) catch &.{};
+        const copy: []f32 = boarder.gpa.alloc(f32, len) catch &.{};
         @memcpy(copy, vector[0..copy.len]);
-        boarding.flights.land(flight, .{ .vector = copy, .is_stored = is_stored });
-        boarding.giveUp(seat);
+        const answer: Answer = .{ .vector = copy, .is_stored = is_stored };
+        boarder.flights.land(boarder.gpa, seat.flight, answer);
+        boarder.giveUp(seat);
         return true;
     }
 
     pub const Taken = union(enum) {
-        /// No seat of a passenger.
         nothing,
-        under_way,
-        /// `out` has another length than this answer, whose seat is kept.
+        /// `out` is shorter than this answer, which is kept.
         of_length: usize,
-        answer: Answer,
+        /// The vector is the beginning of `out`.
+        arrival: struct { seat: u32, answer: Answer },
     };
 
-    /// What the flight of a passenger brought, whose seat is given up with it. The vector of the
-    /// answer is the beginning of `out`.
-    pub fn take(boarding: *Boarding, index: u32, out: []f32) Taken {
-        boarding.flights.lock.lock();
-        defer boarding.flights.lock.unlock();
-        const seat = boarding.seatAt(index) orelse return .nothing;
-        if (seat.is_pilot) return .nothing;
-        const answer = seat.flight.?.answer orelse return .under_way;
+    /// What came first of what passengers wait for, whose seat is given up with it.
+    pub fn take(boarder: *Boarder, out: []f32) Taken {
+        boarder.flights.lock.lock();
+        defer boarder.flights.lock.unlock();
+        const seat: *Seat = .of(boarder.arrivals.first orelse return .nothing);
+        const answer = seat.flight.answer.?;
         if (answer.vector.len > out.len) return .{ .of_length = answer.vector.len };
         const vector = out[0..answer.vector.len];
         @memcpy(vector, answer.vector);
-        boarding.giveUp(seat);
-        return .{ .answer = .{ .vector = vector, .is_stored = answer.is_stored } };
+        const id = seat.id;
+        const is_stored = answer.is_stored;
+        boarder.giveUp(seat);
+        const copy: Answer = .{ .vector = vector, .is_stored = is_stored };
+        return .{ .arrival = .{ .seat = id, .answer = copy } };
     }
 
-    fn seatAt(boarding: *Boarding, index: u32) ?*Seat {
-        if (index >= boarding.seats.len or boarding.seats[index].flight == null) return null;
-        return &boarding.seats[index];
+    /// Gives up a seat; false where there is none of that number. What a pilot was to bring does
+    /// not come.
+    pub fn leave(boarder: *Boarder, id: u32) bool {
+        boarder.flights.lock.lock();
+        defer boarder.flights.lock.unlock();
+        const seat = boarder.seatAt(id) orelse return false;
+        boarder.giveUp(seat);
+        return true;
     }
 
-    fn giveUp(boarding: *Boarding, seat: *Seat) void {
-        const flight = seat.flight.?;
-        seat.flight = null;
+    fn leaveAll(boarder: *Boarder, ids: []const u32) void {
+        for (ids) |id| boarder.giveUp(boarder.seatAt(id).?);
+    }
+
+    fn seatAt(boarder: *Boarder, id: u32) ?*Seat {
+        return if (id < boarder.seats.items.len) boarder.seats.items[id] else null;
+    }
+
+    fn giveUp(boarder: *Boarder, seat: *Seat) void {
+        const gpa = boarder.gpa;
+        const flight = seat.flight;
+        const is_under_way = flight.answer == null;
+        if (seat.is_pilot) {
+            if (is_under_way) boarder.flights.land(gpa, flight, .{});
+        } else {
+            const list = if (is_under_way) &flight.passengers else &boarder.arrivals;
+            list.remove(&seat.node);
+        }
+        boarder.seats.items[seat.id] = null;
+        boarder.free.appendAssumeCapacity(seat.id);
+        gpa.destroy(seat);
         flight.seat_count -= 1;
-        if (flight.seat_count == 0) flight.destroy(boarding.gpa);
+        if (flight.seat_count == 0) flight.destroy(gpa);
+        if (boarder.free.items.len == boarder.seats.items.len) {
+            boarder.seats.clearAndFree(gpa);
+            boarder.free.clearAndFree(gpa);
+        }
     }
 
     /// Gives up all seats.
-    pub fn close(boarding: *Boarding) void {
-        const gpa = boarding.gpa;
-        boarding.flights.lock.lock();
-        for (boarding.seats) |*seat| {
-            const flight = seat.flight orelse continue;
-            if (seat.is_pilot) boarding.flights.land(flight, .{});
-            boarding.giveUp(seat);
+    pub fn close(boarder: *Boarder) void {
+        const gpa = boarder.gpa;
+        boarder.flights.lock.lock();
+        var id: u32 = 0;
+        while (id < boarder.seats.items.len) : (id += 1) {
+            if (boarder.seatAt(id)) |seat| boarder.giveUp(seat);
         }
-        boarding.flights.lock.unlock();
-        gpa.free(boarding.seats);
-        gpa.destroy(boarding);
+        boarder.flights.lock.unlock();
+        boarder.seats.deinit(gpa);
+        boarder.free.deinit(gpa);
+        gpa.destroy(boarder);
     }
 };
 
 const testing = std.testing;
 
-fn boardOne(flights: *Flights, place: []const u8, key: []const u8) !*Boarding {
-    return flights.board(testing.allocator, place, key, &.{@intCast(key.len)});
-}
+/// One boarder, and what its last call of `board` gave.
+const Tester = struct {
+    boarder: *Boarder,
+    seats: [8]u32 = undefined,
+    is_pilot: [8]u8 = undefined,
+
+    fn open(flights: *Flights) !Tester {
+        return .{ .boarder = try flights.open(testing.allocator) };
+    }
+
+    fn board(tester: *Tester, place: []const u8, keys: []const []const u8) !void {
+        var bytes: [64]u8 = undefined;
+        var lens: [8]u32 = undefined;
+        var len: usize = 0;
+        for (keys, lens[0..keys.len]) |key, *key_len| {
+            @memcpy(bytes[len..][0..key.len], key);
+            len += key.len;
+            key_len.* = @intCast(key.len);
+        }
+        const count = keys.len;
+        const seats = tester.seats[0..count];
+        const is_pilot = tester.is_pilot[0..count];
+        try tester.boarder.board(place, bytes[0..len], lens[0..count], seats, is_pilot);
+    }
+
+    fn expectPilot(tester: *const Tester, expected: []const u8) !void {
+        try testing.expectEqualSlices(u8, expected, tester.is_pilot[0..expected.len]);
+    }
+
+    fn close(tester: *const Tester) void {
+        tester.boarder.close();
+    }
+};
 
 test "who comes second is a passenger and gets what the pilot brings; who comes later begins anew" {
     var flights: Flights = .{};
-    const first = try flights.board(testing.allocator, "p", "abc", &.{ 1, 2 });
+    var first: Tester = try .open(&flights);
     defer first.close();
-    const second = try flights.board(testing.allocator, "p", "bcaxb", &.{ 2, 1, 2 });
+    try first.board("p", &.{ "a", "bc" });
+    try first.expectPilot(&.{ 1, 1 });
+    var second: Tester = try .open(&flights);
     defer second.close();
-    try testing.expect(first.isPilot(0) and first.isPilot(1));
-    try testing.expect(!second.isPilot(0) and !second.isPilot(1) and second.isPilot(2));
+    try second.board("p", &.{ "bc", "a", "xb" });
+    try second.expectPilot(&.{ 0, 0, 1 });
 
     var out: [2]f32 = undefined;
-    try testing.expectEqual(.under_way, second.take(0, &out));
-    try testing.expect(first.land(1, &.{ 3, 4 }, true));
-    try testing.expect(!first.land(1, &.{ 3, 4 }, true));
-    try testing.expectEqual(2, second.take(0, out[0..1]).of_length);
-    const answer = second.take(0, &out).answer;
-    try testing.expectEqualSlices(f32, &.{ 3, 4 }, answer.vector);
-    try testing.expect(answer.is_stored);
-    try testing.expectEqual(.nothing, second.take(0, &out));
-    try testing.expectEqual(.under_way, second.take(1, &out));
+    try testing.expectEqual(.nothing, second.boarder.take(&out));
+    try testing.expect(first.boarder.land(first.seats[1], &.{ 3, 4 }, true));
+    try testing.expect(!first.boarder.land(first.seats[1], &.{ 3, 4 }, true));
+    try testing.expectEqual(2, second.boarder.take(out[0..1]).of_length);
+    const arrival = second.boarder.take(&out).arrival;
+    try testing.expectEqual(second.seats[0], arrival.seat);
+    try testing.expectEqualSlices(f32, &.{ 3, 4 }, arrival.answer.vector);
+    try testing.expect(arrival.answer.is_stored);
+    try testing.expectEqual(.nothing, second.boarder.take(&out));
 
-    const third = try flights.board(testing.allocator, "p", "bca", &.{ 2, 1 });
+    var third: Tester = try .open(&flights);
     defer third.close();
-    try testing.expect(third.isPilot(0) and !third.isPilot(1));
+    try third.board("p", &.{ "bc", "a" });
+    try third.expectPilot(&.{ 1, 0 });
 }
 
 test "a place and a key are told apart, wherever one ends and the other begins" {
     var flights: Flights = .{};
-    var boardings: [4]*Boarding = undefined;
+    var boarder: Tester = try .open(&flights);
+    defer boarder.close();
     const names = [_][2][]const u8{ .{ "ab", "c" }, .{ "a", "bc" }, .{ "", "abc" }, .{ "b", "c" } };
-    for (&boardings, names) |*boarding, name| boarding.* = try boardOne(&flights, name[0], name[1]);
-    defer for (boardings) |boarding| boarding.close();
-    for (boardings) |boarding| try testing.expect(boarding.isPilot(0));
+    for (names) |name| {
+        try boarder.board(name[0], &.{name[1]});
+        try boarder.expectPilot(&.{1});
+    }
 }
 
-test "what a closed boarding was to bring does not come, and its passengers can begin anew" {
+test "what a closed boarder was to bring does not come, and its passengers can begin anew" {
     var flights: Flights = .{};
-    const pilot = try boardOne(&flights, "p", "a");
-    const passenger = try boardOne(&flights, "p", "a");
-    const leaver = try boardOne(&flights, "p", "a");
-    leaver.close();
+    var boarders: [4]Tester = undefined;
+    for (&boarders) |*boarder| {
+        boarder.* = try .open(&flights);
+        try boarder.board("p", &.{"a"});
+    }
+    const pilot, var passenger, const leaver, const closed = boarders;
+    defer passenger.close();
+    defer leaver.close();
+    try testing.expect(leaver.boarder.leave(leaver.seats[0]));
+    closed.close();
     pilot.close();
-    const answer = passenger.take(0, &.{}).answer;
-    try testing.expectEqual(0, answer.vector.len);
-    const next = try boardOne(&flights, "p", "a");
-    defer next.close();
-    try testing.expect(next.isPilot(0));
+    const arrival = passenger.boarder.take(&.{}).arrival;
+    try testing.expectEqual(0, arrival.answer.vector.len);
+    try testing.expectEqual(.nothing, leaver.boarder.take(&.{}));
+    try passenger.board("p", &.{"a"});
+    try passenger.expectPilot(&.{1});
+}
+
+test "what arrived and was not taken goes with its passenger" {
+    var flights: Flights = .{};
+    var pilot: Tester = try .open(&flights);
+    defer pilot.close();
+    try pilot.board("p", &.{ "a", "b" });
+    var passenger: Tester = try .open(&flights);
+    try passenger.board("p", &.{ "a", "b" });
+    for (pilot.seats[0..2]) |seat| try testing.expect(pilot.boarder.land(seat, &.{1}, false));
+    try testing.expect(passenger.boarder.leave(passenger.seats[0]));
+    var out: [1]f32 = undefined;
+    try testing.expectEqual(1, passenger.boarder.take(out[0..0]).of_length);
     passenger.close();
 }
 
-test "an index of nothing, and the wrong half of a seat, are refused" {
+test "the number of no seat, and the seat of a passenger, land nothing" {
     var flights: Flights = .{};
-    const pilot = try boardOne(&flights, "p", "a");
+    var pilot: Tester = try .open(&flights);
     defer pilot.close();
-    const passenger = try boardOne(&flights, "p", "a");
+    try pilot.board("p", &.{"a"});
+    var passenger: Tester = try .open(&flights);
     defer passenger.close();
-    try testing.expectEqual(.nothing, pilot.take(0, &.{}));
-    try testing.expectEqual(.nothing, passenger.take(1, &.{}));
-    try testing.expect(!passenger.land(0, &.{}, false));
-    try testing.expect(!pilot.land(1, &.{}, false));
+    try passenger.board("p", &.{"a"});
+    try testing.expect(!passenger.boarder.land(passenger.seats[0], &.{}, false));
+    try testing.expect(!pilot.boarder.land(1, &.{}, false));
+    try testing.expect(!pilot.boarder.leave(1));
+}
+
+test "many keys find their flights, and leave nothing behind" {
+    var flights: Flights = .{};
+    var pilot: Tester = try .open(&flights);
+    defer pilot.close();
+    var passenger: Tester = try .open(&flights);
+    defer passenger.close();
+    const count = 10_000;
+    var seats: [count]u32 = undefined;
+    for (&seats, 0..) |*seat, number| {
+        try pilot.board("p", &.{std.mem.asBytes(&number)});
+        try pilot.expectPilot(&.{1});
+        seat.* = pilot.seats[0];
+        try passenger.board("p", &.{std.mem.asBytes(&number)});
+        try passenger.expectPilot(&.{0});
+    }
+    try testing.expect(flights.buckets.len >= count);
+    for (seats) |seat| try testing.expect(pilot.boarder.land(seat, &.{7}, true));
+    var out: [1]f32 = undefined;
+    for (0..count) |_| try testing.expect(passenger.boarder.take(&out) == .arrival);
+    try testing.expectEqual(.nothing, passenger.boarder.take(&out));
+    try testing.expectEqual(0, flights.buckets.len);
+    try testing.expectEqual(0, passenger.boarder.seats.capacity + pilot.boarder.free.capacity);
 }
 
 fn boardSome(gpa: Allocator) !void {
     var flights: Flights = .{};
-    const pilot = try flights.board(gpa, "place", "abc", &.{ 1, 1, 1 });
+    const pilot = try flights.open(gpa);
     defer pilot.close();
-    const passenger = try flights.board(gpa, "place", "dac", &.{ 1, 1, 1 });
+    var seats: [3]u32 = undefined;
+    var is_pilot: [3]u8 = undefined;
+    try pilot.board("place", "abc", &.{ 1, 1, 1 }, &seats, &is_pilot);
+    const landed = seats[0];
+    const passenger = try flights.open(gpa);
     defer passenger.close();
+    try passenger.board("place", "dac", &.{ 1, 1, 1 }, &seats, &is_pilot);
     // Memory that is short for the copy costs the passenger only the vector.
-    try testing.expect(pilot.land(0, &.{ 1, 2 }, false));
+    try testing.expect(pilot.land(landed, &.{ 1, 2 }, false));
     var out: [2]f32 = undefined;
-    if (passenger.take(1, &out).answer.vector.len == 0) return error.OutOfMemory;
+    if (passenger.take(&out).arrival.answer.vector.len == 0) return error.OutOfMemory;
 }
 
 test "memory that is short leaves no flight behind" {
@@ -305,25 +491,27 @@ test "of many threads one at a time computes a key, and all of them get it or co
 
         fn once(shared: *@This(), random: std.Random) !void {
             const key = random.uintLessThan(u8, shared.pilots.len);
-            const gpa = std.heap.smp_allocator;
-            const boarding = try shared.flights.board(gpa, "p", &.{key}, &.{1});
-            defer boarding.close();
-            if (boarding.isPilot(0)) {
+            const boarder = try shared.flights.open(std.heap.smp_allocator);
+            defer boarder.close();
+            var seats: [1]u32 = undefined;
+            var is_pilot: [1]u8 = undefined;
+            try boarder.board("p", &.{key}, &.{1}, &seats, &is_pilot);
+            if (is_pilot[0] == 1) {
                 const others = shared.pilots[key].fetchAdd(1, .acquire);
                 try testing.expectEqual(0, others);
                 if (random.boolean()) std.Thread.yield() catch {};
                 _ = shared.pilots[key].fetchSub(1, .release);
-                if (random.uintLessThan(u8, 4) > 0) _ = boarding.land(0, &.{ 7, key }, false);
+                if (random.uintLessThan(u8, 4) > 0) _ = boarder.land(seats[0], &.{ 7, key }, false);
                 return;
             }
             var out: [2]f32 = undefined;
-            while (random.uintLessThan(u8, 100) > 0) switch (boarding.take(0, &out)) {
-                .under_way => std.Thread.yield() catch {},
-                .answer => |answer| {
-                    if (answer.vector.len == 0) return;
-                    return testing.expectEqualSlices(f32, &.{ 7, key }, answer.vector);
+            while (random.uintLessThan(u8, 100) > 0) switch (boarder.take(&out)) {
+                .nothing => std.Thread.yield() catch {},
+                .of_length => return error.Unexpected,
+                .arrival => |arrival| {
+                    if (arrival.answer.vector.len == 0) return;
+                    return testing.expectEqualSlices(f32, &.{ 7, key }, arrival.answer.vector);
                 },
-                else => return error.Unexpected,
             };
         }
     };
@@ -332,5 +520,5 @@ test "of many threads one at a time computes a key, and all of them get it or co
     for (&threads, 0..) |*thread, seed| thread.* = try .spawn(.{}, Shared.run, .{ &shared, seed });
     for (threads) |thread| thread.join();
     try testing.expectEqual(0, shared.failed.load(.monotonic));
-    for (shared.flights.buckets) |bucket| try testing.expectEqual(null, bucket);
+    try testing.expectEqual(0, shared.flights.count);
 }

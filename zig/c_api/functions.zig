@@ -5,7 +5,7 @@
 //! of the other arguments: `keys[keys_len]`, `cursor[4]`, `hits[count*16]`.
 
 const answer_memory = @import("answer_memory.zig");
-const boarding = @import("boarding.zig");
+const boarder = @import("boarder.zig");
 const collection = @import("collection.zig");
 const database = @import("database.zig");
 const job = @import("job.zig");
@@ -18,18 +18,20 @@ pub const list = .{
     .{ "vl_close", &database.close, "handle" },
     .{ "vl_answer_memory", &answer_memory.lend, "bytes addresses_out[2]" },
 
+    .{ "vl_boarder_open", &boarder.open, "handle_out[1]" },
     .{
-        "vl_boarding_open",
-        &boarding.open,
-        "place[place_len] place_len keys[keys_len] keys_len key_lens[count] count " ++
-            "is_pilot_out[count] handle_out[1]",
+        "vl_boarder_board",
+        &boarder.board,
+        "boarder place[place_len] place_len keys[keys_len] keys_len key_lens[count] count " ++
+            "seats_out[count] is_pilot_out[count]",
     },
     .{
-        "vl_boarding_land",
-        &boarding.land,
-        "boarding indexes[count] count vectors[vectors_len] vectors_len is_stored",
+        "vl_boarder_land",
+        &boarder.land,
+        "boarder seats[count] count vectors[vectors_len] vectors_len is_stored",
     },
-    .{ "vl_boarding_take", &boarding.take, "boarding index out[out_len] out_len answer_out[2]" },
+    .{ "vl_boarder_leave", &boarder.leave, "boarder seats[count] count" },
+    .{ "vl_boarder_take", &boarder.take, "boarder out[out_len] out_len answer_out[3]" },
 
     .{
         "vl_database_open",

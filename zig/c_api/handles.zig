@@ -5,7 +5,7 @@
 //! never a dereference. A slot whose generations are used up is retired, so no handle comes back.
 //!
 //! Slots form trees: a database is a root, and its snapshots, collections and jobs lie below it. A
-//! boarding is a root with nothing below it.
+//! boarder is a root with nothing below it.
 //! Each root has one lock, held for every call on it or on anything below it, so a handle that is
 //! posted to another thread is slow there, never unsafe, and closing waits for calls under way.
 //! The slots never move and are never unmapped, so a thread may read a slot, lock the root it names
@@ -14,7 +14,7 @@
 const std = @import("std");
 const Lock = @import("lock.zig").Lock;
 
-pub const Kind = enum(u8) { database, snapshot, collection, job, boarding };
+pub const Kind = enum(u8) { database, snapshot, collection, job, boarder };
 
 pub fn Table(comptime slots_max: u17, comptime generation_max: u16) type {
     return struct {

@@ -59,7 +59,7 @@ pub const Signature = struct {
 
 pub fn of(comptime entry: anytype) Signature {
     comptime {
-        @setEvalBranchQuota(20_000);
+        @setEvalBranchQuota(30_000);
         const name, const function, const text = entry;
         const info = @typeInfo(@TypeOf(function.*)).@"fn";
         var parameters: [info.params.len]Parameter = undefined;
