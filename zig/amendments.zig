@@ -26,7 +26,7 @@ pub const Block = struct {
     page_born: u64 = 0,
     /// Private to the running transaction, and not as `page` says any more.
     is_changed: bool = false,
-    records: [rows_per_block]u64 = @splat(0),
+    records: [rows_per_block]u64,
     columns: format.ColumnEntry = .none,
     /// Rows that were amended after the columns were made.
     stale: row_set.Rows = row_set.none,
@@ -148,7 +148,9 @@ pub const Amendments = struct {
             }
         } else {
             const block = try gpa.create(Block);
-            block.* = .{};
+            // No default of the field: so many zeros would be a part of the library.
+            block.* = .{ .records = undefined };
+            @memset(&block.records, 0);
             place.* = block;
         }
         place.*.?.is_changed = true;

@@ -142,10 +142,7 @@ pub const Backup = struct {
         root.boot_id = @splat(0);
         roots.seal(&root);
         const target = backup.target;
-        const zeros: [format.page_bytes]u8 = @splat(0);
-        for (format.durable_slot_page..format.first_free_page) |page| {
-            try target.write(format.pageOffset(@intCast(page)), &.{&zeros});
-        }
+        try roots.writeEmpty(target, format.first_free_page);
         try target.extend(format.pageOffset(root.file_pages));
         try roots.write(target, roots.durableSlot(0), &root);
         // Either header makes it a database, so both come when all else is there.

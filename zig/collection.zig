@@ -836,7 +836,7 @@ pub const Collection = struct {
         defer _ = database.search_memory.reset(.{ .retain_with_limit = search_memory_kept });
         var filter_memory: std.heap.ArenaAllocator = .init(collection.gpa);
         defer filter_memory.deinit();
-        var running: search_module.Search = .init(try collection.request(queries, options, .{
+        var running: search_module.Search = try .init(try collection.request(queries, options, .{
             .filter_memory = filter_memory.allocator(),
             .memory = &database.search_memory,
             .hits = hits,

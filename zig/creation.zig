@@ -162,10 +162,7 @@ fn create(context: Context) Error!format.Header {
 
 fn writeFirst(file: os.File, header: *const format.Header, root: *const format.Root) os.Error!void {
     try file.extend(format.pageOffset(format.initial_pages));
-    const zeros: [format.page_bytes]u8 = @splat(0);
-    for (format.durable_slot_page..format.initial_pages) |page| {
-        try file.write(format.pageOffset(@intCast(page)), &.{&zeros});
-    }
+    try roots.writeEmpty(file, format.initial_pages);
     try roots.write(file, roots.durableSlot(0), root);
     try file.write(format.pageOffset(format.header_copy_page), &.{std.mem.asBytes(header)});
     try file.sync();

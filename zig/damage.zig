@@ -1,6 +1,7 @@
 //! What is wrong with a file: places and sentences, so many of them kept and all of them counted.
 
 const std = @import("std");
+const sentence = @import("sentence.zig");
 
 /// What is damaged. The names reach users as strings: one may be added, none is renamed.
 pub const Kind = enum {
@@ -70,9 +71,23 @@ pub const Findings = struct {
         comptime format: []const u8,
         arguments: anytype,
     ) error{OutOfMemory}!void {
+        return findings.keep(kind, offset, format, &sentence.name(format, &arguments));
+    }
+
+    /// Once, and not at each of the places that find something.
+    noinline fn keep(
+        findings: *Findings,
+        kind: Kind,
+        offset: u64,
+        format: []const u8,
+        named: []const sentence.Named,
+    ) error{OutOfMemory}!void {
         findings.count += 1;
         if (findings.list.items.len >= kept_max) return;
-        const message = try std.fmt.allocPrint(findings.gpa, format, arguments);
+        // They name numbers and sentences of this library only, so none is longer.
+        var buffer: [512]u8 = undefined;
+        const text = sentence.write(&buffer, format, named);
+        const message = try findings.gpa.dupe(u8, text);
         errdefer findings.gpa.free(message);
         const finding: Finding = .{ .offset = offset, .kind = kind, .message = message };
         try findings.list.append(findings.gpa, finding);

@@ -70,9 +70,9 @@ pub const Diagnostics = struct {
         diagnostics.len = len;
     }
 
-    /// Translates a failure of the machine; `doing` completes "while …". It is not comptime: a copy
-    /// of this function for every caller took 20 KB of the library.
-    pub fn failOs(diagnostics: *Diagnostics, failure: os.Error, doing: []const u8) Error {
+    /// Translates a failure of the machine; `doing` completes "while …". It is not comptime, and
+    /// the function is not inlined: a copy for every caller took 20 KB of the library.
+    pub noinline fn failOs(diagnostics: *Diagnostics, failure: os.Error, doing: []const u8) Error {
         return switch (failure) {
             error.NoSpace => diagnostics.fail(
                 error.NoSpace,

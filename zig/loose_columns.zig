@@ -56,7 +56,9 @@ pub const LooseColumns = struct {
             loose.refused_at = loose.asked_at;
             return;
         }
-        var of_rows: [format.column_block_rows][]const u8 = @splat("");
+        // No constant: it would have 256 pointers for the loader to fill in.
+        var of_rows: [format.column_block_rows][]const u8 = undefined;
+        @memset(&of_rows, "");
         var row_count: u32 = 0;
         var start: u32 = 0;
         var number: usize = 0;

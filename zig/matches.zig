@@ -23,13 +23,24 @@ pub const Matches = struct {
     /// How many there are, as far as the steps have come.
     count: u64 = 0,
     words: std.ArrayList(u64) = .empty,
-    /// By id, where the words of a segment are. Those without any match are not here.
-    runs: std.AutoArrayHashMapUnmanaged(u32, struct { start: usize, len: usize }) = .empty,
+    /// Where the words of a segment are, in ascending order of ids. Those without any match are not
+    /// here.
+    runs: std.ArrayList(Run) = .empty,
     /// The segment under way, what is left of its rows, and the next one to look at.
     segment: ?*SegmentState = null,
     selection: Selection = .{},
     row: u32 = 0,
     next_segment: u32 = 0,
+
+    const Run = struct {
+        segment: u32,
+        start: usize,
+        len: usize,
+
+        fn orderOf(id: u32, run: Run) std.math.Order {
+            return std.math.order(id, run.segment);
+        }
+    };
 
     pub fn init(
         gpa: std.mem.Allocator,
@@ -99,7 +110,8 @@ pub const Matches = struct {
         const count = matches.selection.countIn(0, segment.disk.rows);
         if (count == 0) return;
         const words = matches.selection.words[0..Selection.wordsFor(segment.disk.rows)];
-        matches.runs.put(matches.gpa, segment.disk.id, .{
+        matches.runs.append(matches.gpa, .{
+            .segment = segment.disk.id,
             .start = matches.words.items.len,
             .len = words.len,
         }) catch return matches.outOfMemory();
@@ -109,7 +121,12 @@ pub const Matches = struct {
 
     /// The words of a segment, when all are found; null where no row of it matches.
     pub fn of(matches: *const Matches, id: u32) ?[]const u64 {
-        const run = matches.runs.get(id) orelse return null;
+        const runs = matches.runs.items;
+        const number = std.sort.binarySearch(Run, runs, id, Run.orderOf) orelse return null;
+        return matches.wordsOf(runs[number]);
+    }
+
+    fn wordsOf(matches: *const Matches, run: Run) []const u64 {
         return matches.words.items[run.start..][0..run.len];
     }
 
@@ -131,11 +148,12 @@ pub const Matches = struct {
 
     fn from(matches: *const Matches, number: usize, row: u32) ?Row {
         var at = row;
-        for (matches.runs.keys()[number..], number..) |id, i| {
-            const words = matches.of(id).?;
+        for (matches.runs.items[number..], number..) |run, i| {
+            const words = matches.wordsOf(run);
             while (at < words.len * 64) : (at = (at / 64 + 1) * 64) {
                 const bits = words[at / 64] >> @intCast(at % 64);
-                if (bits != 0) return .{ .segment = id, .row = at + @ctz(bits), .number = i };
+                if (bits == 0) continue;
+                return .{ .segment = run.segment, .row = at + @ctz(bits), .number = i };
             }
             at = 0;
         }

@@ -27,7 +27,8 @@ pub const Slots = struct {
         var buffer: [read_bytes]u8 align(8) = undefined;
         const len = try file.read(format.pageOffset(format.durable_slot_page), &buffer);
         @memset(buffer[len..], 0);
-        var slots: Slots = .{};
+        // All of them are set below; a default would be copied from three kilobytes of zeros.
+        var slots: Slots = undefined;
         for (&slots.roots, &slots.torn, 0..) |*root, *torn, slot| {
             const bytes = buffer[slot * format.page_bytes ..][0..format.slot_bytes];
             root.* = decodeSlot(bytes, @intCast(slot));
@@ -189,9 +190,20 @@ pub fn write(file: os.File, slot: u32, root: *const Root) os.Error!void {
     return file.write(slotOffset(slot), &.{std.mem.asBytes(root)});
 }
 
+/// Zeros for the slots, and for all pages up to `end`, of a file that nobody else reads yet.
+pub fn writeEmpty(file: os.File, end: u32) os.Error!void {
+    // No constant, here and below: so many zeros would be a part of the library.
+    var zeros: [format.page_bytes]u8 = undefined;
+    @memset(&zeros, 0);
+    for (format.durable_slot_page..end) |page| {
+        try file.write(format.pageOffset(@intCast(page)), &.{&zeros});
+    }
+}
+
 /// Makes both volatile slots mean nothing, in one write.
 pub fn clearVolatile(file: os.File) os.Error!void {
-    const zeros: [format.page_bytes + format.slot_bytes]u8 = @splat(0);
+    var zeros: [format.page_bytes + format.slot_bytes]u8 = undefined;
+    @memset(&zeros, 0);
     return file.write(slotOffset(format.durable_slot_count), &.{&zeros});
 }
 

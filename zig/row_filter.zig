@@ -37,14 +37,17 @@ pub const RowFilter = struct {
     bytes_read: u64 = 0,
     document: std.ArrayList(u8) = .empty,
     /// Of rows that have no columns in the file.
-    documents: Documents = .{},
+    documents: ?*Documents = null,
     window: ?*ReadWindow = null,
     /// Chunks of the image that columns were read from.
     mapped_chunks: u64 = 0,
 
     pub fn deinit(row_filter: *RowFilter) void {
         row_filter.document.deinit(row_filter.gpa);
-        row_filter.documents.deinit(row_filter.gpa);
+        if (row_filter.documents) |documents| {
+            documents.deinit(row_filter.gpa);
+            row_filter.gpa.destroy(documents);
+        }
         if (row_filter.window) |window| row_filter.gpa.destroy(window);
         row_filter.* = undefined;
     }
@@ -91,7 +94,7 @@ pub const RowFilter = struct {
             return row_filter.decide(segment, row, &verdict, selected, null);
         }
         const rows_there = selected.*;
-        const documents = &row_filter.documents;
+        const documents = try row_filter.documentsOf();
         documents.clear();
         try row_filter.decide(segment, row, &.unknown, selected, documents);
         loose.build(row_filter.gpa, row, &rows_there, documents) catch
@@ -157,6 +160,14 @@ pub const RowFilter = struct {
                 "backup or salvage() it",
             .{record.metadata_offset},
         );
+    }
+
+    fn documentsOf(row_filter: *RowFilter) Error!*Documents {
+        if (row_filter.documents) |documents| return documents;
+        const documents = row_filter.gpa.create(Documents) catch return row_filter.outOfMemory();
+        documents.* = .{};
+        row_filter.documents = documents;
+        return documents;
     }
 
     fn windowOf(row_filter: *RowFilter) Error!*ReadWindow {

@@ -13,6 +13,7 @@ const search_query = @import("search_query.zig");
 const CodeScan = @import("code_scan.zig").CodeScan;
 const Crew = @import("os/crew.zig").Crew;
 const ExactScan = @import("exact_scan.zig").ExactScan;
+const Filter = @import("filter.zig").Filter;
 const Looker = @import("look.zig").Looker;
 const Matches = @import("matches.zig").Matches;
 const SearchCost = search_cost.SearchCost;
@@ -33,8 +34,9 @@ const queries_at_once = 64;
 
 pub const Search = struct {
     request: Request,
-    /// Of the filter; null without one.
-    matches: ?Matches,
+    /// Of the filter; null without one. Somewhere else, because they are large and most searches
+    /// have none.
+    matches: ?*Matches,
     matches_are_known: bool,
     crew: Crew,
     /// How many the crew has while it works; 0 before that is known.
@@ -43,7 +45,7 @@ pub const Search = struct {
     part: ?*Part = null,
 
     /// What the request points at belongs to the caller, until `deinit`.
-    pub fn init(request: Request) Search {
+    pub fn init(request: Request) Error!Search {
         const query_count = request.queries.len / request.state.identity.dimension;
         std.debug.assert(request.hits.len == query_count * request.k);
         std.debug.assert(request.counts.len == query_count);
@@ -52,18 +54,24 @@ pub const Search = struct {
         request.report.live = state.live_rows;
         return .{
             .request = request,
-            .matches = if (request.filter) |filter|
-                .init(request.gpa, state, request.source, request.reader, filter)
-            else
-                null,
+            .matches = if (request.filter) |filter| try createMatches(&request, filter) else null,
             .matches_are_known = request.filter == null,
             .crew = .init(request.gpa, 1),
         };
     }
 
+    fn createMatches(request: *const Request, filter: *const Filter) Error!*Matches {
+        const matches = request.gpa.create(Matches) catch return request.outOfMemory();
+        matches.* = .init(request.gpa, request.state, request.source, request.reader, filter);
+        return matches;
+    }
+
     pub fn deinit(search: *Search) void {
         search.rest();
-        if (search.matches) |*matches| matches.deinit();
+        if (search.matches) |matches| {
+            matches.deinit();
+            search.request.gpa.destroy(matches);
+        }
         search.request.reader.image.trim();
         search.* = undefined;
     }
@@ -101,7 +109,7 @@ pub const Search = struct {
 
     /// Goes on with the filter; how much it has read.
     fn match(search: *Search, bytes_max: u64) Error!u64 {
-        const matches = &search.matches.?;
+        const matches = search.matches.?;
         const before = matches.filter.bytes_read;
         search.matches_are_known = !try matches.step(bytes_max);
         const report = search.request.report;
@@ -113,7 +121,7 @@ pub const Search = struct {
     }
 
     fn wantedRows(search: *const Search) u64 {
-        return if (search.matches) |*matches| matches.count else search.request.state.live_rows;
+        return if (search.matches) |matches| matches.count else search.request.state.live_rows;
     }
 
     fn begin(search: *Search) Error!*Part {
@@ -128,7 +136,7 @@ pub const Search = struct {
         part.request.queries = request.queries[first * dimension ..][0 .. count * dimension];
         part.request.hits = request.hits[first * request.k ..][0 .. count * request.k];
         part.request.counts = request.counts[first..][0..count];
-        try part.init(&search.crew, if (search.matches) |*matches| matches else null);
+        try part.init(&search.crew, search.matches);
         return part;
     }
 };

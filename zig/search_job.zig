@@ -138,7 +138,10 @@ pub const SearchJob = struct {
 
     fn advance(job: *SearchJob, bytes_max: u32) Error!bool {
         switch (job.progress) {
-            .waiting => job.progress = .{ .running = .init(try job.request()) },
+            .waiting => {
+                const search: search_module.Search = try .init(try job.request());
+                job.progress = .{ .running = search };
+            },
             .running => {},
             .done, .failed => return false,
         }

@@ -158,22 +158,30 @@ pub fn stale() i32 {
     return failPlain(.closed);
 }
 
-/// A failure without an engine behind it.
-pub fn failPlain(status: Status) i32 {
+/// A failure without an engine behind it. Not inlined, here and below: what ends a call that fails
+/// is not worth a copy at each of the places that refuse something.
+pub noinline fn failPlain(status: Status) i32 {
     last_error.set(status.sentence());
     return @intFromEnum(status);
 }
 
 /// A wrong argument, in words.
 pub fn refuse(status: Status, comptime format: []const u8, arguments: anytype) i32 {
+    return refuseWith(status, format, &vectorlite.sentence.name(format, &arguments));
+}
+
+noinline fn refuseWith(
+    status: Status,
+    format: []const u8,
+    named: []const vectorlite.sentence.Named,
+) i32 {
     var buffer: [256]u8 = undefined;
-    const named = vectorlite.sentence.name(format, &arguments);
-    last_error.set(vectorlite.sentence.write(&buffer, format, &named));
+    last_error.set(vectorlite.sentence.write(&buffer, format, named));
     return @intFromEnum(status);
 }
 
 /// Takes the engine's sentence, and clears it, so that it is never told twice.
-pub fn failWith(failure: vectorlite.Error, diagnostics: *vectorlite.Diagnostics) i32 {
+pub noinline fn failWith(failure: vectorlite.Error, diagnostics: *vectorlite.Diagnostics) i32 {
     const status: Status = .fromError(failure);
     const message = diagnostics.message();
     last_error.set(if (message.len > 0) message else status.sentence());

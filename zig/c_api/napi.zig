@@ -162,7 +162,8 @@ pub fn decodeInteger(comptime T: type, environment: Environment, value: Value, o
     return true;
 }
 
-pub fn throw(environment: Environment, message: [*:0]const u8) Value {
+/// Called from four hundred places, so never inlined.
+pub noinline fn throw(environment: Environment, message: [*:0]const u8) Value {
     _ = host.napi_throw_type_error(environment, "ERR_INVALID_ARG_TYPE", message);
     return null;
 }

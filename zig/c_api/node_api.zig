@@ -5,6 +5,7 @@
 //! only: `job_runner` gives a promise, which the others have no word for.
 
 const std = @import("std");
+const vectorlite = @import("vectorlite");
 const boundary = @import("call.zig");
 const functions = @import("functions.zig");
 const job_runner = @import("job_runner.zig");
@@ -14,7 +15,7 @@ const signatures = @import("signature.zig");
 const Environment = napi.Environment;
 const CallbackInfo = napi.CallbackInfo;
 const Value = napi.Value;
-const throw = napi.throw;
+const sentence = vectorlite.sentence;
 
 /// Node's entry point. Named `napi_register_module_v1` outside.
 pub fn register(environment: Environment, exports: Value) callconv(.c) Value {
@@ -60,6 +61,7 @@ fn Wrapper(comptime entry: anytype) type {
         const function = entry[1];
         const signature = signatures.of(entry);
         const parameters = signature.parameters;
+        const names = namesOf(signature);
 
         fn call(environment: Environment, info: CallbackInfo) callconv(.c) Value {
             var count: usize = parameters.len;
@@ -68,24 +70,21 @@ fn Wrapper(comptime entry: anytype) type {
             if (napi.host.napi_get_cb_info(environment, info, &count, &values, null, null) != .ok or
                 count != parameters.len)
             {
-                return throw(environment, std.fmt.comptimePrint(
-                    "{s} takes {d} arguments",
-                    .{ signature.name, parameters.len },
-                ));
+                return throwCount(environment, names, parameters.len);
             }
             var arguments: std.meta.ArgsTuple(@TypeOf(function.*)) = undefined;
             var available: [parameters.len]usize = undefined;
             inline for (parameters, 0..) |parameter, i| {
                 if (!decode(parameter, environment, values[i], &arguments[i], &available[i])) {
-                    return throw(environment, signature.name ++ ": " ++ parameter.name ++
-                        " must be " ++ comptime expected(parameter));
+                    const problem = "must be " ++ comptime expected(parameter);
+                    return throwArgument(environment, names, i, problem);
                 }
             }
             inline for (parameters, 0..) |parameter, i| {
                 const needed = signatures.evaluate(signature, parameter.length, arguments);
                 if (parameter.kind.isBuffer() and available[i] < needed) {
-                    return throw(environment, signature.name ++ ": " ++ parameter.name ++
-                        " is shorter than its length says");
+                    const problem = "is shorter than its length says";
+                    return throwArgument(environment, names, i, problem);
                 }
             }
             var result: Value = null;
@@ -100,8 +99,44 @@ fn Wrapper(comptime entry: anytype) type {
     };
 }
 
-/// `available` becomes the elements of a buffer; an absent one is long enough for everything.
-fn decode(
+/// Of a function and its parameters, each with a zero behind it. All that may be wrong with its
+/// arguments is said with this one string: sentences for each took 20 KB of the library.
+fn namesOf(comptime signature: signatures.Signature) [*:0]const u8 {
+    comptime {
+        var names: [:0]const u8 = signature.name;
+        for (signature.parameters) |parameter| names = names ++ "\x00" ++ parameter.name;
+        return names.ptr;
+    }
+}
+
+fn throwCount(environment: Environment, names: [*:0]const u8, count: usize) Value {
+    return throwSentence(environment, "{s} takes {d} arguments", .{ std.mem.span(names), count });
+}
+
+noinline fn throwArgument(
+    environment: Environment,
+    names: [*:0]const u8,
+    number: usize,
+    problem: [*:0]const u8,
+) Value {
+    var name = names;
+    for (0..number + 1) |_| name += std.mem.len(name) + 1;
+    return throwSentence(environment, "{s}: {s} {s}", .{
+        std.mem.span(names), std.mem.span(name), std.mem.span(problem),
+    });
+}
+
+fn throwSentence(environment: Environment, comptime format: []const u8, arguments: anytype) Value {
+    var buffer: [256]u8 = undefined;
+    const named = sentence.name(format, &arguments);
+    const text = sentence.write(buffer[0 .. buffer.len - 1], format, &named);
+    buffer[text.len] = 0;
+    return napi.throw(environment, buffer[0..text.len :0]);
+}
+
+/// `available` becomes the elements of a buffer; an absent one is long enough for everything. Not
+/// inlined: three hundred parameters share the few kinds that there are.
+noinline fn decode(
     comptime parameter: signatures.Parameter,
     environment: Environment,
     value: Value,

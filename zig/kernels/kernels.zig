@@ -36,7 +36,11 @@ var selected: std.atomic.Value(?*const KernelTable) = .init(null);
 
 /// The table of the newest tier that this machine can run.
 pub fn active() *const KernelTable {
-    if (selected.load(.monotonic)) |chosen| return chosen;
+    return selected.load(.monotonic) orelse select();
+}
+
+/// Once, so it is not worth a copy at each of those who ask.
+noinline fn select() *const KernelTable {
     const chosen = tableOf(cpu.detect()).?;
     // A tier that was forced in the meantime stays.
     const forced = selected.cmpxchgStrong(null, chosen, .monotonic, .monotonic);

@@ -30,7 +30,8 @@ pub fn wait(word: *const Word, expected: u32) void {
     }
 }
 
-pub fn wakeOne(word: *const Word) void {
+/// Not inlined into all that unlock something: most of the time nobody waits.
+pub noinline fn wakeOne(word: *const Word) void {
     switch (builtin.os.tag) {
         .linux => _ = std.os.linux.futex_3arg(&word.raw, .{ .cmd = .WAKE, .private = true }, 1),
         .macos => _ = std.c.__ulock_wake(

@@ -532,14 +532,22 @@ pub const Story = struct {
         try story.readTwice();
     }
 
-    /// By columns and by documents, of which columns are made the second time. All rows match: none
-    /// has a field of that name.
+    /// By columns and by documents, of which columns are made the second time, and for a search.
+    /// All rows match: none has a field of that name.
     fn filterRows(story: *Story) !void {
+        const collection = story.first.collection.?;
         const filter: []const u8 = &.{ 1, 3, 16, 4, 'n', 'o', 'n', 'e' };
         for (0..2) |_| {
-            const count = try story.first.collection.?.countWhere(filter);
+            const count = try collection.countWhere(filter);
             if (count != story.now().rows.count()) return error.WrongContents;
         }
+        const query: [contents.dimension]f32 = @splat(0.3);
+        var hits: [2]vl.Hit = undefined;
+        var counts: [1]u32 = undefined;
+        var report: vl.SearchReport = .{};
+        const options: vl.Collection.SearchOptions = .{ .k = hits.len, .filter = filter };
+        try collection.searchWith(&query, options, &hits, &counts, &report);
+        if (report.matched != story.now().rows.count()) return error.WrongContents;
     }
 
     fn readByOther(story: *Story) !void {
