@@ -12,12 +12,21 @@ import { type Flight, giveUpSeats, takeSeats } from "./seats.ts";
 /** Threads do not wake each other, so what comes is asked for after pauses of at most so long. */
 const pauseMaxMs = 10;
 
-/** All that this thread awaits, by the numbers of their seats. */
+/**
+ * Milliseconds after which it is computed here as well. The other thread may hang, or even wait for
+ * this one, whose `compute` it does.
+ */
+const patienceMs = 30_000;
+
+/** All that this thread awaits, by the numbers of their seats; those that wait longest first. */
 const awaited = new Map<number, AwaitedFlight>();
 
 let isWatching = false;
 
-/** It lands with nothing where the other thread fails, or ends: then it is to be computed here. */
+/**
+ * It lands with nothing where the other thread fails, ends or takes too long: then it is to be
+ * computed here.
+ */
 export class AwaitedFlight implements Flight {
   readonly call = undefined;
   readonly isLeft = false;
@@ -26,6 +35,7 @@ export class AwaitedFlight implements Flight {
   readonly #key: string;
   readonly #seat: number;
   readonly #passengers = new Passengers();
+  readonly #startMs = performance.now();
   #land!: (computed: Computed | undefined) => void;
   #fail!: (error: unknown) => void;
 
@@ -65,6 +75,15 @@ export class AwaitedFlight implements Flight {
     }
   }
 
+  /** @returns Whether it has waited too long, and waits no more. */
+  overtake(): boolean {
+    if (performance.now() - this.#startMs < patienceMs) return false;
+    this.#end();
+    boarderOfThread().overtake(this.#seat);
+    this.#land(undefined);
+    return true;
+  }
+
   /** Nothing can be asked for any more. */
   fail(error: unknown): void {
     this.#end();
@@ -86,6 +105,7 @@ async function watch(): Promise<void> {
   for (let pauseMs = 1; awaited.size > 0; ) {
     await new Promise((resolve) => setTimeout(resolve, pauseMs));
     pauseMs = takeArrivals() ? 1 : Math.min(pauseMs * 2, pauseMaxMs);
+    for (const flight of awaited.values()) if (!flight.overtake()) break;
   }
   isWatching = false;
 }

@@ -88,6 +88,11 @@ class Boarder {
     if (seats.length > 0) this.#native.vl_boarder_leave(this.#id, seats, seats.length);
   }
 
+  /** Gives up an awaited seat; whoever wants its key from now on computes it anew. */
+  overtake(seat: number): void {
+    this.#native.vl_boarder_overtake(this.#id, seat);
+  }
+
   /** Something that came for a seat that is not its own; `undefined` while nothing has. */
   take(): Arrival | undefined {
     const answer = this.#answer;

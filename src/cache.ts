@@ -344,7 +344,8 @@ export class EmbedCache implements Disposable {
    * threads one computes it again.
    *
    * @param compute - Called with the key on a miss, sync or async; returns a vector, or
-   * `{ vector, tokens }`. It may not wait for its own key, nor for a thread that does.
+   * `{ vector, tokens }`. It may not wait for its own key, and had better not for
+   * another thread that does: that one waits 30 seconds before it computes the key too.
    * @param options - `dimensions` as for {@link get}. `signal`: gives up waiting. The `signal` that
    * `compute` gets is aborted only when everybody who waits in its thread has given up; nothing is
    * stored then.
@@ -370,8 +371,8 @@ export class EmbedCache implements Disposable {
    * joined it compute again.
    *
    * @param compute - Returns one vector for each of its keys, in their order, sync or async; or
-   * `{ vectors, tokens }`. It may not wait for one of the keys of this call, nor for a thread that
-   * does.
+   * `{ vectors, tokens }`. It may not wait for one of the keys of this call, and had better not
+   * for another thread that does, see {@link getOrCompute}.
    * @param options - `signal` and `dimensions` as for {@link getOrCompute}; `maxBatch` and
    * `concurrency` as for the cache.
    * @returns The vectors in the order of `keys`, duplicates included. The caller owns them; they

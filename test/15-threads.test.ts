@@ -6,7 +6,7 @@ import { once } from "node:events";
 import { join } from "node:path";
 import { Worker } from "node:worker_threads";
 import { EmbedCache } from "vectorlite";
-import { describe, expect, onTestFinished, test } from "vitest";
+import { describe, expect, onTestFinished, test, vi } from "vitest";
 import { closing, deferred, root, temporaryPath } from "./helpers.ts";
 
 interface Report {
@@ -169,6 +169,27 @@ describe("threads that miss the same texts", () => {
     await asker.worker.terminate();
     expect(await call).toEqual([Float32Array.of(9, 9), Float32Array.of(9, 9)]);
     expect(cache.stats()).toMatchObject({ computed: 2, joins: 2, hits: 0, misses: 2 });
+  });
+
+  test("do not wait for ever for one that hangs", async () => {
+    const path = temporaryPath();
+    const cache = newCache(path);
+    const asker = new Asker(path, 7, ["a"]);
+    await asker.computing();
+    vi.useFakeTimers({ toFake: ["setTimeout", "performance"] });
+    onTestFinished(() => void vi.useRealTimers());
+    let computed = 0;
+    const compute = (): number[] => {
+      computed++;
+      return [9, 9];
+    };
+    const calls = [cache.getOrCompute("a", compute), cache.getOrCompute("a", compute)];
+    await vi.advanceTimersByTimeAsync(29_000);
+    expect(computed).toBe(0);
+    await vi.advanceTimersByTimeAsync(1_100);
+    for (const vector of await Promise.all(calls)) expect(vector).toEqual(Float32Array.of(9, 9));
+    expect(computed).toBe(1);
+    expect(cache.get("a")).toEqual(Float32Array.of(9, 9));
   });
 
   test("get what is not stored where it is computed, and store it where they may", async () => {

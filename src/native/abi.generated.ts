@@ -179,6 +179,7 @@ export interface NativeLibrary {
     is_stored: number,
   ): number;
   vl_boarder_leave(boarder: number, seats: Uint32Array, count: number): number;
+  vl_boarder_overtake(boarder: number, seat: number): number;
   vl_boarder_take(
     boarder: number,
     out: Float32Array,
@@ -430,6 +431,7 @@ export const symbols = {
   },
   vl_boarder_land: { args: ["u32", "buffer", "u32", "buffer", "u32", "u32"], returns: "i32" },
   vl_boarder_leave: { args: ["u32", "buffer", "u32"], returns: "i32" },
+  vl_boarder_overtake: { args: ["u32", "u32"], returns: "i32" },
   vl_boarder_take: { args: ["u32", "buffer", "u32", "buffer"], returns: "i32" },
   vl_database_open: { args: ["buffer", "u32", "buffer", "u32", "buffer"], returns: "i32" },
   vl_database_open_bytes: { args: ["buffer", "u32", "buffer"], returns: "i32" },

@@ -78,6 +78,13 @@ pub fn leave(handle: u32, seats: [*]align(1) const u32, count: u32) callconv(.c)
     return boundary.done();
 }
 
+/// Gives up the seat of a passenger who has waited too long: the next who boards begins anew.
+pub fn overtake(handle: u32, seat: u32) callconv(.c) i32 {
+    const call = Call.begin(handle, .boarder) orelse return boundary.stale();
+    defer call.end();
+    return if (call.boarder().overtake(seat)) boundary.done() else wrong();
+}
+
 /// Takes something that came for a passenger: the seat, which is given up, the dimension, 0 where
 /// nothing came, and whether the file has it. `NOT_FOUND` while all of them are under way.
 pub fn take(

@@ -22,8 +22,9 @@ pub const Answer = struct {
 };
 
 const Flight = struct {
-    /// In its bucket, while it is under way.
+    /// In its bucket, while it is linked there.
     next: ?*Flight,
+    is_linked: bool = true,
     hash: u64,
     /// Place and key.
     name: []u8,
@@ -133,15 +134,21 @@ pub const Flights = struct {
         gpa.free(small);
     }
 
-    fn land(flights: *Flights, gpa: Allocator, flight: *Flight, answer: Answer) void {
+    /// Who wants its key from now on begins another one.
+    fn unlink(flights: *Flights, gpa: Allocator, flight: *Flight) void {
+        if (!flight.is_linked) return;
+        flight.is_linked = false;
         var at = flights.bucketOf(flight.hash);
         while (at.* != flight) at = &at.*.?.next;
         at.* = flight.next;
         flights.count -= 1;
-        if (flights.count == 0) {
-            gpa.free(flights.buckets);
-            flights.buckets = &.{};
-        }
+        if (flights.count > 0) return;
+        gpa.free(flights.buckets);
+        flights.buckets = &.{};
+    }
+
+    fn land(flights: *Flights, gpa: Allocator, flight: *Flight, answer: Answer) void {
+        flights.unlink(gpa, flight);
         flight.answer = answer;
         while (flight.passengers.popFirst()) |node| Seat.of(node).boarder.arrivals.append(node);
     }
@@ -261,6 +268,18 @@ pub const Boarder = struct {
         boarder.flights.lock.lock();
         defer boarder.flights.lock.unlock();
         const seat = boarder.seatAt(id) orelse return false;
+        boarder.giveUp(seat);
+        return true;
+    }
+
+    /// Gives up the seat of a passenger who has waited too long: whoever wants the key from now on,
+    /// this boarder first, begins anew. False where there is no such seat.
+    pub fn overtake(boarder: *Boarder, id: u32) bool {
+        boarder.flights.lock.lock();
+        defer boarder.flights.lock.unlock();
+        const seat = boarder.seatAt(id) orelse return false;
+        if (seat.is_pilot) return false;
+        if (seat.flight.answer == null) boarder.flights.unlink(boarder.gpa, seat.flight);
         boarder.giveUp(seat);
         return true;
     }
@@ -402,6 +421,35 @@ test "what a closed boarder was to bring does not come, and its passengers can b
     try testing.expectEqual(.nothing, leaver.boarder.take(&.{}));
     try passenger.board("p", &.{"a"});
     try passenger.expectPilot(&.{1});
+}
+
+test "who overtakes a flight begins another, and those who stay get what the first one brings" {
+    var flights: Flights = .{};
+    var boarders: [3]Tester = undefined;
+    for (&boarders) |*boarder| {
+        boarder.* = try .open(&flights);
+        try boarder.board("p", &.{"a"});
+    }
+    defer for (boarders) |boarder| boarder.close();
+    const pilot = &boarders[0];
+    const hasty = &boarders[1];
+    const patient = &boarders[2];
+    try testing.expect(!pilot.boarder.overtake(pilot.seats[0]));
+    try testing.expect(hasty.boarder.overtake(hasty.seats[0]));
+    try testing.expect(!hasty.boarder.overtake(hasty.seats[0]));
+    try hasty.board("p", &.{"a"});
+    try hasty.expectPilot(&.{1});
+    var late: Tester = try .open(&flights);
+    defer late.close();
+    try late.board("p", &.{"a"});
+    try late.expectPilot(&.{0});
+
+    var out: [1]f32 = undefined;
+    try testing.expect(pilot.boarder.land(pilot.seats[0], &.{1}, false));
+    try testing.expectEqual(1, patient.boarder.take(&out).arrival.answer.vector[0]);
+    try testing.expectEqual(.nothing, late.boarder.take(&out));
+    try testing.expect(hasty.boarder.land(hasty.seats[0], &.{2}, false));
+    try testing.expectEqual(2, late.boarder.take(&out).arrival.answer.vector[0]);
 }
 
 test "what arrived and was not taken goes with its passenger" {

@@ -31,6 +31,7 @@ pub const list = .{
         "boarder seats[count] count vectors[vectors_len] vectors_len is_stored",
     },
     .{ "vl_boarder_leave", &boarder.leave, "boarder seats[count] count" },
+    .{ "vl_boarder_overtake", &boarder.overtake, "boarder seat" },
     .{ "vl_boarder_take", &boarder.take, "boarder out[out_len] out_len answer_out[3]" },
 
     .{
