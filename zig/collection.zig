@@ -459,17 +459,11 @@ pub const Collection = struct {
         appender.expected_rows = 1;
         var mover = database.moverFor(&appender);
         defer mover.deinit();
-        const editor: key_index.Editor = .{
-            .writer = transaction.writer,
-            .root = &state.index,
-            .page_count = &state.index_pages,
-        };
         var copy = row;
         copy.vector = vector;
         copy.inverse_norm = entry.inverse_norm;
         const new = try appender.append(copy);
-        try editor.replace(collection.keyHash(row.key), old, new.toInt());
-        try transaction.buryRow(state, location);
+        try transaction.replaceRow(state, collection.keyHash(row.key), location, new);
         try mover.pay();
         try appender.flush();
     }
@@ -483,11 +477,6 @@ pub const Collection = struct {
         const appender = mover.appender;
         const key_hash = collection.keyHash(row.key);
         const state = appender.state;
-        const editor: key_index.Editor = .{
-            .writer = transaction.writer,
-            .root = &state.index,
-            .page_count = &state.index_pages,
-        };
         const found = try collection.locateForWrite(transaction, appender, key_hash, row.key);
         const old = if (found) |row_there| row_there.location else null;
         if (collection.eviction) |*eviction| {
@@ -499,12 +488,11 @@ pub const Collection = struct {
                 eviction.recency.enter(key_hash);
             }
         }
-        const new = (try appender.append(row)).toInt();
+        const new = try appender.append(row);
         if (old) |location| {
-            try editor.replace(key_hash, location, new);
-            try transaction.buryRow(state, .fromInt(location));
+            try transaction.replaceRow(state, key_hash, .fromInt(location), new);
             try mover.pay();
-        } else try editor.insert(key_hash, new);
+        } else try transaction.indexOf(state).insert(key_hash, new.toInt());
         if (appender.isFull()) try appender.flush();
         if (transaction.writer.dirty.count() >= limits.dirty_pages_max) {
             try appender.flush();
@@ -771,13 +759,7 @@ pub const Collection = struct {
         // The first row that is found makes the state private to the transaction.
         const state = try collection.editable(transaction);
         appender.state = state;
-        const editor: key_index.Editor = .{
-            .writer = transaction.writer,
-            .root = &state.index,
-            .page_count = &state.index_pages,
-        };
-        try editor.remove(key_hash, location);
-        try transaction.buryRow(state, .fromInt(location));
+        try transaction.removeRow(state, key_hash, .fromInt(location));
         try mover.pay();
         if (transaction.writer.dirty.count() >= limits.dirty_pages_max) {
             try appender.flush();
@@ -1031,11 +1013,6 @@ pub const Collection = struct {
     ) Error!u32 {
         const state = mover.appender.state;
         const reader = mover.reader;
-        const editor: key_index.Editor = .{
-            .writer = transaction.writer,
-            .root = &state.index,
-            .page_count = &state.index_pages,
-        };
         var buried: u32 = 0;
         var next: ?Matches.Row = matches.first();
         while (next) |place| : (next = matches.after(place)) {
@@ -1052,8 +1029,7 @@ pub const Collection = struct {
             );
             const location: format.Location = .of(&segment.disk, place.row);
             const record = try reader.record(state, segment, place.row);
-            try editor.remove(collection.keyHash(record.key), location.toInt());
-            try transaction.buryRow(state, location);
+            try transaction.removeRow(state, collection.keyHash(record.key), location);
             buried += 1;
             if (buried == rows_max) break;
             if (transaction.writer.dirty.count() < limits.dirty_pages_max) continue;
