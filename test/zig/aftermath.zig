@@ -81,7 +81,7 @@ fn expectDamageFound(way: enum { none, clear, drop }) !void {
     database.rollback();
     // Its place is another's, and that rots.
     try client.put(900, .{ .seed = 6 });
-    const state = try client.collection.?.currentState();
+    const state = try client.collection.?.access.currentState();
     const segment = state.growing();
     const last_row = segment.vectorOffset(segment.disk.rows - 1, state.vectorStride());
     machine.disk.corrupt(last_row, "rot");

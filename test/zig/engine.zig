@@ -144,7 +144,7 @@ test "two keys with one hash are two keys" {
     const scope: vl.Scope = .{ .database = fixture.database };
     const collection = try vl.Collection.open(scope, "docs", .{ .hot_vectors = 4 });
     defer collection.close();
-    try std.testing.expectEqual(collection.keyHash(one), collection.keyHash(other));
+    try std.testing.expectEqual(collection.access.keyHash(one), collection.access.keyHash(other));
     var out: [dimension]f32 = undefined;
 
     try putOne(collection, one, &vectorOf(1));
@@ -471,19 +471,19 @@ test "a collection whose last row with an expiry went is searched without asking
     const later = fixture.database.system.wallMs() + 1_000_000;
     try putUntil(fixture.collection, "later", later);
     try putUntil(fixture.collection, "over", 1);
-    try std.testing.expect((try fixture.collection.currentState()).has_expiry);
+    try std.testing.expect((try fixture.collection.access.currentState()).has_expiry);
     try std.testing.expectEqual(1, try fixture.collection.sweep());
-    try std.testing.expect((try fixture.collection.currentState()).has_expiry);
+    try std.testing.expect((try fixture.collection.access.currentState()).has_expiry);
     // The other one is written again, to stay; what is over takes the mark with it.
     try putOne(fixture.collection, "later", &vectorOf(2));
     try putUntil(fixture.collection, "over", 1);
     try std.testing.expectEqual(1, try fixture.collection.sweep());
-    try std.testing.expect(!(try fixture.collection.currentState()).has_expiry);
+    try std.testing.expect(!(try fixture.collection.access.currentState()).has_expiry);
     fixture.close();
     try fixture.open(path, .{});
     defer fixture.close();
-    try std.testing.expect(!(try fixture.collection.currentState()).has_expiry);
+    try std.testing.expect(!(try fixture.collection.access.currentState()).has_expiry);
     try std.testing.expectEqual(1, (try fixture.collection.stats()).records);
     try putUntil(fixture.collection, "brief", later);
-    try std.testing.expect((try fixture.collection.currentState()).has_expiry);
+    try std.testing.expect((try fixture.collection.access.currentState()).has_expiry);
 }

@@ -378,7 +378,7 @@ test "what an orphan that is damaged leaves behind is not given its number again
     defer held.close();
     first.process.kill();
     first.close();
-    const state = try held.collection.currentState();
+    const state = try held.collection.access.currentState();
     const segment = state.growing();
     const last_row = segment.vectorOffset(segment.disk.rows - 1, state.vectorStride());
     machine.disk.corrupt(last_row, "rot");

@@ -122,7 +122,7 @@ fn addRows(
     const collection = try vl.Collection.open(.{ .database = database }, name, .{});
     defer collection.close();
     if ((try collection.stats()).records == 0) return;
-    if (collection.dimension != contents.dimension) return error.WrongDimension;
+    if (collection.dimension() != contents.dimension) return error.WrongDimension;
     var cursor: vl.Cursor = .{};
     while (true) {
         var writer: vl.EntryWriter = .{
