@@ -40,7 +40,7 @@ pub const RowWriter = struct {
             try mover.pay();
         } else try transaction.indexOf(state).insert(key_hash, new.toInt());
         if (appender.isFull()) try appender.flush();
-        try writer.keepFew();
+        try writer.spillIfMany();
     }
 
     /// Whether the key had a row whose time was not over.
@@ -55,12 +55,12 @@ pub const RowWriter = struct {
         appender.state = try access.editable(transaction);
         try transaction.removeRow(appender.state, key_hash, found.location);
         try writer.mover.pay();
-        try writer.keepFew();
+        try writer.spillIfMany();
         return is_there;
     }
 
-    /// Keeps the changed pages few, and so the memory of a large batch.
-    fn keepFew(writer: RowWriter) Error!void {
+    /// A large batch does not keep every page in memory that it changes.
+    fn spillIfMany(writer: RowWriter) Error!void {
         const appender = writer.mover.appender;
         const transaction = appender.transaction;
         if (transaction.writer.dirty.count() < limits.dirty_pages_max) return;
