@@ -308,7 +308,7 @@ test "a collection that could not be opened in a transaction was not made by it"
         database.commit() catch |err| try std.testing.expectEqual(error.OutOfMemory, err);
         const scope: vl.Scope = .{ .database = database };
         const again = vl.Collection.open(scope, "other", .{ .create = false });
-        try std.testing.expectError(error.InvalidArgument, again);
+        try std.testing.expectError(error.NotFound, again);
     } else return error.NeverSucceeds;
     try std.testing.expect(refusals > 5);
 }
