@@ -1,10 +1,12 @@
-//! The collections of a file by their names: finding one, making one where there is none, and
-//! listing all.
+//! The collections of a file by their names: finding one, making one where there is none, listing
+//! all, dropping one, and giving it another name.
 
 const std = @import("std");
+const limits = @import("limits.zig");
 const room = @import("room.zig");
 const collection_state = @import("collection_state.zig");
 const CollectionOptions = @import("collection_options.zig").CollectionOptions;
+const Database = @import("database.zig").Database;
 const Error = @import("errors.zig").Error;
 const Scope = @import("scope.zig").Scope;
 const Transaction = @import("transaction.zig").Transaction;
@@ -52,6 +54,48 @@ fn create(
     @memcpy(identity.name_buffer[0..name.len], name);
     @memcpy(identity.model_buffer[0..options.model.len], options.model);
     return transaction.createCollection(identity);
+}
+
+/// False where there is no such collection.
+pub fn drop(database: *Database, name: []const u8) Error!bool {
+    const own = try database.beginImplicit();
+    errdefer |err| database.failWrite(own, err);
+    const transaction = database.transaction.?;
+    const found = try transaction.working.find(transaction.source(), name) orelse {
+        if (own) database.rollback();
+        return false;
+    };
+    const state = (try transaction.editable(found.catalogue_index)).?;
+    try transaction.dropCollection(state);
+    if (own) try database.commit();
+    return true;
+}
+
+pub const Renamed = enum { done, missing, taken };
+
+/// Where there is no collection `from`, or another one has the name `to`, nothing is changed.
+pub fn rename(database: *Database, from: []const u8, to: []const u8) Error!Renamed {
+    const is_sound = to.len > 0 and to.len <= limits.collection_name_bytes_max;
+    if (!is_sound) return database.diagnostics.fail(
+        error.InvalidArgument,
+        "the collection's new name has {d} bytes of UTF-8, expected 1 to {d}",
+        .{ to.len, limits.collection_name_bytes_max },
+    );
+    const own = try database.beginImplicit();
+    errdefer |err| database.failWrite(own, err);
+    const transaction = database.transaction.?;
+    const source = transaction.source();
+    const found = try transaction.working.find(source, from);
+    const other = try transaction.working.find(source, to);
+    if (found == null or other != null) {
+        if (own) database.rollback();
+        if (found == null) return .missing;
+        return if (std.mem.eql(u8, from, to)) .done else .taken;
+    }
+    const state = (try transaction.editable(found.?.catalogue_index)).?;
+    try transaction.renameCollection(state, to);
+    if (own) try database.commit();
+    return .done;
 }
 
 /// Writes the names of all collections to `out`, each as its length (u32) and its UTF-8, in the

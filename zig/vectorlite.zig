@@ -41,6 +41,7 @@ pub const Options = @import("database.zig").Options;
 pub const Snapshot = @import("database.zig").Snapshot;
 
 pub const Batch = @import("batch.zig").Batch;
+pub const catalogue = @import("catalogue.zig");
 pub const Collection = @import("collection.zig").Collection;
 pub const CollectionStats = @import("collection.zig").CollectionStats;
 pub const Hit = @import("search.zig").Hit;
@@ -51,7 +52,6 @@ pub const SearchJob = @import("search_job.zig").SearchJob;
 pub const SearchPlan = @import("search.zig").Plan;
 pub const SearchReport = @import("search.zig").Report;
 pub const Scope = @import("scope.zig").Scope;
-pub const collectionNames = @import("catalogue.zig").names;
 
 pub const Backup = @import("backup.zig").Backup;
 pub const Job = @import("job.zig").Job;

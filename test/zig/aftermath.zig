@@ -76,7 +76,10 @@ fn expectDamageFound(way: enum { none, clear, drop }) !void {
     switch (way) {
         .none => {},
         .clear => try client.collection.?.clear(),
-        .drop => try std.testing.expect(try database.dropCollection(client_module.collection_name)),
+        .drop => {
+            const name = client_module.collection_name;
+            try std.testing.expect(try vl.catalogue.drop(database, name));
+        },
     }
     database.rollback();
     // Its place is another's, and that rots.

@@ -561,7 +561,7 @@ test "pages of amendments at the end of a file move before it" {
         reader.close();
         const before = machine.disk.length;
         const highest = try highestPage(machine.client.collection);
-        _ = try machine.client.database.dropCollection("other");
+        _ = try vl.catalogue.drop(machine.client.database, "other");
         try machine.compact();
         try std.testing.expect(machine.disk.length < before - 200_000);
         try machine.expect();

@@ -228,9 +228,9 @@ test "a renamed collection is followed where states were lost" {
         second.close();
         // Another collection takes its name, and then the place of that one.
         const database = first.database.?;
-        const Renamed = vl.Database.Renamed;
+        const rename = vl.catalogue.rename;
         const old_name = client_module.collection_name;
-        try std.testing.expectEqual(Renamed.done, try database.renameCollection(old_name, "next"));
+        try std.testing.expectEqual(.done, try rename(database, old_name, "next"));
         try stage.put(&first, 200, 1);
         if (is_read_between) {
             try std.testing.expectEqual(stage.rows.digest(), try reader.readAll());
@@ -242,8 +242,8 @@ test "a renamed collection is followed where states were lost" {
         defer other.close();
         try std.testing.expectEqual(stage.rows.digest(), try reader.readAll());
         try std.testing.expectEqualStrings("next", try reader.collection.?.currentName());
-        try std.testing.expect(try database.dropCollection("next"));
-        try std.testing.expectEqual(Renamed.done, try database.renameCollection(old_name, "next"));
+        try std.testing.expect(try vl.catalogue.drop(database, "next"));
+        try std.testing.expectEqual(.done, try rename(database, old_name, "next"));
         try std.testing.expectError(error.Closed, reader.collection.?.currentName());
     }
 }

@@ -83,7 +83,7 @@ pub const User = struct {
         _ = database.stats() catch {};
         const scope: vl.Scope = .{ .database = database };
         var needed: usize = 0;
-        _ = vl.collectionNames(scope, &user.buffers.bytes, &needed) catch {};
+        _ = vl.catalogue.names(scope, &user.buffers.bytes, &needed) catch {};
         user.readCollection(scope, base.collection_name) catch {};
         if (user.choices.oneIn(3)) user.readCollection(scope, "wide") catch {};
     }
@@ -229,7 +229,7 @@ pub const User = struct {
         const choices = user.choices;
         if (choices.oneIn(8)) {
             const name = choices.pick([]const u8, &.{ base.collection_name, "wide", "new" });
-            _ = try database.dropCollection(name);
+            _ = try vl.catalogue.drop(database, name);
             return;
         }
         const collection = try vl.Collection.open(
