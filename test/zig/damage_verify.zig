@@ -140,7 +140,7 @@ const Subject = struct {
     fn entryOffset(subject: *const Subject, row: u32) u64 {
         const growing = &subject.collection.growing;
         return format.pageOffset(growing.extent_page) +
-            growing.capacity * format.vectorStride(subject.collection.dimension()) + row * 32;
+            growing.capacity * format.vectorStride(subject.collection.dimension) + row * 32;
     }
 
     /// Makes the checksums above the collection's page right again, so that only its content lies.

@@ -273,7 +273,7 @@ test "a row that rots before its block is complete has a code of what was writte
         try client.open(disk, 100);
         defer client.close();
         try put(client.collections[0], 0, 20, 1);
-        const segment = (try client.collections[0].currentState()).growing();
+        const segment = (try client.collections[0].access.currentState()).growing();
         const stride = format.vectorStride(100);
         const row = 7;
         const offset = if (rot.of_entry)

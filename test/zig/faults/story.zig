@@ -598,7 +598,7 @@ pub const Story = struct {
             if (try few.countWhere(is_a) > 64) return error.WrongContents;
         }
         _ = try few.sweep();
-        try vl.room.make(database, 1, few.catalogue_index);
+        try vl.room.make(database, 1, few.access.catalogue_index);
         const stats = try few.stats();
         const gone = stats.evictions + stats.expirations;
         if (stats.records > 64 or gone == 0) return error.WrongContents;
