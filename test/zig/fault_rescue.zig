@@ -104,7 +104,7 @@ const Rescue = struct {
         const scope: vl.Scope = .{ .database = target };
         if (try vl.catalogue.names(scope, &names, &needed) == 0) return;
         const collection = vl.Collection.open(scope, "docs", .{ .create = false }) catch |err| {
-            return if (err == error.InvalidArgument) {} else err;
+            return if (err == error.NotFound) {} else err;
         };
         defer collection.close();
         var vector: [contents.dimension]f32 = undefined;

@@ -664,8 +664,9 @@ pub const Story = struct {
 
     fn readOlder(story: *Story) !void {
         story.readOlderState() catch |err| {
-            // Where a commit failed there may be none before the last one.
-            if (err != error.InvalidArgument or story.refusals == 0) return err;
+            // Where a commit failed there may be none before the last one, or one without it.
+            const is_missing = err == error.InvalidArgument or err == error.NotFound;
+            if (!is_missing or story.refusals == 0) return err;
         };
     }
 

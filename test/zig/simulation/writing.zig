@@ -59,7 +59,7 @@ pub fn write(world: *World, frame: *Frame) anyerror!void {
 }
 
 fn isHandleError(err: anyerror) bool {
-    return err == error.Closed or err == error.InvalidArgument;
+    return err == error.Closed or err == error.NotFound;
 }
 
 fn callWrite(
