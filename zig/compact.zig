@@ -12,7 +12,6 @@ const std = @import("std");
 const compaction = @import("compaction.zig");
 const errors = @import("errors.zig");
 const format = @import("format.zig");
-const key_index = @import("key_index.zig");
 const limits = @import("limits.zig");
 const page_array = @import("page_array.zig");
 const reach = @import("reach.zig");
@@ -195,19 +194,11 @@ const Slice = struct {
             const state = try slice.collection(index) orelse continue;
             if (state.index_pages <= state.live_rows / sparse_rows_per_page + 2) continue;
             const own = (try slice.transaction.editable(@intCast(index))).?;
-            try editorOf(slice.transaction, own).merge(&budget);
+            try slice.transaction.indexOf(own).merge(&budget);
         }
         return (buckets_max - budget) * format.page_bytes;
     }
     const sparse_rows_per_page = 60;
-
-    fn editorOf(transaction: *Transaction, state: *CollectionState) key_index.Editor {
-        return .{
-            .writer = transaction.writer,
-            .root = &state.index,
-            .page_count = &state.index_pages,
-        };
-    }
 
     fn collection(slice: Slice, index: usize) Error!?*CollectionState {
         const transaction = slice.transaction;
@@ -291,7 +282,7 @@ const Slice = struct {
             if (!try slice.hasPagesBehind(state)) continue;
             const own = (try transaction.editable(@intCast(index))).?;
             try slice.moveSegmentPages(own, &budget);
-            try editorOf(transaction, own).relocate(end, &budget);
+            try transaction.indexOf(own).relocate(end, &budget);
             const len = own.segment_array_len;
             _ = try page_array.relocate(transaction.writer, &own.segments, len, end);
             budget -|= 1;

@@ -209,16 +209,10 @@ pub const Mover = struct {
     fn write(mover: *Mover, copy: *const Copy) Error!void {
         const appender = mover.appender;
         const state = appender.state;
-        const editor: key_index.Editor = .{
-            .writer = appender.transaction.writer,
-            .root = &state.index,
-            .page_count = &state.index_pages,
-        };
         // Not one of the rows that the caller means to add.
         appender.expected_rows += 1;
-        const new = (try appender.append(copy.row)).toInt();
-        try editor.replace(copy.key_hash, copy.from.toInt(), new);
-        try appender.transaction.buryRow(state, copy.from);
+        const new = try appender.append(copy.row);
+        try appender.transaction.replaceRow(state, copy.key_hash, copy.from, new);
         appender.transaction.moved_rows += 1;
         mover.moved_bytes += state.vectorStride() + copy.row.key.len + copy.row.metadata.len;
         if (appender.isFull()) try appender.flush();

@@ -15,7 +15,6 @@ const compaction = @import("compaction.zig");
 const creation = @import("creation.zig");
 const errors = @import("errors.zig");
 const format = @import("format.zig");
-const limits = @import("limits.zig");
 const memory = @import("os/memory.zig");
 const roots = @import("roots.zig");
 const rows = @import("rows.zig");
@@ -440,52 +439,6 @@ pub const Database = struct {
         database.snapshot_count += 1;
         database.snapshots.prepend(&snapshot.node);
         return snapshot;
-    }
-
-    /// False where there is no such collection.
-    pub fn dropCollection(database: *Database, name: []const u8) Error!bool {
-        const own = try database.beginImplicit();
-        errdefer |err| database.failWrite(own, err);
-        const transaction = database.transaction.?;
-        const found = try transaction.working.find(transaction.source(), name) orelse {
-            if (own) database.rollback();
-            return false;
-        };
-        const state = (try transaction.editable(found.catalogue_index)).?;
-        try transaction.dropCollection(state);
-        if (own) try database.commit();
-        return true;
-    }
-
-    pub const Renamed = enum { done, missing, taken };
-
-    /// Where there is no collection `from`, or another one has the name `to`, nothing is changed.
-    pub fn renameCollection(
-        database: *Database,
-        from: []const u8,
-        to: []const u8,
-    ) Error!Renamed {
-        const is_sound = to.len > 0 and to.len <= limits.collection_name_bytes_max;
-        if (!is_sound) return database.diagnostics.fail(
-            error.InvalidArgument,
-            "the collection's new name has {d} bytes of UTF-8, expected 1 to {d}",
-            .{ to.len, limits.collection_name_bytes_max },
-        );
-        const own = try database.beginImplicit();
-        errdefer |err| database.failWrite(own, err);
-        const transaction = database.transaction.?;
-        const source_now = transaction.source();
-        const found = try transaction.working.find(source_now, from);
-        const other = try transaction.working.find(source_now, to);
-        if (found == null or other != null) {
-            if (own) database.rollback();
-            if (found == null) return .missing;
-            return if (std.mem.eql(u8, from, to)) .done else .taken;
-        }
-        const state = (try transaction.editable(found.?.catalogue_index)).?;
-        try transaction.renameCollection(state, to);
-        if (own) try database.commit();
-        return .done;
     }
 
     pub fn stats(database: *Database) Error!DatabaseStats {

@@ -394,13 +394,7 @@ const Sweep = struct {
         const transaction = sweep.mover.appender.transaction;
         const state = sweep.mover.appender.state;
         const location: format.Location = .of(&segment.disk, row);
-        const editor: key_index.Editor = .{
-            .writer = transaction.writer,
-            .root = &state.index,
-            .page_count = &state.index_pages,
-        };
-        try editor.remove(key_hash, location.toInt());
-        try transaction.buryRow(state, location);
+        try transaction.removeRow(state, key_hash, location);
         if (transaction.writer.dirty.count() >= limits.dirty_pages_max) try transaction.spill();
     }
 

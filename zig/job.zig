@@ -57,7 +57,7 @@ pub const Job = struct {
         queries: []const f32,
         options: Collection.SearchOptions,
     ) Error!*Job {
-        const database = collection.scope.parent();
+        const database = collection.access.database();
         const job = database.gpa.create(Job) catch return database.outOfMemory();
         errdefer database.gpa.destroy(job);
         job.* = .{

@@ -73,6 +73,11 @@ pub const Matches = struct {
         return true;
     }
 
+    /// All of them in one go.
+    pub fn findAll(matches: *Matches) Error!void {
+        while (try matches.advance()) {}
+    }
+
     /// Whether there is one; looks no further than that.
     pub fn any(matches: *Matches) Error!bool {
         while (matches.count == 0) if (!try matches.advance()) return false;

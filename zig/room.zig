@@ -5,7 +5,6 @@
 //! their size, and a small one keeps what it has. One that keeps its rows gives up
 //! nothing.
 
-const std = @import("std");
 const errors = @import("errors.zig");
 const eviction = @import("eviction.zig");
 const limits = @import("limits.zig");
@@ -13,6 +12,7 @@ const snapshot_locks = @import("snapshot_locks.zig");
 const CollectionState = @import("collection_state.zig").CollectionState;
 const Database = @import("database.zig").Database;
 const Departures = @import("departures.zig").Departures;
+const Eviction = eviction.Eviction;
 const HeldStates = @import("held_states.zig").HeldStates;
 const Transaction = @import("transaction.zig").Transaction;
 
@@ -83,6 +83,49 @@ pub fn checkFits(database: *Database, bytes: u64) Error!void {
             "once; write smaller ones, or allow more",
         .{ bytes, database.options.file_bytes_max, bytes_max },
     );
+}
+
+/// A file with a maximum in which hardly a row of that dimension had room is of no use.
+pub fn checkHolds(database: *Database, dimension: u32) Error!void {
+    const bytes = database.options.file_bytes_max;
+    const rows = eviction.rowsIn(bytes, dimension);
+    if (rows >= rows_least or database.options.readonly) return;
+    const bytes_least = eviction.fileFor(eviction.bytesOf(rows_least, dimension));
+    return database.diagnostics.fail(
+        error.InvalidArgument,
+        "a file of at most {d} bytes has room for {d} vectors of dimension {d}, expected at " ++
+            "least {d}; allow {d} bytes or more",
+        .{ bytes, rows, dimension, rows_least, bytes_least },
+    );
+}
+/// Of fewer rows each one that comes would cost a good part of all.
+const rows_least = 4;
+
+/// How many rows a collection keeps that was asked to keep so many; null: all.
+pub fn rowsMax(database: *const Database, dimension: u32, wanted: ?u64) ?u64 {
+    if (!database.isBounded()) return wanted;
+    const fitting = @max(1, eviction.rowsIn(database.options.file_bytes_max, dimension));
+    return @min(wanted orelse fitting, fitting);
+}
+
+/// Before a write of so many rows to `state`: how many there may be, as far as room goes.
+pub fn heed(
+    database: *const Database,
+    transaction: *Transaction,
+    state: *const CollectionState,
+    evicting: *Eviction,
+    departures: *Departures,
+    new_rows: u64,
+) Error!void {
+    if (database.isBounded()) {
+        const survey: Survey = try .of(transaction, new_rows);
+        transaction.writer.reserved_pages = survey.reserved_pages;
+        const is_its_turn = survey.isItsTurn(state, database.options.file_bytes_max);
+        if (is_its_turn) departures.rows_fitting = state.live_rows;
+    }
+    const fitting = departures.rows_fitting orelse return;
+    evicting.allow(@min(evicting.rows_max, fitting));
+    departures.rows_fitting = null;
 }
 
 fn give(database: *Database, bytes: u64, only: ?u32, part: Part) Error!void {

@@ -7,12 +7,10 @@ const format = @import("format.zig");
 const limits = @import("limits.zig");
 const metrics = @import("metrics.zig");
 const row_audit = @import("row_audit.zig");
-const collection_module = @import("collection.zig");
+const Collection = @import("collection.zig").Collection;
 const Database = @import("database.zig").Database;
 const Error = @import("errors.zig").Error;
 const Wreck = @import("wreck.zig").Wreck;
-
-const Target = collection_module.Collection;
 
 pub const SalvageRows = struct {
     gpa: std.mem.Allocator,
@@ -22,7 +20,7 @@ pub const SalvageRows = struct {
     segment_at: usize = 0,
     row_at: u32 = 0,
     audit: ?row_audit.RowAudit = null,
-    target: ?*Target = null,
+    target: ?*Collection = null,
     /// The newest row of each key, by a hash of it, where old rows may come along.
     newest: std.AutoHashMapUnmanaged(u128, Age) = .empty,
     batch: Batch = .{},
@@ -194,7 +192,7 @@ pub const SalvageRows = struct {
     fn isStorable(collection: *const finds.Collection, vector: []const f32) bool {
         const norm = metrics.inverseNorm(vector);
         for (vector) |number| if (!std.math.isFinite(number)) return false;
-        return norm != 0 or collection.page.metric != @intFromEnum(collection_module.Metric.cosine);
+        return norm != 0 or collection.page.metric != @intFromEnum(metrics.Metric.cosine);
     }
 
     /// Nothing newer is known of the key; from now on this row is.
@@ -258,7 +256,7 @@ pub const SalvageRows = struct {
     fn endCollection(rows: *SalvageRows, collection: *finds.Collection) Error!void {
         try rows.flush();
         // Also those whose time is over.
-        collection.recovered = (try rows.target.?.currentState()).live_rows;
+        collection.recovered = (try rows.target.?.access.currentState()).live_rows;
         // Also those whose segment was not found at all.
         if (collection.isCertain()) collection.damaged = collection.remainingNamed();
         rows.target.?.close();

@@ -288,7 +288,7 @@ const Part = struct {
         const kept = part.kept orelse kept: {
             if (part.coded) |*scan| {
                 try scan.finish(number);
-                request.reader.image.code_chunks = scan.code_chunks;
+                request.reader.image.code_chunks = scan.reader.code_chunks;
             }
             part.rescored = 0;
             part.kept = query.collector.finish();

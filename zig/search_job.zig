@@ -2,14 +2,15 @@
 //! looks at one state that stays, so that any call may come between two of its steps.
 
 const std = @import("std");
-const collection_module = @import("collection.zig");
 const errors = @import("errors.zig");
 const search_module = @import("search.zig");
+const search_request = @import("search_request.zig");
+const Collection = @import("collection.zig").Collection;
 const Snapshot = @import("database.zig").Snapshot;
 
-const Collection = collection_module.Collection;
 const Error = errors.Error;
-const Hit = collection_module.Hit;
+const Hit = search_module.Hit;
+const SearchOptions = search_request.SearchOptions;
 
 pub const SearchJob = struct {
     gpa: std.mem.Allocator,
@@ -17,7 +18,7 @@ pub const SearchJob = struct {
     collection: *Collection,
     /// That state, where the job has taken it itself; `collection` is its own too then.
     snapshot: ?*Snapshot,
-    options: Collection.SearchOptions,
+    options: SearchOptions,
     /// Holds the slices, and the filter.
     arena: std.heap.ArenaAllocator,
     queries: []const f32 = &.{},
@@ -46,16 +47,17 @@ pub const SearchJob = struct {
     pub fn open(
         collection: *Collection,
         queries: []const f32,
-        options: Collection.SearchOptions,
+        options: SearchOptions,
     ) Error!*SearchJob {
-        const gpa = collection.gpa;
-        const database = collection.scope.parent();
+        const gpa = collection.access.gpa;
+        const database = collection.access.database();
+        const has_own_state = collection.access.scope == .snapshot;
         const job = gpa.create(SearchJob) catch return database.outOfMemory();
         errdefer gpa.destroy(job);
         job.* = .{
             .gpa = gpa,
             .collection = collection,
-            .snapshot = if (collection.scope == .snapshot) null else try database.openSnapshot(),
+            .snapshot = if (has_own_state) null else try database.openSnapshot(),
             .options = options,
             .arena = .init(gpa),
             .memory = .init(gpa),
@@ -72,7 +74,7 @@ pub const SearchJob = struct {
 
     fn allocate(job: *SearchJob, queries: []const f32) error{OutOfMemory}!void {
         const allocator = job.arena.allocator();
-        const count = queries.len / job.collection.dimension;
+        const count = queries.len / job.collection.dimension();
         job.queries = try allocator.dupe(f32, queries);
         job.hits = try allocator.alloc(Hit, count * job.options.k);
         // All of them are handed out, also where fewer are found.
@@ -104,7 +106,8 @@ pub const SearchJob = struct {
     }
 
     fn request(job: *SearchJob) Error!search_module.Request {
-        return job.collection.request(job.queries, job.options, .{
+        const access = &job.collection.access;
+        return search_request.requestOf(access, job.queries, &job.options, .{
             .filter_memory = job.arena.allocator(),
             .memory = &job.memory,
             .hits = job.hits,
@@ -120,7 +123,7 @@ pub const SearchJob = struct {
             job.stop();
             job.progress = .{ .failed = .{
                 .cause = cause,
-                .sentence = job.collection.scope.parent().diagnostics.*,
+                .sentence = job.collection.access.database().diagnostics.*,
             } };
             return cause;
         };
@@ -133,7 +136,7 @@ pub const SearchJob = struct {
     pub fn checkFailure(job: *const SearchJob) Error!void {
         if (job.progress != .failed) return;
         const failure = &job.progress.failed;
-        return job.collection.fail(failure.cause, "{s}", .{failure.sentence.message()});
+        return job.collection.access.fail(failure.cause, "{s}", .{failure.sentence.message()});
     }
 
     fn advance(job: *SearchJob, bytes_max: u32) Error!bool {

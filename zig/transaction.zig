@@ -200,9 +200,41 @@ pub const Transaction = struct {
         state.has_expiry = false;
     }
 
+    /// Of a collection that `editable` gave out.
+    pub fn indexOf(transaction: *Transaction, state: *CollectionState) key_index.Editor {
+        return .{
+            .writer = transaction.writer,
+            .root = &state.index,
+            .page_count = &state.index_pages,
+        };
+    }
+
+    /// The key of a live row has no row any more.
+    pub fn removeRow(
+        transaction: *Transaction,
+        state: *CollectionState,
+        key_hash: u64,
+        location: format.Location,
+    ) Error!void {
+        try transaction.indexOf(state).remove(key_hash, location.toInt());
+        try transaction.buryRow(state, location);
+    }
+
+    /// The key of a live row has the row at `new` from now on.
+    pub fn replaceRow(
+        transaction: *Transaction,
+        state: *CollectionState,
+        key_hash: u64,
+        old: format.Location,
+        new: format.Location,
+    ) Error!void {
+        try transaction.indexOf(state).replace(key_hash, old.toInt(), new.toInt());
+        try transaction.buryRow(state, old);
+    }
+
     /// Marks a live row dead. The index no longer names it. A sealed segment goes with its last
     /// row.
-    pub fn buryRow(
+    fn buryRow(
         transaction: *Transaction,
         state: *CollectionState,
         location: format.Location,
@@ -289,12 +321,7 @@ pub const Transaction = struct {
         const root = &transaction.working.root;
         for (transaction.changed.keys()) |index| {
             const state = transaction.working.collections.get(index).?;
-            const editor: key_index.Editor = .{
-                .writer = transaction.writer,
-                .root = &state.index,
-                .page_count = &state.index_pages,
-            };
-            editor.seal();
+            transaction.indexOf(state).seal();
             for (state.loaded.values()) |segment| {
                 if (segment.changed) try transaction.sealSegment(state, segment);
             }

@@ -40,16 +40,18 @@ pub const Durability = @import("database.zig").Durability;
 pub const Options = @import("database.zig").Options;
 pub const Snapshot = @import("database.zig").Snapshot;
 
-pub const Batch = @import("collection.zig").Batch;
+pub const Batch = @import("batch.zig").Batch;
+pub const catalogue = @import("catalogue.zig");
 pub const Collection = @import("collection.zig").Collection;
 pub const CollectionStats = @import("collection.zig").CollectionStats;
-pub const Hit = @import("collection.zig").Hit;
-pub const Metric = @import("collection.zig").Metric;
+pub const Hit = @import("search.zig").Hit;
+/// For places in the file.
+pub const lookup = @import("lookup.zig");
+pub const Metric = @import("metrics.zig").Metric;
 pub const SearchJob = @import("search_job.zig").SearchJob;
 pub const SearchPlan = @import("search.zig").Plan;
 pub const SearchReport = @import("search.zig").Report;
-pub const Scope = @import("collection.zig").Scope;
-pub const collectionNames = @import("collection.zig").collectionNames;
+pub const Scope = @import("scope.zig").Scope;
 
 pub const Backup = @import("backup.zig").Backup;
 pub const Job = @import("job.zig").Job;

@@ -47,9 +47,11 @@ const zigLayers: readonly Layer[] = [
   layer(
     "product",
     "zig",
-    "compaction selection eviction room row_filter matches search_query search_cost look " +
-      "exact_scan code_scan search search_job entries collection database backup verify " +
-      "salvage_rows salvage job compact vectorlite",
+    "database scope access lookup compaction selection eviction room row_filter matches " +
+      "live_filter burial purge arguments batch row_writer metadata_change hot_vectors " +
+      "collection_options catalogue search_query search_cost look exact_scan candidates " +
+      "code_reader code_unit code_worth code_scan search search_request entries collection " +
+      "search_job backup verify salvage_rows salvage job compact vectorlite",
   ),
   layer("boundary", "zig", "c_api c_api/* abi_gen"),
 ];

@@ -194,7 +194,7 @@ fn expectRows(collection: *vl.Collection, model: *const Model) !void {
     var arena_state: std.heap.ArenaAllocator = .init(gpa);
     defer arena_state.deinit();
     const arena = arena_state.allocator();
-    const dimension = collection.dimension;
+    const dimension = collection.dimension();
     const vector = try arena.alloc(f32, dimension);
     const own = try arena.alloc(f32, dimension);
     const buffer = try arena.alloc(u8, 1 << 20);
@@ -239,7 +239,7 @@ fn expectEntries(arena: std.mem.Allocator, bytes: []const u8, model: *const Mode
 /// A search gives the newest metadata of what it finds.
 fn expectFound(arena: std.mem.Allocator, collection: *vl.Collection, model: *const Model) !void {
     if (model.rows.count() == 0) return;
-    const query = try arena.alloc(f32, collection.dimension);
+    const query = try arena.alloc(f32, collection.dimension());
     Machine.fill(query, model.rows.keys()[model.rows.count() / 2]);
     const hits = try arena.alloc(vl.Hit, 20);
     var counts: [1]u32 = undefined;
@@ -269,11 +269,11 @@ fn expectFiltered(arena: std.mem.Allocator, collection: *vl.Collection, model: *
 
 /// What of the collection's segments is not theirs from the start.
 fn amendedRows(collection: *vl.Collection) !u32 {
-    _ = try collection.readable();
-    const state = try collection.currentState();
+    _ = try collection.access.readable();
+    const state = try collection.access.currentState();
     var count: u32 = 0;
     var next: u32 = 0;
-    while (try state.nextSegment(gpa, collection.source(), next)) |segment| {
+    while (try state.nextSegment(gpa, collection.access.source(), next)) |segment| {
         next = segment.disk.id + 1;
         for (0..segment.disk.rows) |row| {
             if (segment.amendments.recordOf(@intCast(row)) != null) count += 1;
@@ -284,11 +284,11 @@ fn amendedRows(collection: *vl.Collection) !u32 {
 
 /// Of all pages of amendments.
 fn highestPage(collection: *vl.Collection) !u32 {
-    _ = try collection.readable();
-    const state = try collection.currentState();
+    _ = try collection.access.readable();
+    const state = try collection.access.currentState();
     var highest: u32 = 0;
     var next: u32 = 0;
-    while (try state.nextSegment(gpa, collection.source(), next)) |segment| {
+    while (try state.nextSegment(gpa, collection.access.source(), next)) |segment| {
         next = segment.disk.id + 1;
         for (segment.amendments.blocks) |maybe| if (maybe) |block| {
             highest = @max(highest, block.page.page);
@@ -561,7 +561,7 @@ test "pages of amendments at the end of a file move before it" {
         reader.close();
         const before = machine.disk.length;
         const highest = try highestPage(machine.client.collection);
-        _ = try machine.client.database.dropCollection("other");
+        _ = try vl.catalogue.drop(machine.client.database, "other");
         try machine.compact();
         try std.testing.expect(machine.disk.length < before - 200_000);
         try machine.expect();
@@ -635,8 +635,8 @@ const RecordPlace = struct { offset: u64, bytes: u64 };
 /// Where the newest record of a key lies.
 fn recordOf(collection: *vl.Collection, number: usize) !RecordPlace {
     const key = keyOf(number);
-    const place = (try collection.locate(collection.keyHash(&key), &key)).?;
-    const database = collection.scope.database;
+    const place = (try vl.lookup.find(&collection.access, &key)).?;
+    const database = collection.access.database();
     const record = try database.reader(database.scratch).record(
         place.state,
         place.segment,
@@ -693,9 +693,9 @@ test "a bit that flips in what was amended is found, and reading it is an error"
     defer machine.deinit();
     try machine.put(0, 700);
     for (0..100) |i| try machine.set(i * 5, .{ .number = @intCast(i) });
-    const state = try machine.client.collection.currentState();
+    const state = try machine.client.collection.access.currentState();
     const segment = state.growing();
-    const source = machine.client.collection.source();
+    const source = machine.client.collection.access.source();
     const first = if (segment.disk.amendments.isNone())
         (try state.loadSegment(gpa, source, 0)).?
     else
@@ -780,8 +780,9 @@ test "salvage brings the newest metadata, and says where it may be older" {
         try std.testing.expectEqual(0, whole.uncertain);
         try expectRows(whole.collection, &machine.model);
         // One page of amendments is lost: its rows say what they said first.
-        const state = try machine.client.collection.currentState();
-        const segment = (try state.loadSegment(gpa, machine.client.collection.source(), 0)).?;
+        const state = try machine.client.collection.access.currentState();
+        const source = machine.client.collection.access.source();
+        const segment = (try state.loadSegment(gpa, source, 0)).?;
         const page = segment.amendments.blocks[0].?.page.page;
         content[format.pageOffset(page) + 40] ^= 1;
         var damaged: Salvaged = undefined;

@@ -275,7 +275,7 @@ test "a search of the newest state holds that state itself, and lets it go" {
     job.close();
     try std.testing.expectEqual(0, fixture.database.snapshot_count);
 
-    _ = try fixture.database.dropCollection("docs");
+    _ = try vl.catalogue.drop(fixture.database, "docs");
     const dropped = vl.Job.openSearch(fixture.collection, &fixture.queries, .{ .k = k });
     try std.testing.expectError(error.Closed, dropped);
     try std.testing.expectEqual(0, fixture.database.snapshot_count);

@@ -209,7 +209,7 @@ test "rows that rotted stay where they are, and stop nobody who would move them"
     const database = machine.client.database.?;
     for (0..5) |i| {
         const key: Key = .init(@intCast(1 + i * 100));
-        const place = (try collection.locate(collection.keyHash(key.text()), key.text())).?;
+        const place = (try vl.lookup.find(&collection.access, key.text())).?;
         const reader = database.reader(database.scratch);
         const entry = try reader.entry(place.state, place.segment, place.row);
         machine.disk.corrupt(entry.record_offset, "rot");

@@ -91,7 +91,7 @@ test "whoever reads a row finds each bit of it that was flipped" {
     try std.testing.expectEqual(0, try refusals(base.bytes, key, sound));
 
     const collection = reading.collection;
-    const place = (try collection.locate(collection.keyHash(key.text()), key.text())).?;
+    const place = (try vl.lookup.find(&collection.access, key.text())).?;
     const reader = reading.database.reader(reading.database.scratch);
     const stride = place.state.vectorStride();
     const entry = try reader.entry(place.state, place.segment, place.row);

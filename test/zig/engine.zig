@@ -144,7 +144,7 @@ test "two keys with one hash are two keys" {
     const scope: vl.Scope = .{ .database = fixture.database };
     const collection = try vl.Collection.open(scope, "docs", .{ .hot_vectors = 4 });
     defer collection.close();
-    try std.testing.expectEqual(collection.keyHash(one), collection.keyHash(other));
+    try std.testing.expectEqual(collection.access.keyHash(one), collection.access.keyHash(other));
     var out: [dimension]f32 = undefined;
 
     try putOne(collection, one, &vectorOf(1));
@@ -213,7 +213,7 @@ test "who is beside a transaction sees, and makes durable, what was before it" {
     try std.testing.expectError(error.Locked, putOne(collection, "a", &vectorOf(3)));
     try std.testing.expectError(error.Locked, deleteOne(collection, "a"));
     try std.testing.expectError(error.Locked, database.begin());
-    try std.testing.expectError(error.Locked, database.dropCollection("docs"));
+    try std.testing.expectError(error.Locked, vl.catalogue.drop(database, "docs"));
     try database.flush();
     const before = try database.stats();
     try std.testing.expectEqual(before.transaction_id, before.durable_transaction_id);
@@ -280,10 +280,10 @@ test "a renamed collection is the same one, and one that was rolled back is none
     const database = writer.database;
     try putOne(writer.collection, "a", &vectorOf(1));
     try std.testing.expect(try reader.collection.has("a"));
-    const Renamed = vl.Database.Renamed;
-    try std.testing.expectEqual(Renamed.missing, try database.renameCollection("none", "b"));
-    try std.testing.expectEqual(Renamed.done, try database.renameCollection("docs", "texts"));
-    try std.testing.expectError(error.InvalidArgument, database.renameCollection("texts", ""));
+    const Renamed = vl.catalogue.Renamed;
+    try std.testing.expectEqual(Renamed.missing, try vl.catalogue.rename(database, "none", "b"));
+    try std.testing.expectEqual(Renamed.done, try vl.catalogue.rename(database, "docs", "texts"));
+    try std.testing.expectError(error.InvalidArgument, vl.catalogue.rename(database, "texts", ""));
     for ([_]*vl.Collection{ writer.collection, reader.collection }) |collection| {
         try std.testing.expectEqualStrings("texts", try collection.currentName());
         try std.testing.expect(try collection.has("a"));
@@ -293,16 +293,16 @@ test "a renamed collection is the same one, and one that was rolled back is none
     const options: vl.Collection.Options = .{ .dimension = dimension };
     const other = try vl.Collection.open(scope, "docs", options);
     defer other.close();
-    try std.testing.expectEqual(Renamed.taken, try database.renameCollection("docs", "texts"));
+    try std.testing.expectEqual(Renamed.taken, try vl.catalogue.rename(database, "docs", "texts"));
     try std.testing.expect(!try other.has("a") and try reader.collection.has("a"));
     // What was made in a transaction, under whatever name, goes with it; its id comes back.
     try database.begin();
     const made = try vl.Collection.open(scope, "made", options);
     defer made.close();
     try putOne(made, "a", &vectorOf(2));
-    try std.testing.expectEqual(Renamed.done, try database.renameCollection("made", "next"));
+    try std.testing.expectEqual(Renamed.done, try vl.catalogue.rename(database, "made", "next"));
     try std.testing.expectEqualStrings("next", try made.currentName());
-    try std.testing.expectEqual(Renamed.done, try database.renameCollection("texts", "gone"));
+    try std.testing.expectEqual(Renamed.done, try vl.catalogue.rename(database, "texts", "gone"));
     try std.testing.expect(try writer.collection.has("a"));
     database.rollback();
     try std.testing.expectEqualStrings("texts", try writer.collection.currentName());
@@ -311,7 +311,7 @@ test "a renamed collection is the same one, and one that was rolled back is none
         defer again.close();
         try putOne(again, "b", &vectorOf(3));
         try std.testing.expectError(error.Closed, made.has("b"));
-        try std.testing.expectEqual(true, try database.dropCollection(name));
+        try std.testing.expectEqual(true, try vl.catalogue.drop(database, name));
     }
     try std.testing.expect(try writer.collection.has("a"));
 }
@@ -471,19 +471,19 @@ test "a collection whose last row with an expiry went is searched without asking
     const later = fixture.database.system.wallMs() + 1_000_000;
     try putUntil(fixture.collection, "later", later);
     try putUntil(fixture.collection, "over", 1);
-    try std.testing.expect((try fixture.collection.currentState()).has_expiry);
+    try std.testing.expect((try fixture.collection.access.currentState()).has_expiry);
     try std.testing.expectEqual(1, try fixture.collection.sweep());
-    try std.testing.expect((try fixture.collection.currentState()).has_expiry);
+    try std.testing.expect((try fixture.collection.access.currentState()).has_expiry);
     // The other one is written again, to stay; what is over takes the mark with it.
     try putOne(fixture.collection, "later", &vectorOf(2));
     try putUntil(fixture.collection, "over", 1);
     try std.testing.expectEqual(1, try fixture.collection.sweep());
-    try std.testing.expect(!(try fixture.collection.currentState()).has_expiry);
+    try std.testing.expect(!(try fixture.collection.access.currentState()).has_expiry);
     fixture.close();
     try fixture.open(path, .{});
     defer fixture.close();
-    try std.testing.expect(!(try fixture.collection.currentState()).has_expiry);
+    try std.testing.expect(!(try fixture.collection.access.currentState()).has_expiry);
     try std.testing.expectEqual(1, (try fixture.collection.stats()).records);
     try putUntil(fixture.collection, "brief", later);
-    try std.testing.expect((try fixture.collection.currentState()).has_expiry);
+    try std.testing.expect((try fixture.collection.access.currentState()).has_expiry);
 }

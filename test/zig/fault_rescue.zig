@@ -102,9 +102,9 @@ const Rescue = struct {
         var names: [4096]u8 = undefined;
         var needed: usize = 0;
         const scope: vl.Scope = .{ .database = target };
-        if (try vl.collectionNames(scope, &names, &needed) == 0) return;
+        if (try vl.catalogue.names(scope, &names, &needed) == 0) return;
         const collection = vl.Collection.open(scope, "docs", .{ .create = false }) catch |err| {
-            return if (err == error.InvalidArgument) {} else err;
+            return if (err == error.NotFound) {} else err;
         };
         defer collection.close();
         var vector: [contents.dimension]f32 = undefined;

@@ -149,7 +149,7 @@ fn useOpen(client: *Client) !void {
         if (client.put(@intCast(i + 1), .{ .seed = 2 })) |_| {} else |err| try notOurs(err);
         if (database.flush()) |_| {} else |err| try notOurs(err);
     }
-    if (database.dropCollection("other")) |_| {} else |err| try notOurs(err);
+    if (vl.catalogue.drop(database, "other")) |_| {} else |err| try notOurs(err);
     if (client.readAll()) |_| {} else |err| try notOurs(err);
 }
 

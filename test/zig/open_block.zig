@@ -50,7 +50,7 @@ const Client = struct {
 /// Rows whose keys are the numbers from `first` on, and whose vectors `seed` decides.
 fn put(collection: *vl.Collection, first: u32, count: u32, seed: u64) !void {
     var prng: std.Random.DefaultPrng = .init(seed);
-    const vectors = try gpa.alloc(f32, count * collection.dimension);
+    const vectors = try gpa.alloc(f32, count * collection.dimension());
     defer gpa.free(vectors);
     for (vectors) |*value| value.* = prng.random().floatNorm(f32) + 0.2;
     const keys = try gpa.alloc(u8, count * 8);
@@ -64,20 +64,20 @@ fn put(collection: *vl.Collection, first: u32, count: u32, seed: u64) !void {
 
 /// Makes the codes of a collection again; gives how many rows have some.
 fn expectCodes(collection: *vl.Collection) !u32 {
-    const database = try collection.readable();
-    const state = try collection.currentState();
+    const database = try collection.access.readable();
+    const state = try collection.access.currentState();
     var arena_state: std.heap.ArenaAllocator = .init(gpa);
     defer arena_state.deinit();
     const arena = arena_state.allocator();
     var coded: u32 = 0;
     var id: u32 = 0;
-    while (try state.nextSegment(gpa, collection.source(), id)) |segment| : (id += 1) {
+    while (try state.nextSegment(gpa, collection.access.source(), id)) |segment| : (id += 1) {
         id = segment.disk.id;
         const length = segment.disk.code_dimension;
         if (segment.disk.codedRows() == 0) continue;
         const rotation: codes.Rotation = try .init(arena, length);
         const centre = try arena.alignedAlloc(u8, .@"4", format.codeCentreBytes(length));
-        try read(database, segment.disk.codesOffset(collection.dimension), centre);
+        try read(database, segment.disk.codesOffset(collection.dimension()), centre);
         try std.testing.expect(codes.isWhole(state.seedOf(segment, 0), centre));
         const words = try arena.alloc(u64, codes.BlockBuilder.wordsFor(length));
         const blocks = try arena.alloc(u8, 2 * format.codeBlockBytes(length));
@@ -86,7 +86,7 @@ fn expectCodes(collection: *vl.Collection) !u32 {
         for (0..segment.disk.codedRows() / block_rows) |block| {
             const first: u32 = @intCast(block * block_rows);
             var builder: codes.BlockBuilder = .{
-                .metric = collection.metric,
+                .metric = collection.metric(),
                 .centre = std.mem.bytesAsSlice(f32, centre)[0..length],
                 .words = words,
             };
@@ -97,7 +97,7 @@ fn expectCodes(collection: *vl.Collection) !u32 {
                 builder.set(i, rotated);
             }
             builder.finish(state.seedOf(segment, first), expected);
-            const offset = segment.disk.blockOffset(@intCast(block), collection.dimension);
+            const offset = segment.disk.blockOffset(@intCast(block), collection.dimension());
             try read(database, offset, found);
             try std.testing.expectEqualSlices(u8, expected, found);
         }
@@ -114,14 +114,14 @@ fn rotateRow(
     rotation: codes.Rotation,
     rotated: []f32,
 ) !void {
-    const database = collection.scope.database;
-    const stride = format.vectorStride(collection.dimension);
+    const database = collection.access.database();
+    const stride = format.vectorStride(collection.dimension());
     var entry: format.RowEntry = undefined;
     try read(database, segment.entryOffset(row, stride), std.mem.asBytes(&entry));
-    const vector = try gpa.alloc(f32, collection.dimension);
+    const vector = try gpa.alloc(f32, collection.dimension());
     defer gpa.free(vector);
     try read(database, segment.vectorOffset(row, stride), std.mem.sliceAsBytes(vector));
-    rotation.apply(vector, codes.scaleOf(collection.metric, entry.inverse_norm), rotated);
+    rotation.apply(vector, codes.scaleOf(collection.metric(), entry.inverse_norm), rotated);
 }
 
 fn read(database: *vl.Database, offset: u64, bytes: []u8) !void {
@@ -249,9 +249,9 @@ test "the rows of a block are written one at a time, read again or not, and once
 /// Which rows of the first block of the growing segment have a code.
 fn codedRows(client: *Client) !std.StaticBitSet(block_rows) {
     const collection = client.collections[0];
-    const segment = (try collection.currentState()).growing();
+    const segment = (try collection.access.currentState()).growing();
     var tail: format.CodeBlockTail = undefined;
-    const end = segment.disk.blockOffset(0, collection.dimension) +
+    const end = segment.disk.blockOffset(0, collection.dimension()) +
         format.codeBlockBytes(segment.disk.code_dimension);
     try read(client.database, end - @sizeOf(format.CodeBlockTail), std.mem.asBytes(&tail));
     var coded: std.StaticBitSet(block_rows) = .initEmpty();
@@ -273,7 +273,7 @@ test "a row that rots before its block is complete has a code of what was writte
         try client.open(disk, 100);
         defer client.close();
         try put(client.collections[0], 0, 20, 1);
-        const segment = (try client.collections[0].currentState()).growing();
+        const segment = (try client.collections[0].access.currentState()).growing();
         const stride = format.vectorStride(100);
         const row = 7;
         const offset = if (rot.of_entry)

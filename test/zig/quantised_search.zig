@@ -62,7 +62,7 @@ const Fixture = struct {
     }
 
     fn put(fixture: *Fixture, first: u32, count: u32) !void {
-        const dimension = fixture.collection.dimension;
+        const dimension = fixture.collection.dimension();
         const vectors = try gpa.alloc(f32, count * dimension);
         defer gpa.free(vectors);
         const keys = try gpa.alloc(u8, count * 8);
@@ -88,7 +88,7 @@ const Fixture = struct {
 
     /// How many hits of the exact search the other one misses.
     fn missed(fixture: *Fixture, queries: u32, threshold: ?f32) !u32 {
-        const dimension = fixture.collection.dimension;
+        const dimension = fixture.collection.dimension();
         const vectors = try gpa.alloc(f32, queries * dimension);
         defer gpa.free(vectors);
         for (0..queries) |i| {
@@ -127,7 +127,7 @@ const Fixture = struct {
             // What is there instead of it is worse, never better.
             for (found) |hit| if (threshold == null) {
                 const best = wanted[0].score;
-                const is_l2 = collection.metric == .l2;
+                const is_l2 = collection.metric() == .l2;
                 const is_better = if (is_l2) hit.score < best else hit.score > best;
                 try std.testing.expect(!is_better);
             };
@@ -173,11 +173,11 @@ test "damaged codes cost time, and no hit" {
     try fixture.put(0, 1200);
     try std.testing.expectEqual(0, try fixture.missed(20, null));
     const compared = fixture.report.compared;
-    const state = try fixture.collection.currentState();
+    const state = try fixture.collection.access.currentState();
     const file = fixture.database.file;
     var id: u32 = 0;
     var damaged: u32 = 0;
-    while (try state.nextSegment(gpa, fixture.collection.source(), id)) |segment| {
+    while (try state.nextSegment(gpa, fixture.collection.access.source(), id)) |segment| {
         id = segment.disk.id + 1;
         segment.verified.blocks.unsetAll();
         segment.verified.forgetCopies(0);
@@ -340,13 +340,13 @@ test "a block whose first rows cannot be read is written, and its rows are found
     try fixture.put(0, 500);
     try fixture.put(500, 20);
     // Every read of the next writes fails that may fail: those of the rows before them.
-    const segment = (try fixture.collection.currentState()).growing();
+    const segment = (try fixture.collection.access.currentState()).growing();
     const stride = format.vectorStride(64);
     const row = segment.disk.rows - 1;
     const entry_at = segment.entryOffset(row, stride);
     disk.corrupt(entry_at, "rot");
     try fixture.put(520, 60);
-    const state = try fixture.collection.currentState();
+    const state = try fixture.collection.access.currentState();
     const now = state.growing();
     try std.testing.expect(now.disk.id != segment.disk.id or now.disk.codedRows() > row);
     // The row is damaged, and who would have to look at it says so.
@@ -358,10 +358,10 @@ test "a centre that is damaged fails no write, and the rows are found" {
     try fixture.open(64, .l2);
     defer fixture.close();
     try fixture.put(0, 800);
-    const state = try fixture.collection.currentState();
+    const state = try fixture.collection.access.currentState();
     const file = fixture.database.file;
     var id: u32 = 0;
-    while (try state.nextSegment(gpa, fixture.collection.source(), id)) |segment| {
+    while (try state.nextSegment(gpa, fixture.collection.access.source(), id)) |segment| {
         id = segment.disk.id + 1;
         segment.verified.centre_id = 0;
         if (segment.disk.codedRows() > 0) {

@@ -54,7 +54,7 @@ const Keys = struct {
 fn put(collection: *vl.Collection, first: u32, count: u32, random: std.Random) !void {
     var keys: Keys = .{};
     defer keys.deinit();
-    const vectors = try gpa.alloc(f32, count * collection.dimension);
+    const vectors = try gpa.alloc(f32, count * collection.dimension());
     defer gpa.free(vectors);
     for (vectors) |*value| value.* = random.floatNorm(f32) + 0.1;
     for (0..count) |i| try keys.add(first + @as(u32, @intCast(i)));
@@ -67,7 +67,7 @@ fn put(collection: *vl.Collection, first: u32, count: u32, random: std.Random) !
 
 /// Asks for all at once, and for each alone by a handle that has nothing in its cache.
 fn expectSame(collection: *vl.Collection, alone: *vl.Collection, keys: *const Keys) !void {
-    const dimension = collection.dimension;
+    const dimension = collection.dimension();
     const count = keys.lens.items.len;
     const vectors = try gpa.alloc(f32, count * dimension);
     defer gpa.free(vectors);
@@ -163,7 +163,7 @@ test "a bit that was flipped in one of many rows is found by who asks for all of
     var keys: Keys = .{};
     defer keys.deinit();
     for (0..40) |number| try keys.add(@intCast(number));
-    const place = (try client.collection.locate(client.collection.keyHash("key 20"), "key 20")).?;
+    const place = (try vl.lookup.find(&client.collection.access, "key 20")).?;
     const reader = client.database.reader(client.database.scratch);
     const entry = try reader.entry(place.state, place.segment, place.row);
     const parts = [_]struct { offset: u64, bytes: u64 }{

@@ -45,8 +45,8 @@ pub fn open(
         return call.fail(failure);
     };
     const info = [4]u32{
-        collection.dimension,
-        @intFromEnum(collection.metric),
+        collection.dimension(),
+        @intFromEnum(collection.metric()),
         @intCast(collection.model().len),
         0,
     };
@@ -170,8 +170,8 @@ pub fn put(
     );
     if (!boundary.addUpTo(batch.key_lens, keys_len)) return wrongLens("keys");
     if (!boundary.addUpTo(batch.metadata_lens, metadata_len)) return wrongLens("metadata");
-    if (!holds(vectors_len, count, collection.dimension)) {
-        return wrongVectors(vectors_len, count, collection.dimension);
+    if (!holds(vectors_len, count, collection.dimension())) {
+        return wrongVectors(vectors_len, count, collection.dimension());
     }
     if (count == 0) return boundary.done();
     var start: usize = 0;
@@ -224,7 +224,7 @@ pub fn get(
     const call = Call.begin(handle, .collection) orelse return boundary.stale();
     defer call.end();
     const collection = call.collection();
-    if (out_len != collection.dimension) return wrongVectors(out_len, 1, collection.dimension);
+    if (out_len != collection.dimension()) return wrongVectors(out_len, 1, collection.dimension());
     const vector = slice(f32, out, out_len) catch |failure| return call.fail(failure);
     const found = collection.get(key[0..key_len], vector) catch |failure| return call.fail(failure);
     return boundary.foundIf(found);
@@ -244,8 +244,8 @@ pub fn getRecord(
     const call = Call.begin(handle, .collection) orelse return boundary.stale();
     defer call.end();
     const collection = call.collection();
-    if (out_len != 0 and out_len != collection.dimension) {
-        return wrongVectors(out_len, 1, collection.dimension);
+    if (out_len != 0 and out_len != collection.dimension()) {
+        return wrongVectors(out_len, 1, collection.dimension());
     }
     const vector = slice(f32, out, out_len) catch |failure| return call.fail(failure);
     var metadata_len: u32 = 0;
@@ -278,8 +278,8 @@ pub fn getMany(
     const lens = sliceConst(u32, key_lens, count) catch |failure| return call.fail(failure);
     const vectors = slice(f32, out, out_len) catch |failure| return call.fail(failure);
     if (!boundary.addUpTo(lens, keys_len)) return wrongLens("keys");
-    if (!holds(out_len, count, collection.dimension)) {
-        return wrongVectors(out_len, count, collection.dimension);
+    if (!holds(out_len, count, collection.dimension())) {
+        return wrongVectors(out_len, count, collection.dimension());
     }
     collection.getMany(keys[0..keys_len], lens, vectors, found[0..count]) catch |failure| {
         return call.fail(failure);
@@ -402,8 +402,8 @@ pub fn scan(
     defer call.end();
     const collection = call.collection();
     if (include & ~include_vectors != 0) return wrongInclude();
-    if (include == include_vectors and vectors_len < collection.dimension) {
-        return wrongVectors(vectors_len, 1, collection.dimension);
+    if (include == include_vectors and vectors_len < collection.dimension()) {
+        return wrongVectors(vectors_len, 1, collection.dimension());
     }
     var writer: vectorlite.EntryWriter = .{
         .out = out[0..out_len],
@@ -464,7 +464,7 @@ pub fn fetchFrom(
     vectors: [*]align(1) f32,
     vectors_len: u32,
 ) i32 {
-    const dimension = collection.dimension;
+    const dimension = collection.dimension();
     if (include & ~include_vectors != 0) return wrongInclude();
     if (include == include_vectors and vectors_len < @as(u64, count) * dimension) {
         return wrongVectors(vectors_len, count, dimension);

@@ -171,7 +171,7 @@ pub fn collections(
     defer call.end();
     var needed: usize = 0;
     const names = out[0..out_len];
-    const used = vectorlite.collectionNames(call.scope(), names, &needed) catch |failure| {
+    const used = vectorlite.catalogue.names(call.scope(), names, &needed) catch |failure| {
         if (failure == error.BufferTooSmall) len_out[0] = std.math.lossyCast(u32, needed);
         return call.fail(failure);
     };
@@ -207,7 +207,7 @@ pub fn fit(handle: u32, file_bytes: f64) callconv(.c) i32 {
 pub fn dropCollection(handle: u32, name: [*]const u8, name_len: u32) callconv(.c) i32 {
     const call = Call.begin(handle, .database) orelse return boundary.stale();
     defer call.end();
-    const existed = call.database().dropCollection(name[0..name_len]) catch |failure| {
+    const existed = vectorlite.catalogue.drop(call.database(), name[0..name_len]) catch |failure| {
         return call.fail(failure);
     };
     return boundary.foundIf(existed);
@@ -222,7 +222,11 @@ pub fn renameCollection(
 ) callconv(.c) i32 {
     const call = Call.begin(handle, .database) orelse return boundary.stale();
     defer call.end();
-    const renamed = call.database().renameCollection(from[0..from_len], to[0..to_len]);
+    const renamed = vectorlite.catalogue.rename(
+        call.database(),
+        from[0..from_len],
+        to[0..to_len],
+    );
     return switch (renamed catch |failure| return call.fail(failure)) {
         .done => boundary.done(),
         .missing => boundary.foundIf(false),

@@ -150,7 +150,7 @@ const Asked = struct {
         plan: u32,
         threads: u32,
     ) union(enum) { asked: Asked, refused: i32 } {
-        const dimension = call.collection().dimension;
+        const dimension = call.collection().dimension();
         if (queries_len == 0 or queries_len % dimension != 0) {
             const expected = @max(1, queries_len / dimension);
             return .{ .refused = collection.wrongVectors(queries_len, expected, dimension) };

@@ -331,7 +331,7 @@ pub const Rig = struct {
         rig.now.name = if (is_first) Contents.second_name else Contents.first_name;
         try rig.announce();
         const database = rig.client.database.?;
-        const renamed = database.renameCollection(from, rig.now.name) catch |err|
+        const renamed = vl.catalogue.rename(database, from, rig.now.name) catch |err|
             return rig.refused(err);
         if (renamed != .done) return error.WrongName;
         try rig.acknowledge();

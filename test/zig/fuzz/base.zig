@@ -85,7 +85,7 @@ pub const Base = struct {
         for (0..6) |i| try builder.delete(@intCast(7 + 31 * i));
         try builder.put(1, 64, 4);
         for (0..32) |i| try builder.put(@intCast(70 + 4 * i), 3, 4);
-        if (!try builder.database.dropCollection("gone")) return error.NotDropped;
+        if (!try vl.catalogue.drop(builder.database, "gone")) return error.NotDropped;
         try builder.note();
         builder.database.session.?.durability = .none;
         try builder.put(2, 2, 12);

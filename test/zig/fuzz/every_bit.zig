@@ -35,7 +35,7 @@ fn readAll(stage: *Stage, diagnostics: *vl.Diagnostics) !Outcome {
         base_module.collection_name,
         .{},
     ) catch |err| {
-        if (rows.rows.count() == 0 and err == error.InvalidArgument) return .earlier;
+        if (rows.rows.count() == 0 and err == error.NotFound) return .earlier;
         return err;
     };
     defer collection.close();

@@ -102,7 +102,7 @@ pub fn salvage(stage: *Stage, puts: [2][]const Put) !Salvaged {
     }
     var needed: usize = 0;
     var names: [4096]u8 = undefined;
-    const used = try vl.collectionNames(.{ .database = database }, &names, &needed);
+    const used = try vl.catalogue.names(.{ .database = database }, &names, &needed);
     var at: usize = 0;
     while (at < used) {
         const len = std.mem.readInt(u32, names[at..][0..4], .little);
@@ -122,7 +122,7 @@ fn addRows(
     const collection = try vl.Collection.open(.{ .database = database }, name, .{});
     defer collection.close();
     if ((try collection.stats()).records == 0) return;
-    if (collection.dimension != contents.dimension) return error.WrongDimension;
+    if (collection.dimension() != contents.dimension) return error.WrongDimension;
     var cursor: vl.Cursor = .{};
     while (true) {
         var writer: vl.EntryWriter = .{

@@ -286,7 +286,7 @@ const World = struct {
     fn search(world: *World, client: *Client) !void {
         const rows = world.stateOf(client);
         const collection = client.collection;
-        if (collection.dimension != contents.dimension) return;
+        if (collection.dimension() != contents.dimension) return;
         const query: [contents.dimension]f32 = @splat(0.5);
         var counts: [1]u32 = undefined;
         const hits = world.stage.buffers.hits[0..keys_max];

@@ -83,7 +83,7 @@ pub const User = struct {
         _ = database.stats() catch {};
         const scope: vl.Scope = .{ .database = database };
         var needed: usize = 0;
-        _ = vl.collectionNames(scope, &user.buffers.bytes, &needed) catch {};
+        _ = vl.catalogue.names(scope, &user.buffers.bytes, &needed) catch {};
         user.readCollection(scope, base.collection_name) catch {};
         if (user.choices.oneIn(3)) user.readCollection(scope, "wide") catch {};
     }
@@ -94,7 +94,7 @@ pub const User = struct {
             .hot_vectors = if (user.choices.oneIn(4)) 2 else 0,
         });
         defer collection.close();
-        const vector = user.buffers.vector[0..collection.dimension];
+        const vector = user.buffers.vector[0..collection.dimension()];
         _ = collection.stats() catch {};
         for (0..1 + user.choices.below(6)) |_| {
             const key: Key = .init(@intCast(user.choices.below(user.keys_end)));
@@ -130,7 +130,7 @@ pub const User = struct {
 
     fn search(user: *User, collection: *vl.Collection) vl.Error!void {
         const k: u32 = @intCast(1 + user.choices.below(8));
-        const query = user.buffers.vector[0..collection.dimension];
+        const query = user.buffers.vector[0..collection.dimension()];
         @memset(query, 0.5);
         const threshold: ?f32 = if (user.choices.oneIn(4)) 0.25 else null;
         var counts: [1]u32 = undefined;
@@ -144,7 +144,7 @@ pub const User = struct {
         var writer: vl.EntryWriter = .{
             .out = &user.buffers.bytes,
             .vectors = &user.buffers.vectors,
-            .include_vectors = collection.dimension * k <= user.buffers.vectors.len,
+            .include_vectors = collection.dimension() * k <= user.buffers.vectors.len,
         };
         try collection.fetch(hits[0..counts[0]], &writer);
     }
@@ -229,7 +229,7 @@ pub const User = struct {
         const choices = user.choices;
         if (choices.oneIn(8)) {
             const name = choices.pick([]const u8, &.{ base.collection_name, "wide", "new" });
-            _ = try database.dropCollection(name);
+            _ = try vl.catalogue.drop(database, name);
             return;
         }
         const collection = try vl.Collection.open(
@@ -238,7 +238,7 @@ pub const User = struct {
             .{},
         );
         defer collection.close();
-        const vector = user.buffers.vector[0..collection.dimension];
+        const vector = user.buffers.vector[0..collection.dimension()];
         for (0..1 + choices.below(4)) |_| {
             const number: u32 = @intCast(choices.below(user.keys_end));
             const key: Key = .init(number);

@@ -75,7 +75,7 @@ pub fn judge(
             (fault != null and fault.?.err == error.NoSpace),
         error.InputOutput => fault != null,
         error.Corrupt => call == .read,
-        error.Closed, error.InvalidArgument => has_moved,
+        error.Closed, error.NotFound => has_moved,
         else => false,
     };
     if (!is_expected) return err;

@@ -65,7 +65,7 @@ fn isOwnError(err: anyerror) bool {
 
 fn expectAbsent(actor: *Actor, scope: vl.Scope, index: usize) !void {
     const collection = actor.openCollection(scope, index, false) catch |err| switch (err) {
-        error.InvalidArgument => return,
+        error.NotFound => return,
         else => return err,
     };
     collection.close();

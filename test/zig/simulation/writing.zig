@@ -8,7 +8,7 @@ const model = @import("model.zig");
 const reading = @import("reading.zig");
 const Actor = @import("actor.zig").Actor;
 const Frame = @import("world.zig").Frame;
-const Renamed = vl.Database.Renamed;
+const Renamed = vl.catalogue.Renamed;
 const World = @import("world.zig").World;
 
 pub fn write(world: *World, frame: *Frame) anyerror!void {
@@ -59,7 +59,7 @@ pub fn write(world: *World, frame: *Frame) anyerror!void {
 }
 
 fn isHandleError(err: anyerror) bool {
-    return err == error.Closed or err == error.InvalidArgument;
+    return err == error.Closed or err == error.NotFound;
 }
 
 fn callWrite(
@@ -99,7 +99,7 @@ fn callWrite(
             try collection.clear();
         },
         .drop => {
-            const found = try actor.database.?.dropCollection(model.names[index]);
+            const found = try vl.catalogue.drop(actor.database.?, model.names[index]);
             if (frame.intrusions == 0 and actor.doomed == null and !found) return error.WrongAnswer;
         },
         .make => |*one| {
@@ -113,7 +113,8 @@ fn callWrite(
         },
         .rename => |one| {
             const names = model.names;
-            const answer = try actor.database.?.renameCollection(names[one.from], names[one.to]);
+            const database = actor.database.?;
+            const answer = try vl.catalogue.rename(database, names[one.from], names[one.to]);
             const is_free = one.from == one.to or state.collections[one.to].made == 0;
             const is_known = frame.intrusions == 0 and actor.doomed == null;
             if (is_known and answer != @as(Renamed, if (is_free) .done else .taken)) {
