@@ -478,11 +478,15 @@ fn addTestLibraryStep(context: Context) void {
     const step = b.step("test-library", "Open the library in a C program, also with -Dtarget");
     const system = context.target.result;
     const target = resolveTarget(b, .{ .cpu_arch = system.cpu.arch, .os_tag = system.os.tag });
+    const host = b.graph.host;
+    const is_host = context.target.query.abi == null and system.os.tag == host.result.os.tag and
+        system.cpu.arch == host.result.cpu.arch;
     const program = b.addExecutable(.{
         .name = "open_library",
         .linkage = .dynamic,
         .root_module = b.createModule(.{
-            .target = context.target,
+            // With the libc of this machine, whichever that is.
+            .target = if (is_host) host else context.target,
             .optimize = .ReleaseSafe,
             .link_libc = true,
         }),

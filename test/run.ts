@@ -69,7 +69,15 @@ function readZigSummary(stderr: string): Counts | undefined {
 async function zigTests(): Promise<Counts> {
   const { status, stderr } = await execute(runtime, [
     // Zig 0.16.0 counts whoever reads a tool's output as a job too, and so leaves cores idle.
-    ...["--bun", zig, "build", "test", "check-abi", `-j${2 * availableParallelism()}`],
+    ...[
+      "--bun",
+      zig,
+      "build",
+      "test",
+      "test-library",
+      "check-abi",
+      `-j${2 * availableParallelism()}`,
+    ],
     ...["--summary", "all", "--color", "off"],
   ]);
   const counts = readZigSummary(stderr);

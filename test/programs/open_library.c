@@ -27,8 +27,13 @@ static const char *whyNot(void) { return dlerror(); }
 
 enum { ok = 0, not_found = 1, dimension = 200, rows = 300, keyBytes = 4 };
 
-typedef struct { uint32_t size, flags, durability, busy; double budget; uint32_t root, zero; } Open;
-typedef struct { uint32_t size, flags, dimension, metric, hot; } Shape;
+typedef struct {
+    uint32_t size, flags, durability, busy;
+    double budget;
+    uint32_t root, zero;
+    double bytesMax;
+} Open;
+typedef struct { uint32_t size, flags, dimension, metric, hot, rowsMax; } Shape;
 typedef struct { uint32_t segment, row; float score; uint32_t zero; } Hit;
 
 static uint32_t (*abiVersion)(void);
@@ -38,11 +43,12 @@ static int32_t (*openFile)(const char *, uint32_t, const Open *, uint32_t, uint3
 static int32_t (*openCollection)(uint32_t, const char *, uint32_t, const Shape *, uint32_t,
                                  const char *, uint32_t, uint32_t *, uint32_t *);
 static int32_t (*put)(uint32_t, const char *, uint32_t, const uint32_t *, uint32_t, const float *,
-                      uint32_t, const char *, uint32_t, const uint32_t *);
+                      uint32_t, const char *, uint32_t, const uint32_t *, const double *,
+                      const uint32_t *);
 static int32_t (*get)(uint32_t, const char *, uint32_t, float *, uint32_t);
 static int32_t (*delete)(uint32_t, const char *, uint32_t, const uint32_t *, uint32_t, uint32_t *);
 static int32_t (*search)(uint32_t, const float *, uint32_t, uint32_t, double, uint32_t, uint32_t,
-                         Hit *, uint32_t, uint32_t *, double *);
+                         const char *, uint32_t, Hit *, uint32_t, uint32_t *, double *);
 static int32_t (*fetch)(uint32_t, const Hit *, uint32_t, uint32_t, char *, uint32_t, uint32_t *,
                         float *, uint32_t);
 static int32_t (*openJob)(uint32_t, uint32_t, const char *, uint32_t, uint32_t *);
@@ -85,8 +91,8 @@ static void loadFunctions(const char *path) {
 }
 
 static uint32_t openDatabase(const char *path, uint32_t *collection) {
-    Open how = {sizeof how, 2, 1, 1000, 0, 0, 0};
-    Shape shape = {sizeof shape, 1, dimension, 2, 64};
+    Open how = {sizeof how, 2, 1, 1000, 0, 0, 0, 0};
+    Shape shape = {sizeof shape, 1, dimension, 2, 64, 0};
     uint32_t database = 0, info[4] = {0};
     expect("open", ok, openFile(path, (uint32_t)strlen(path), &how, sizeof how, &database));
     expect("collection", ok, openCollection(database, "c", 1, &shape, sizeof shape, "", 0,
@@ -109,7 +115,7 @@ static void putRows(uint32_t collection) {
         fill(vectors[row], row);
     }
     expect("put", ok, put(collection, keys, rows * keyBytes, lens, rows, vectors[0],
-                          rows * dimension, "", 0, NULL));
+                          rows * dimension, "", 0, NULL, NULL, NULL));
 }
 
 static void readRows(uint32_t collection, uint32_t deleted) {
@@ -117,7 +123,7 @@ static void readRows(uint32_t collection, uint32_t deleted) {
     for (uint32_t row = 0; row < rows; row += 1) {
         char key[keyBytes + 1], entry[64];
         uint32_t count = 0, length = 0;
-        double report[6];
+        double report[9];
         Hit hit;
         snprintf(key, sizeof key, "k%03u", (unsigned)row);
         fill(wanted, row);
@@ -125,8 +131,8 @@ static void readRows(uint32_t collection, uint32_t deleted) {
         if (row == deleted) { expect("deleted", not_found, found); continue; }
         expect("get", ok, found);
         expect("the vector", 0, memcmp(vector, wanted, sizeof vector));
-        expect("search", ok, search(collection, wanted, dimension, 1, NAN, row % 2, 0, &hit,
-                                    sizeof hit, &count, report));
+        expect("search", ok, search(collection, wanted, dimension, 1, NAN, row % 2, 0, "", 0,
+                                    &hit, sizeof hit, &count, report));
         expect("hits", 1, (int32_t)count);
         found = fetch(collection, &hit, 1, 0, entry, sizeof entry, &length, vector, 0);
         if (found < 0) fail("fetch", found);
