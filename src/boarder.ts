@@ -38,6 +38,22 @@ const subject = "The table of what is being computed";
 /** Not empty, which `bun:ffi` would refuse; what all share is no room for a vector. */
 const noRoom = new Float32Array(1);
 
+/**
+ * UTF-16 units that are packed at once. Texts whose hashes are the keys may be long, and more of them
+ * than one call takes.
+ */
+const partUnits = 1 << 22;
+
+/** Where a part of the keys ends that begins at `start`; it has one at least. */
+function endOfPart(keys: readonly string[], start: number): number {
+  let end = start + 1;
+  for (let units = keys[start]?.length ?? 0; end < keys.length; end++) {
+    units += keys[end]?.length ?? 0;
+    if (units > partUnits) break;
+  }
+  return end;
+}
+
 /** One handle of the library for all calls of the thread: there are 65,535 of them. */
 class Boarder {
   readonly #native: NativeLibrary;
@@ -59,21 +75,39 @@ class Boarder {
    */
   board(place: string, keys: readonly string[]): Boarding {
     const seats = new Uint32Array(keys.length);
+    const isPilot = new Uint8Array(keys.length);
+    const name = encoder.encode(place);
+    for (let start = 0; start < keys.length; ) {
+      const end = endOfPart(keys, start);
+      try {
+        const part = keys.slice(start, end);
+        this.#boardPart(name, part, seats.subarray(start), isPilot.subarray(start));
+      } catch (error) {
+        this.leave(seats.subarray(0, start));
+        throw error;
+      }
+      start = end;
+    }
     const own: number[] = [];
     const awaited: number[] = [];
-    if (keys.length === 0) return { own, awaited, seats };
-    const name = encoder.encode(place);
-    const packed = packTexts(keys);
-    const { bytes, bytesLength, lengths, count } = packed;
-    const isPilot = new Uint8Array(count);
-    const { vl_boarder_board: board } = this.#native;
-    const nameLength = name.length;
-    const id = this.#id;
-    const status = board(id, name, nameLength, bytes, bytesLength, lengths, count, seats, isPilot);
-    releaseTexts(packed);
-    check(status, subject);
     for (const [index, pilots] of isPilot.entries()) (pilots === 1 ? own : awaited).push(index);
     return { own, awaited, seats };
+  }
+
+  #boardPart(
+    name: Uint8Array,
+    keys: readonly string[],
+    seats: Uint32Array,
+    isPilot: Uint8Array,
+  ): void {
+    const packed = packTexts(keys);
+    const { bytes, bytesLength, lengths, count } = packed;
+    const { vl_boarder_board: board } = this.#native;
+    const { length } = name;
+    const id = this.#id;
+    const status = board(id, name, length, bytes, bytesLength, lengths, count, seats, isPilot);
+    releaseTexts(packed);
+    check(status, subject);
   }
 
   /** Brings what was computed for these seats of its own to whoever waits for it. */

@@ -124,6 +124,16 @@ describe.each([true, secret])("a cache with hashKeys: %j", (hashKeys) => {
   });
 });
 
+test("a batch may have more characters than one call of the engine takes", async () => {
+  const cache = newCache(true, ":memory:");
+  const long = "x".repeat(1 << 20);
+  const texts = Array.from({ length: 270 }, (_, index) => `${index} ${long}`);
+  const compute = (missing: string[]): number[][] => missing.map((key) => [parseInt(key, 10), 1]);
+  const vectors = await cache.getOrComputeMany(texts, compute);
+  expect(vectors.map(([number]) => number)).toEqual(texts.map((_, index) => index));
+  expect(cache.stats()).toMatchObject({ computed: 270, joins: 0 });
+}, 60_000);
+
 test("two files with secrets of their own hash differently; with one secret alike", () => {
   const hashOf = (hashKeys: boolean | string): string | undefined => {
     const cache = newCache(hashKeys);
