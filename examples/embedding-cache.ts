@@ -10,7 +10,7 @@ import { EmbedCache } from "vectorlite";
 
 using cache = new EmbedCache({ path: "embeddings.cache", dimension: 1536, model: "my-model" });
 
-// What the file has is not embedded again; concurrent calls for one text embed it once.
+// What the file has is not embedded again; concurrent calls, also of Workers, embed a text once.
 const vector = await cache.getOrCompute("How do I reset my password?", embed);
 
 // Many texts: embedAll is called once, with the distinct texts that are missing, or not at all.

@@ -39,8 +39,8 @@ const subject = "The table of what is being computed";
 const noRoom = new Float32Array(1);
 
 /**
- * UTF-16 units that are packed at once. Texts whose hashes are the keys may be long, and more of them
- * than one call takes.
+ * UTF-16 units that are packed at once. Texts whose hashes are the keys may be long, and more of
+ * them than one call takes.
  */
 const partUnits = 1 << 22;
 
