@@ -240,8 +240,8 @@ export class SemanticCache<Answer = string> implements Disposable {
   /**
    * The answer that {@link get} finds, or what `compute` makes of the prompt, stored. Concurrent
    * calls of this cache for one prompt in one namespace look it up and compute it once; when that
-   * fails, all of them fail and nothing is stored. Where it fails after the caller who began it has given up,
-   * those who joined it compute again. The prompt is embedded once at most.
+   * fails, all of them fail and nothing is stored. Where it fails after the caller who began it has
+   * given up, those who joined it compute again. The prompt is embedded once at most.
    *
    * @param compute - Called with the prompt and a signal on a miss, sync or async. It may not wait
    * for its own prompt.
