@@ -3,6 +3,7 @@
  */
 
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { setTimeout as delay } from "node:timers/promises";
 import { Database, salvage, type VerifyResult } from "vectorlite";
 import { describe, expect, test } from "vitest";
 import {
@@ -226,6 +227,19 @@ describe("an older state", () => {
     expectCode(() => old.collection("docs").upsert("n", [0]), "ERR_READONLY");
     old.close();
     expect(read(writer)).toBe(620);
+  });
+
+  test("stays while nobody reads it, however much is written meanwhile", async () => {
+    const path = temporaryPath();
+    const writer = closing(new Database(path));
+    commitTimes(writer, 20);
+    const old = closing(new Database(path, { readonly: true, olderRoot: 3 }));
+    expect(read(old)).toBe(17);
+    // Handles of the newest state let go of it after less.
+    await delay(400);
+    commitTimes(writer, 300);
+    expect(await old.verify()).toMatchObject({ ok: true });
+    expect(read(old)).toBe(17);
   });
 
   test("is the last durable one where the newest is not durable yet", () => {

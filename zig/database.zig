@@ -624,6 +624,8 @@ pub const Database = struct {
 
     /// Likewise, however lately it was read, between two calls.
     pub fn letGo(database: *Database) void {
+        // No newer state takes the place of an older one that was asked for.
+        if (database.isFixed()) return;
         // A forked child must not touch the locks that it shares.
         if (database.transaction == null and database.isOwner()) database.unpin();
     }

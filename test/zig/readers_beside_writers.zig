@@ -212,6 +212,26 @@ test "a reader that rests keeps no pages, and reads what is newest when it is ba
     try std.testing.expect((try writer.database.?.stats()).held_bytes.? > 0);
 }
 
+test "an older state that was asked for is there however long nobody reads it" {
+    var machine = try Machine.init();
+    defer machine.deinit();
+    var writer: Client = undefined;
+    try machine.open(&writer, writing);
+    defer writer.close();
+    try machine.overwrite(&writer, 10);
+    const then = machine.rows.digest();
+    try machine.overwrite(&writer, 1);
+    var reader: Client = undefined;
+    try machine.open(&reader, .{ .readonly = true, .older_root = 1 });
+    defer reader.close();
+    for (0..3) |_| {
+        _ = reader.database.?.rest();
+        reader.database.?.letGo();
+        try machine.overwrite(&writer, 200);
+        try std.testing.expectEqual(then, try reader.readAll());
+    }
+}
+
 test "a writer gets the free pages of a file although readers are always behind" {
     var machine = try Machine.init();
     defer machine.deinit();
