@@ -96,6 +96,8 @@ export class Connection implements Scope {
     this.#busyTimeoutMs = busyTimeoutMs;
     this.#unregister = closeWithProcess(this, id);
     this.#rest = new Rest(id);
+    // Opening reads, and perhaps nothing else ever does.
+    this.#rest.end();
   }
 
   get connection(): this {

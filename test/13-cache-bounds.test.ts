@@ -387,7 +387,7 @@ describe("in a small file with a maximum, what others have read last", () => {
 
   test("costs no write of another process", async () => {
     const path = temporaryPath();
-    using cache = fullCache(path, 0);
+    using cache = fullCache(path, 50);
     const readers = runtimes().map((runtime) => startProgram("resting.mjs", [path], runtime));
     for (let reads = 1; reads <= 12; reads++) {
       for (const { child, lines } of readers) {
@@ -402,6 +402,42 @@ describe("in a small file with a maximum, what others have read last", () => {
       expect(await ended).toMatchObject({ status: 0, stderr: "" });
     }
     expect(statSync(path).size).toBeLessThanOrEqual(maxBytes);
+  });
+
+  describe("costs a batch that takes a good part of the file", () => {
+    function writeBatch(cache: EmbedCache, prefix: string): void {
+      const keys = Array.from({ length: 250 }, (_, number) => `${prefix} ${number}`);
+      cache.setMany(keys, new Float32Array(keys.length * 256).fill(1));
+    }
+
+    /** Another process reads the cache, and rests. */
+    async function expectNoCost(path: string, cache: EmbedCache, newest: string): Promise<void> {
+      const { child, lines, ended } = startProgram("resting.mjs", [path]);
+      child.stdin?.write(`${newest}\n`);
+      expect(await lines(1)).toEqual(["true"]);
+      writeBatch(cache, "batch");
+      expect(cache.has("batch 249")).toBe(true);
+      child.stdin?.end();
+      expect(await ended).toMatchObject({ status: 0, stderr: "" });
+    }
+
+    test("nothing, also where a handle was opened and never read", async () => {
+      const path = temporaryPath();
+      using cache = fullCache(path, 0);
+      await expectNoCost(path, cache, "old 599");
+    });
+
+    test("nothing after one that waited in vain, and writes that went well since", async () => {
+      const path = temporaryPath();
+      using cache = fullCache(path, 0);
+      {
+        using database = new Database(path, { readonly: true });
+        using _held = database.snapshot();
+        expectCode(() => writeBatch(cache, "in vain"), "ERR_NO_SPACE");
+      }
+      write(cache, "went well", 600);
+      await expectNoCost(path, cache, "went well 599");
+    });
   });
 });
 

@@ -38,6 +38,6 @@ pub const Patience = struct {
 
     /// After a write found room.
     pub fn end(patience: *const Patience) void {
-        if (patience.start_ms != null) patience.call.connection().has_waited = false;
+        patience.call.connection().has_waited = false;
     }
 };
