@@ -15,7 +15,7 @@ const calls_of_reader = [_]Weight{
     .{ .op = .snapshot_open, .weight = 12 }, .{ .op = .snapshot_read, .weight = 20 },
     .{ .op = .snapshot_close, .weight = 8 }, .{ .op = .verify, .weight = 10 },
     .{ .op = .backup, .weight = 6 },         .{ .op = .close, .weight = 2 },
-    .{ .op = .kill, .weight = 2 },
+    .{ .op = .kill, .weight = 2 },           .{ .op = .rest, .weight = 20 },
 };
 
 const calls_of_writer = [_]Weight{
@@ -29,14 +29,14 @@ const calls_of_writer = [_]Weight{
     .{ .op = .snapshot_open, .weight = 2 },  .{ .op = .snapshot_read, .weight = 3 },
     .{ .op = .snapshot_close, .weight = 2 }, .{ .op = .verify, .weight = 2 },
     .{ .op = .backup, .weight = 1 },         .{ .op = .close, .weight = 2 },
-    .{ .op = .kill, .weight = 2 },
+    .{ .op = .kill, .weight = 2 },           .{ .op = .rest, .weight = 10 },
 };
 
 const calls_of_compactor = [_]Weight{
     .{ .op = .compact, .weight = 40 },       .{ .op = .flush, .weight = 1 },
     .{ .op = .read, .weight = 3 },           .{ .op = .snapshot_open, .weight = 1 },
     .{ .op = .snapshot_close, .weight = 1 }, .{ .op = .close, .weight = 1 },
-    .{ .op = .kill, .weight = 1 },
+    .{ .op = .kill, .weight = 1 },           .{ .op = .rest, .weight = 5 },
 };
 
 /// A process that is not in the middle of a call does something.
@@ -138,6 +138,7 @@ pub fn perform(world: *World, frame: *Frame) anyerror!void {
         .put, .amend, .delete, .clear, .drop, .make, .rename => try writing.write(world, frame),
         .flush => try database.flush(),
         .compact => try writing.compact(actor),
+        .rest => database.letGo(),
         .kill, .power_loss => unreachable,
     }
 }

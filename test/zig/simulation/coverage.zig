@@ -26,6 +26,7 @@ pub const Op = enum {
     rename,
     flush,
     compact,
+    rest,
     kill,
     power_loss,
 };
