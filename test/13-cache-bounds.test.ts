@@ -565,6 +565,18 @@ describe("what a Database stored in the file of a cache with maxBytes", () => {
     expectAll(path, keys);
   });
 
+  test("is read by a cache that has a maximum and writes nothing", () => {
+    const path = temporaryPath();
+    withDocuments(path, 20);
+    for (const bound of [{ maxBytes: 4 << 20 }, { maxEntries: 10 }]) {
+      for (const reading of [{ readonly: true }, { mode: "replay" as const }]) {
+        using cache = new EmbedCache({ path, namespace: "documents", ...bound, ...reading });
+        expect(cache.size).toBe(20);
+        expect(cache.get("document 7")).toEqual(new Float32Array(64).fill(8));
+      }
+    }
+  });
+
   test("stays out of reach under another name, in a backup and after a rescue", async () => {
     const path = temporaryPath();
     withDocuments(path, 20);

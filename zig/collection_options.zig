@@ -58,7 +58,7 @@ pub const CollectionOptions = struct {
         database: *const Database,
         identity: *const Identity,
     ) Error!void {
-        if (!identity.keeps_rows) return;
+        if (!identity.keeps_rows or database.options.readonly) return;
         if (!database.isBounded() and options.rows_max == null) return;
         return database.diagnostics.fail(
             error.InvalidArgument,
