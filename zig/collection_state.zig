@@ -187,6 +187,7 @@ pub const Identity = struct {
             identity.id == other.id and
             identity.dimension == other.dimension and
             identity.metric == other.metric and
+            identity.keeps_rows == other.keeps_rows and
             std.mem.eql(u8, identity.model(), other.model());
     }
 

@@ -209,6 +209,41 @@ test "a collection that was lost is not taken for the one that got its id" {
     }
 }
 
+test "one that was lost is not taken for one that keeps its rows, although all else is the same" {
+    var stage = try Stage.init();
+    defer stage.deinit();
+    var first: Client = undefined;
+    try stage.openWriter(&first);
+    defer first.close();
+    try first.database.?.flush();
+    var second: Client = undefined;
+    try stage.openWriter(&second);
+    const name = "lost";
+    const made = try vl.Collection.open(.{ .database = second.database.? }, name, .{
+        .dimension = 3,
+    });
+    // A cache that keeps two rows at most.
+    var cache: Client = undefined;
+    try stage.openWriter(&cache);
+    defer cache.close();
+    const bounded = try vl.Collection.open(.{ .database = cache.database.? }, name, .{
+        .rows_max = 2,
+    });
+    defer bounded.close();
+    made.close();
+    try stage.machine.loseVolatile(&second);
+    second.close();
+    const documents = try vl.Collection.open(.{ .database = first.database.? }, name, .{
+        .dimension = 3,
+        .keeps_rows = true,
+    });
+    defer documents.close();
+    const row: vl.Batch = .{ .keys = "k", .key_lens = &.{1}, .vectors = &.{ 1, 2, 3 } };
+    try documents.put(row);
+    try std.testing.expectError(error.Closed, bounded.has("k"));
+    try std.testing.expectError(error.Closed, bounded.put(row));
+}
+
 test "a renamed collection is followed where states were lost" {
     for ([_]bool{ false, true }) |is_read_between| {
         var stage = try Stage.init();
