@@ -115,6 +115,9 @@ pub const Database = struct {
     pinned: ?u64 = null,
     /// Since `rest` was called.
     was_read: bool = false,
+    /// `current` was let go of before it was durable. Were it lost since, its lock would not have
+    /// told the next writer of it, and what came then could look like its successor.
+    is_doubtful: bool = false,
     session: ?*WriteSession = null,
     transaction: ?*Transaction = null,
     /// Calls are no part of the running transaction: they see what is committed, and cannot write.
@@ -603,6 +606,7 @@ pub const Database = struct {
             return false;
         }
         database.pinned = transaction_id;
+        database.is_doubtful = false;
         return true;
     }
 
@@ -627,7 +631,10 @@ pub const Database = struct {
         // No newer state takes the place of an older one that was asked for.
         if (database.isFixed()) return;
         // A forked child must not touch the locks that it shares.
-        if (database.transaction == null and database.isOwner()) database.unpin();
+        if (database.transaction != null or !database.isOwner()) return;
+        if (database.pinned != null and database.current.root.kind == .@"volatile")
+            database.is_doubtful = true;
+        database.unpin();
     }
 
     /// Finds the newest state, locks it, and makes it the current one. A state is safe to read once
@@ -750,7 +757,8 @@ pub const Database = struct {
     fn adopt(database: *Database, root: *const format.Root, words: ?roots.Watch.Words) Error!void {
         const known = &database.current.root;
         if (!std.mem.eql(u8, &root.checksum, &known.checksum)) {
-            const is_successor = root.transaction_id >= known.transaction_id and
+            const is_successor = !database.is_doubtful and
+                root.transaction_id >= known.transaction_id and
                 root.last_loss == known.last_loss;
             if (!is_successor) {
                 database.forgotten_count +%= 1;
@@ -763,6 +771,7 @@ pub const Database = struct {
             }
         }
         database.words = words;
+        database.is_doubtful = false;
     }
 
     /// There is no newer state to look for.

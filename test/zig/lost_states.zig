@@ -723,6 +723,31 @@ test "a writer whose slots look as it knows them asks for lost states too" {
     }
 }
 
+test "a lost state that its reader let go of is told apart from the one after it" {
+    var stage = try Stage.init();
+    defer stage.deinit();
+    var first: Client = undefined;
+    try stage.openWriter(&first);
+    defer first.close();
+    try stage.put(&first, 1, 4);
+    const slots_before = stage.slots();
+    var second: Client = undefined;
+    try stage.openWriter(&second);
+    try second.put(100, .{ .seed = 11 });
+    // A reader keeps the row in memory, and rests, so it holds no state.
+    var reader: Client = undefined;
+    try stage.openWriter(&reader);
+    defer reader.close();
+    try expectVector(&reader, 100, .{ .seed = 11 });
+    reader.database.?.letGo();
+    second.process.kill();
+    second.close();
+    // The cache lets the slots go, and the medium has the ones before: nothing tells of the loss.
+    stage.restoreSlots(&slots_before);
+    try first.put(100, .{ .seed = 22 });
+    try expectVector(&reader, 100, .{ .seed = 22 });
+}
+
 test "who may only read cannot use up the transaction ids" {
     var stage = try Stage.init();
     defer stage.deinit();
