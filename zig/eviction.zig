@@ -36,9 +36,29 @@ pub const Eviction = struct {
     recency: Recency,
     young: ?Hand = null,
     old: ?Hand = null,
+    /// Of the running write, whose rows do not make room for each other while there are others.
+    fence: Fence = undefined,
 
     /// The row that comes next.
     const Hand = struct { generation: u32, row: u32 };
+
+    /// Between the rows of a state and those that come later.
+    const Fence = struct {
+        /// Segments so far, as generations count them.
+        made: u32,
+        growing: ?Hand,
+
+        fn of(state: *CollectionState) Fence {
+            const disk = if (state.has_growing) &state.growing().disk else null;
+            return .{
+                .made = @as(u24, @truncate(state.segments_made)),
+                .growing = if (disk) |it|
+                    .{ .generation = it.generation, .row = it.rows }
+                else
+                    null,
+            };
+        }
+    };
 
     const probation_part = 10;
 
@@ -54,6 +74,11 @@ pub const Eviction = struct {
     pub fn deinit(eviction: *Eviction) void {
         eviction.recency.deinit(eviction.gpa);
         eviction.* = undefined;
+    }
+
+    /// Rows that are written from now on belong together.
+    pub fn beginWrite(eviction: *Eviction, state: *CollectionState) void {
+        eviction.fence = .of(state);
     }
 
     /// Makes room for one more row, and for some that come after it, so that not every write pays.
@@ -177,6 +202,8 @@ const Sweep = struct {
     segments: std.ArrayList(Part) = .empty,
     young: Cursor = .{},
     old: Cursor = .{},
+    /// Rows from there on stay.
+    end: Cursor = .{},
 
     const Part = struct { id: u32, generation: u32, age: u32 };
 
@@ -187,6 +214,11 @@ const Sweep = struct {
         /// Of which segment `selection` is.
         selected: ?usize = null,
         selection: Selection = .{},
+
+        fn isBefore(cursor: *const Cursor, other: *const Cursor) bool {
+            if (cursor.segment != other.segment) return cursor.segment < other.segment;
+            return cursor.row < other.row;
+        }
     };
 
     fn deinit(sweep: *Sweep) void {
@@ -196,6 +228,7 @@ const Sweep = struct {
     fn bury(sweep: *Sweep, eviction: *Eviction, wanted: u64) Error!void {
         try sweep.listSegments();
         const state = sweep.mover.appender.state;
+        sweep.end = sweep.cursorAtFence(&eviction.fence);
         sweep.old = sweep.cursorAt(eviction.old);
         if (eviction.young) |hand|
             sweep.young = sweep.cursorAt(hand)
@@ -207,16 +240,15 @@ const Sweep = struct {
         // Each row has three uses at most, so after as many rounds somebody goes.
         var steps = 8 * (state.live_rows + 1);
         while (buried < wanted and state.live_rows > 0 and steps > 0) : (steps -= 1) {
-            const is_young = on_probation > probation_max or !sweep.isBefore();
-            const cursor = if (is_young) &sweep.young else &sweep.old;
-            if (!try sweep.advance(cursor)) {
-                // All that is left is before the young hand.
-                if (is_young) on_probation = 0;
-                cursor.* = .{};
-                if (is_young) sweep.young.segment = sweep.segments.items.len;
+            const is_young = on_probation > probation_max or !try sweep.findOld();
+            if (is_young and !try sweep.find(&sweep.young, &sweep.end)) {
+                // All that is left is before the young hand, or came with the running write.
+                if (on_probation == 0) sweep.end = .{ .segment = sweep.segments.items.len };
+                on_probation = 0;
                 continue;
             }
             if (is_young) on_probation -|= 1;
+            const cursor = if (is_young) &sweep.young else &sweep.old;
             if (try sweep.judge(&eviction.recency, cursor, is_young)) buried += 1;
             cursor.row += 1;
         }
@@ -240,13 +272,19 @@ const Sweep = struct {
         }
     }
 
-    /// Whether the old hand has rows before the young one.
-    fn isBefore(sweep: *Sweep) bool {
-        if (sweep.young.segment == 0 and sweep.young.row == 0) return false;
-        const is_behind = sweep.old.segment > sweep.young.segment or
-            (sweep.old.segment == sweep.young.segment and sweep.old.row >= sweep.young.row);
-        if (is_behind) sweep.old = .{};
-        return true;
+    /// The old hand goes round over the rows before the young one; false where there are none.
+    fn findOld(sweep: *Sweep) Error!bool {
+        for (0..2) |_| {
+            if (try sweep.find(&sweep.old, &sweep.young)) return true;
+            // What it knows of a segment would be out of date once the young one has been there.
+            sweep.old = .{};
+        }
+        return false;
+    }
+
+    /// To the next live row, if that is before `end`.
+    fn find(sweep: *Sweep, cursor: *Cursor, end: *const Cursor) Error!bool {
+        return try sweep.advance(cursor) and cursor.isBefore(end);
     }
 
     noinline fn listSegments(sweep: *Sweep) Error!void {
@@ -299,6 +337,17 @@ const Sweep = struct {
         const last = segments[segments.len - 1];
         const rows = if (sweep.mover.appender.state.loaded.get(last.id)) |it| it.disk.rows else 0;
         return .{ .generation = last.generation, .row = rows };
+    }
+
+    fn cursorAtFence(sweep: *Sweep, fence: *const Eviction.Fence) Cursor {
+        const made: u32 = @as(u24, @truncate(sweep.mover.appender.state.segments_made));
+        const newer = (made -% fence.made) & (limits.generations_max - 1);
+        for (sweep.segments.items, 0..) |part, index| {
+            if (part.age < newer) return .{ .segment = index };
+            const hand = fence.growing orelse continue;
+            if (part.generation == hand.generation) return .{ .segment = index, .row = hand.row };
+        }
+        return .{ .segment = sweep.segments.items.len };
     }
 
     /// At first the newest tenth is on probation.

@@ -145,11 +145,10 @@ pub fn judge(world: *World, frame: *Frame, err: anyerror) !void {
     const actor = frame.actor;
     const has_fault = world.hasFault(frame);
     const is_alone = world.depth == 1 and frame.intrusions == 0;
-    const has_moved = world.losses != frame.losses;
     const is_expected = switch (err) {
         error.NoSpace => mayBeFull(world, frame),
         error.Locked => !is_alone or has_fault,
-        error.Closed, error.NotFound => world.plan.has_drops or has_moved,
+        error.Closed, error.NotFound => world.plan.has_drops or world.losses > 0,
         error.InputOutput => has_fault,
         error.Poisoned => world.had_fault,
         else => false,

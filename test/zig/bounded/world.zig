@@ -64,6 +64,8 @@ pub const World = struct {
     had_mishap: bool = false,
     had_fault: bool = false,
     is_quiet: bool = false,
+    /// In the middle of a write.
+    is_cut: bool = false,
     is_told: bool = false,
     power_is_lost: bool = false,
     failure: ?anyerror = null,
@@ -183,6 +185,8 @@ pub const World = struct {
         world.look() catch |err| return world.fail(err);
         if (world.oneIn(3) and world.plan.kill_every > 0) return world.kill(world.top().actor);
         if (world.oneIn(4) and world.plan.power_every > 0) return world.losePower();
+        world.is_cut = true;
+        defer world.is_cut = false;
         world.comeBetween();
     }
 

@@ -107,7 +107,7 @@ fn put(world: *World, frame: *Frame, collection: *vl.Collection, index: usize) !
             .what = .{ .put = value },
         });
     }
-    change.kept_rows = keptRows(frame.actor, shape, count, collection);
+    change.kept_rows = keptRows(count, collection);
     const before = collection.sets;
     try collection.put(.{
         .keys = keys.items,
@@ -121,12 +121,9 @@ fn put(world: *World, frame: *Frame, collection: *vl.Collection, index: usize) !
 }
 
 /// How many rows of a batch, its last ones, are there when it is committed.
-fn keptRows(actor: *const Actor, shape: *const Shape, count: u32, it: *const vl.Collection) usize {
-    _ = shape;
-    _ = actor;
-    const eviction = if (it.eviction) |*found| found else return count;
-    _ = eviction;
-    return 1;
+fn keptRows(count: u32, collection: *const vl.Collection) usize {
+    const eviction = if (collection.eviction) |*found| found else return count;
+    return if (count <= @max(1, eviction.rows_most / 4)) count else 1;
 }
 
 fn delete(world: *World, frame: *Frame, collection: *vl.Collection, index: usize) !void {
