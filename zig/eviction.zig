@@ -92,7 +92,7 @@ pub const Eviction = struct {
         const excess = state.live_rows - eviction.rows_max + 1;
         var sweep: Sweep = .{ .mover = mover, .now_ms = now_ms };
         defer sweep.deinit();
-        try sweep.bury(eviction, excess + slack);
+        try sweep.bury(eviction, excess, slack);
         // Not before all are buried: rows that move would be in other places then.
         for (0..sweep.gone.evictions + sweep.gone.expirations) |_| try mover.pay();
         return sweep.gone;
@@ -225,7 +225,8 @@ const Sweep = struct {
         sweep.segments.deinit(sweep.gpa());
     }
 
-    fn bury(sweep: *Sweep, eviction: *Eviction, wanted: u64) Error!void {
+    /// Rows of the running write only where there are no others, and not for the slack.
+    fn bury(sweep: *Sweep, eviction: *Eviction, excess: u64, slack: u64) Error!void {
         try sweep.listSegments();
         const state = sweep.mover.appender.state;
         sweep.end = sweep.cursorAtFence(&eviction.fence);
@@ -239,12 +240,15 @@ const Sweep = struct {
         var buried: u64 = 0;
         // Each row has three uses at most, so after as many rounds somebody goes.
         var steps = 8 * (state.live_rows + 1);
-        while (buried < wanted and state.live_rows > 0 and steps > 0) : (steps -= 1) {
+        while (buried < excess + slack and state.live_rows > 0 and steps > 0) : (steps -= 1) {
             const is_young = on_probation > probation_max or !try sweep.findOld();
             if (is_young and !try sweep.find(&sweep.young, &sweep.end)) {
                 // All that is left is before the young hand, or came with the running write.
-                if (on_probation == 0) sweep.end = .{ .segment = sweep.segments.items.len };
-                on_probation = 0;
+                if (on_probation > 0) {
+                    on_probation = 0;
+                } else if (buried < excess) {
+                    sweep.end = .{ .segment = sweep.segments.items.len };
+                } else break;
                 continue;
             }
             if (is_young) on_probation -|= 1;

@@ -486,6 +486,24 @@ test "rows that are stored together do not make room for each other while there 
     try std.testing.expectEqual(16, (try few.stats()).records);
 }
 
+test "a batch is stored as a whole, also where rows have just made room for a collection" {
+    var fixture: Fixture = .{};
+    try fixture.open(":memory:", .{ .file_bytes_max = 1 << 20 });
+    defer fixture.close();
+    const few = fixture.collection;
+    for (0..8) |i| try putOne(few, &.{'a' + @as(u8, @intCast(i))}, &vectorOf(i));
+    // There are hardly any rows, and some of them go all the same: as many as there are fit.
+    try vl.room.makeFor(fixture.database, 1, dimension);
+    try std.testing.expect((try few.stats()).records < 8);
+    const keys = "ABCDEFGHIJKLMNOPQRSTUVWXYZ";
+    try few.put(.{
+        .keys = keys,
+        .key_lens = &@as([keys.len]u32, @splat(1)),
+        .vectors = &@as([keys.len * dimension]f32, @splat(1)),
+    });
+    for (keys) |key| try std.testing.expect(try few.has(&.{key}));
+}
+
 fn putUntil(collection: *vl.Collection, key: []const u8, expiry_ms: i64) !void {
     try collection.put(.{
         .keys = key,

@@ -250,7 +250,7 @@ pub fn verify(world: *World, frame: *Frame) !void {
     for (job.ledger.findings.list.items) |finding| {
         // Somebody may be in the middle of writing it, or have died there.
         if (finding.kind == .slot and (world.had_mishap or world.is_cut)) continue;
-        if (!world.had_fault) return error.UnsoundFile;
+        if (!world.had_fault and !world.hasFault(frame)) return error.UnsoundFile;
     }
     if (job.warnings.count > 0 and !world.had_mishap) return error.UnsoundOlderRoot;
 }
