@@ -28,8 +28,8 @@ fn tell(world: *World, seed: u64, err: anyerror) void {
     std.debug.print("  run it alone: {s}{d}\n", .{ command, seed });
     for (world.frames[0..world.depth]) |*frame| {
         const change = &frame.change;
-        std.debug.print("  {d} writes, {d} of them kept, lossy: {any}\n  slots there:", .{
-            change.writes.items.len, change.kept_rows, change.may_lose,
+        std.debug.print("  {d} writes, the last {d} together, lossy: {any}\n  slots there:", .{
+            change.writes.items.len, change.row_count, change.may_lose,
         });
         for (change.writes.items) |*write| if (world.observer.seen[write.slot] != null) {
             std.debug.print(" {d}", .{write.slot});

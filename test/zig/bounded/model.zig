@@ -107,11 +107,20 @@ pub const Change = struct {
     cleared: [collections_max]bool = @splat(false),
     /// Collections of which rows may make room.
     may_lose: [collections_max]bool = @splat(false),
-    /// The last so many rows are there when it is committed.
-    kept_rows: usize = 0,
+    /// The rows that there may be at the moment; all of the last write are there when it is committed
+    /// where they are a quarter of these at most, and else its last one is.
+    rows_max: ?*const u64 = null,
+    /// Of the last write.
+    row_count: usize = 0,
 
     pub fn deinit(change: *Change) void {
         change.writes.deinit(gpa);
+    }
+
+    /// How many rows, the last ones, are there when it is committed.
+    pub fn keptRows(change: *const Change) usize {
+        const rows_max = if (change.rows_max) |found| found.* else return change.row_count;
+        return if (change.row_count * 4 <= rows_max) change.row_count else @min(1, change.row_count);
     }
 
     pub fn isNothing(change: *const Change) bool {

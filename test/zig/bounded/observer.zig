@@ -201,7 +201,7 @@ pub const Observer = struct {
                     if (!value.isOver(now_ms)) {
                         observer.problem_slot = slot;
                         if (!may_lose) return error.RowLost;
-                        if (is_done) for (writes[writes.len - change.kept_rows ..]) |*write| {
+                        if (is_done) for (writes[writes.len - change.keptRows() ..]) |*write| {
                             if (write.slot == slot) return error.NewRowLost;
                         };
                         observer.rows_gone += 1;

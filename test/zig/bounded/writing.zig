@@ -107,7 +107,8 @@ fn put(world: *World, frame: *Frame, collection: *vl.Collection, index: usize) !
             .what = .{ .put = value },
         });
     }
-    change.kept_rows = keptRows(count, collection);
+    change.row_count = count;
+    change.rows_max = if (collection.eviction) |*eviction| &eviction.rows_max else null;
     const before = collection.sets;
     try collection.put(.{
         .keys = keys.items,
@@ -118,12 +119,6 @@ fn put(world: *World, frame: *Frame, collection: *vl.Collection, index: usize) !
         .expiries = if (world.plan.has_expiries) expiries else &.{},
     });
     if (collection.sets != before + count) return error.WrongSets;
-}
-
-/// How many rows of a batch, its last ones, are there when it is committed.
-fn keptRows(count: u32, collection: *const vl.Collection) usize {
-    const eviction = if (collection.eviction) |*found| found else return count;
-    return if (count <= @max(1, eviction.rows_most / 4)) count else 1;
 }
 
 fn delete(world: *World, frame: *Frame, collection: *vl.Collection, index: usize) !void {
@@ -211,7 +206,7 @@ pub fn transact(world: *World, frame: *Frame) !void {
         frame.change.may_lose = may_lose;
     }
     // What a later write of the same transaction needs room for may be an earlier one.
-    frame.change.kept_rows = 0;
+    frame.change.row_count = 0;
     if (world.oneIn(4)) {
         database.rollback();
         frame.change.writes.clearRetainingCapacity();
