@@ -59,29 +59,33 @@ pub const Value = struct {
     }
 
     /// A document: the number g and the string m.
-    pub fn metadata(value: Value, buffer: []u8) []const u8 {
+    pub fn metadata(value: Value, buffer: *[metadata_bytes_max]u8) []const u8 {
         const found = value.group() orelse return buffer[0..0];
-        var writer = std.Io.Writer.fixed(buffer);
-        writeNumber(&writer, found) catch unreachable;
-        writer.writeAll("\x01m\x04") catch unreachable;
-        writer.writeUleb128(value.text_bytes) catch unreachable;
-        for (0..value.text_bytes) |i| {
-            writer.writeByte('a' + @as(u8, @intCast((value.metadata_seed +% i) % 26))) catch
-                unreachable;
+        const head = numberOf(found) ++ "\x01m\x04".*;
+        buffer[0..head.len].* = head;
+        var at: usize = head.len;
+        var rest = value.text_bytes;
+        while (rest >= 0x80) : (rest >>= 7) {
+            buffer[at] = @as(u8, @truncate(rest)) | 0x80;
+            at += 1;
         }
-        return writer.buffered();
+        buffer[at] = @intCast(rest);
+        const text = buffer[at + 1 ..][0..value.text_bytes];
+        for (text, 0..) |*byte, i| byte.* = 'a' + @as(u8, @intCast((value.metadata_seed +% i) % 26));
+        return buffer[0 .. at + 1 + text.len];
     }
 
-    pub fn filterOf(found: u32, buffer: *[16]u8) []const u8 {
-        var writer = std.Io.Writer.fixed(buffer);
-        writer.writeAll(&.{ 1, @intFromEnum(vl.FilterOperator.eq) }) catch unreachable;
-        writeNumber(&writer, found) catch unreachable;
-        return writer.buffered();
+    pub const Filter = [2 + 3 + 8]u8;
+
+    /// Whether g is that number, in the first version of filters.
+    pub fn filterOf(found: u32) Filter {
+        return [_]u8{ 1, @intFromEnum(vl.FilterOperator.eq) } ++ numberOf(found);
     }
 
-    fn writeNumber(writer: *std.Io.Writer, found: u32) !void {
-        try writer.writeAll(&.{ 1, 'g', @intFromEnum(vl.document.Kind.number) });
-        try writer.writeAll(std.mem.asBytes(&@as(f64, @floatFromInt(found))));
+    fn numberOf(found: u32) [3 + 8]u8 {
+        const number: f64 = @floatFromInt(found);
+        const head = [_]u8{ 1, 'g', @intFromEnum(vl.document.Kind.number) };
+        return head ++ @as([8]u8, @bitCast(number));
     }
 
     pub fn isOver(value: Value, now_ms: i64) bool {
@@ -195,8 +199,9 @@ pub const Key = struct {
 
     pub fn init(number: u32) Key {
         var key: Key = .{ .buffer = undefined, .len = 0 };
-        const text_ = std.fmt.bufPrint(&key.buffer, "k{d}", .{number}) catch unreachable;
-        key.len = text_.len;
+        // The buffer takes any number.
+        const printed = std.fmt.bufPrint(&key.buffer, "k{d}", .{number}) catch unreachable;
+        key.len = printed.len;
         return key;
     }
 

@@ -150,17 +150,17 @@ pub fn search(world: *World, frame: *Frame) !void {
     const near = world.observer.newest().rows[shape.first + wanted];
     const seed: Value = near orelse .{ .seed = 7, .metadata_seed = 0, .text_bytes = 0 };
     seed.vector(query[0..shape.dimension]);
-    var buffer: [16]u8 = undefined;
     const group: ?u32 = if (world.oneIn(3))
         world.random.uintLessThan(u32, Value.groups)
     else
         null;
+    const filter = Value.filterOf(group orelse 0);
     var hits: [12]vl.Hit = undefined;
     var counts: [1]u32 = undefined;
     var report: vl.SearchReport = .{};
     try target.collection.searchWith(
         query[0..shape.dimension],
-        .{ .k = hits.len, .filter = if (group) |of| Value.filterOf(of, &buffer) else &.{} },
+        .{ .k = hits.len, .filter = if (group != null) &filter else &.{} },
         &hits,
         &counts,
         &report,
@@ -203,10 +203,9 @@ pub fn count(world: *World, frame: *Frame) !void {
         if (stats.file_bytes != world.disk.length) return error.WrongLength;
     }
     const target = try drawTarget(world, frame) orelse return;
-    var buffer: [16]u8 = undefined;
     for ([_]?u32{ null, world.random.uintLessThan(u32, Value.groups) }) |group| {
         const found = if (group) |of|
-            try target.collection.countWhere(Value.filterOf(of, &buffer))
+            try target.collection.countWhere(&Value.filterOf(of))
         else
             (try target.collection.stats()).records;
         const state = try stateRead(world, frame) orelse return;
