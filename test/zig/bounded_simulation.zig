@@ -1,6 +1,6 @@
 //! Files that have a maximum, collections that have one, and rows with an expiry, from one seed
-//! each: connections with the maximum and without it write, read, rest and hold states between and
-//! inside of each other's calls; processes are killed, the power goes, calls fail, the disk is full.
+//! each: connections with the maximum and without it write, read, rest and hold states, between and
+//! inside of each other's calls; processes are killed, calls fail, the power goes, the disk fills.
 //!
 //! Whatever happens, the file is never longer than its maximum through a connection that has it.
 //! What is read is what was stored last for its key. A row is missing only where rows may make room

@@ -120,8 +120,9 @@ pub fn keepPromise(world: *World, frame: *Frame) !void {
         after.apply(&frame.change, world.observer.shapes());
         for (last.rows, after.rows) |one, other| {
             if (std.meta.eql(one, other)) continue;
-            // A row whose time is over takes no other metadata.
+            // A row whose time is over takes no other metadata, and may never have been seen.
             if (one) |value| if (value.isOver(world.wallMs()) and other != null) continue;
+            if (other) |value| if (value.isOver(world.wallMs())) continue;
             return world.observer.first_problem orelse error.CommitLost;
         }
     }

@@ -71,7 +71,9 @@ pub const Value = struct {
         }
         buffer[at] = @intCast(rest);
         const text = buffer[at + 1 ..][0..value.text_bytes];
-        for (text, 0..) |*byte, i| byte.* = 'a' + @as(u8, @intCast((value.metadata_seed +% i) % 26));
+        for (text, 0..) |*byte, i| {
+            byte.* = 'a' + @as(u8, @intCast((value.metadata_seed +% i) % 26));
+        }
         return buffer[0 .. at + 1 + text.len];
     }
 
@@ -111,8 +113,8 @@ pub const Change = struct {
     cleared: [collections_max]bool = @splat(false),
     /// Collections of which rows may make room.
     may_lose: [collections_max]bool = @splat(false),
-    /// The rows that there may be at the moment; all of the last write are there when it is committed
-    /// where they are a quarter of these at most, and else its last one is.
+    /// The rows that there may be at the moment. All of the last write are there when it is
+    /// committed where they are a quarter of these at most, and else its last one is.
     rows_max: ?*const u64 = null,
     /// Of the last write.
     row_count: usize = 0,
@@ -123,8 +125,9 @@ pub const Change = struct {
 
     /// How many rows, the last ones, are there when it is committed.
     pub fn keptRows(change: *const Change) usize {
-        const rows_max = if (change.rows_max) |found| found.* else return change.row_count;
-        return if (change.row_count * 4 <= rows_max) change.row_count else @min(1, change.row_count);
+        const count = change.row_count;
+        const rows_max = if (change.rows_max) |found| found.* else return count;
+        return if (count * 4 <= rows_max) count else @min(1, count);
     }
 
     pub fn isNothing(change: *const Change) bool {
