@@ -182,6 +182,7 @@ pub const Collection = struct {
         const state = try access.editable(transaction);
         if (collection.eviction) |*eviction| {
             try room.heed(database, transaction, state, eviction, departures, batch.count());
+            eviction.beginWrite(state);
         }
         var appender = database.appenderFor(transaction, state);
         appender.expected_rows = batch.count();

@@ -36,9 +36,29 @@ pub const Eviction = struct {
     recency: Recency,
     young: ?Hand = null,
     old: ?Hand = null,
+    /// Of the running write, whose rows do not make room for each other while there are others.
+    fence: Fence = undefined,
 
     /// The row that comes next.
     const Hand = struct { generation: u32, row: u32 };
+
+    /// Between the rows of a state and those that come later.
+    const Fence = struct {
+        /// Segments so far, as generations count them.
+        made: u32,
+        growing: ?Hand,
+
+        fn of(state: *CollectionState) Fence {
+            const disk = if (state.has_growing) &state.growing().disk else null;
+            return .{
+                .made = @as(u24, @truncate(state.segments_made)),
+                .growing = if (disk) |it|
+                    .{ .generation = it.generation, .row = it.rows }
+                else
+                    null,
+            };
+        }
+    };
 
     const probation_part = 10;
 
@@ -56,6 +76,11 @@ pub const Eviction = struct {
         eviction.* = undefined;
     }
 
+    /// Rows that are written from now on belong together.
+    pub fn beginWrite(eviction: *Eviction, state: *CollectionState) void {
+        eviction.fence = .of(state);
+    }
+
     /// Makes room for one more row, and for some that come after it, so that not every write pays.
     /// What the appender holds is written before. Says what went.
     pub fn makeRoom(eviction: *Eviction, mover: *Mover, now_ms: i64) Error!Counts {
@@ -67,7 +92,7 @@ pub const Eviction = struct {
         const excess = state.live_rows - eviction.rows_max + 1;
         var sweep: Sweep = .{ .mover = mover, .now_ms = now_ms };
         defer sweep.deinit();
-        try sweep.bury(eviction, excess + slack);
+        try sweep.bury(eviction, excess, slack);
         // Not before all are buried: rows that move would be in other places then.
         for (0..sweep.gone.evictions + sweep.gone.expirations) |_| try mover.pay();
         return sweep.gone;
@@ -177,6 +202,8 @@ const Sweep = struct {
     segments: std.ArrayList(Part) = .empty,
     young: Cursor = .{},
     old: Cursor = .{},
+    /// Rows from there on stay.
+    end: Cursor = .{},
 
     const Part = struct { id: u32, generation: u32, age: u32 };
 
@@ -187,15 +214,22 @@ const Sweep = struct {
         /// Of which segment `selection` is.
         selected: ?usize = null,
         selection: Selection = .{},
+
+        fn isBefore(cursor: *const Cursor, other: *const Cursor) bool {
+            if (cursor.segment != other.segment) return cursor.segment < other.segment;
+            return cursor.row < other.row;
+        }
     };
 
     fn deinit(sweep: *Sweep) void {
         sweep.segments.deinit(sweep.gpa());
     }
 
-    fn bury(sweep: *Sweep, eviction: *Eviction, wanted: u64) Error!void {
+    /// Rows of the running write only where there are no others, and not for the slack.
+    fn bury(sweep: *Sweep, eviction: *Eviction, excess: u64, slack: u64) Error!void {
         try sweep.listSegments();
         const state = sweep.mover.appender.state;
+        sweep.end = sweep.cursorAtFence(&eviction.fence);
         sweep.old = sweep.cursorAt(eviction.old);
         if (eviction.young) |hand|
             sweep.young = sweep.cursorAt(hand)
@@ -206,17 +240,19 @@ const Sweep = struct {
         var buried: u64 = 0;
         // Each row has three uses at most, so after as many rounds somebody goes.
         var steps = 8 * (state.live_rows + 1);
-        while (buried < wanted and state.live_rows > 0 and steps > 0) : (steps -= 1) {
-            const is_young = on_probation > probation_max or !sweep.isBefore();
-            const cursor = if (is_young) &sweep.young else &sweep.old;
-            if (!try sweep.advance(cursor)) {
-                // All that is left is before the young hand.
-                if (is_young) on_probation = 0;
-                cursor.* = .{};
-                if (is_young) sweep.young.segment = sweep.segments.items.len;
+        while (buried < excess + slack and state.live_rows > 0 and steps > 0) : (steps -= 1) {
+            const is_young = on_probation > probation_max or !try sweep.findOld();
+            if (is_young and !try sweep.find(&sweep.young, &sweep.end)) {
+                // All that is left is before the young hand, or came with the running write.
+                if (on_probation > 0) {
+                    on_probation = 0;
+                } else if (buried < excess) {
+                    sweep.end = .{ .segment = sweep.segments.items.len };
+                } else break;
                 continue;
             }
             if (is_young) on_probation -|= 1;
+            const cursor = if (is_young) &sweep.young else &sweep.old;
             if (try sweep.judge(&eviction.recency, cursor, is_young)) buried += 1;
             cursor.row += 1;
         }
@@ -240,13 +276,19 @@ const Sweep = struct {
         }
     }
 
-    /// Whether the old hand has rows before the young one.
-    fn isBefore(sweep: *Sweep) bool {
-        if (sweep.young.segment == 0 and sweep.young.row == 0) return false;
-        const is_behind = sweep.old.segment > sweep.young.segment or
-            (sweep.old.segment == sweep.young.segment and sweep.old.row >= sweep.young.row);
-        if (is_behind) sweep.old = .{};
-        return true;
+    /// The old hand goes round over the rows before the young one; false where there are none.
+    fn findOld(sweep: *Sweep) Error!bool {
+        for (0..2) |_| {
+            if (try sweep.find(&sweep.old, &sweep.young)) return true;
+            // What it knows of a segment would be out of date once the young one has been there.
+            sweep.old = .{};
+        }
+        return false;
+    }
+
+    /// To the next live row, if that is before `end`.
+    fn find(sweep: *Sweep, cursor: *Cursor, end: *const Cursor) Error!bool {
+        return try sweep.advance(cursor) and cursor.isBefore(end);
     }
 
     noinline fn listSegments(sweep: *Sweep) Error!void {
@@ -299,6 +341,17 @@ const Sweep = struct {
         const last = segments[segments.len - 1];
         const rows = if (sweep.mover.appender.state.loaded.get(last.id)) |it| it.disk.rows else 0;
         return .{ .generation = last.generation, .row = rows };
+    }
+
+    fn cursorAtFence(sweep: *Sweep, fence: *const Eviction.Fence) Cursor {
+        const made: u32 = @as(u24, @truncate(sweep.mover.appender.state.segments_made));
+        const newer = (made -% fence.made) & (limits.generations_max - 1);
+        for (sweep.segments.items, 0..) |part, index| {
+            if (part.age < newer) return .{ .segment = index };
+            const hand = fence.growing orelse continue;
+            if (part.generation == hand.generation) return .{ .segment = index, .row = hand.row };
+        }
+        return .{ .segment = sweep.segments.items.len };
     }
 
     /// At first the newest tenth is on probation.

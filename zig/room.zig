@@ -123,9 +123,10 @@ pub fn heed(
         const is_its_turn = survey.isItsTurn(state, database.options.file_bytes_max);
         if (is_its_turn) departures.rows_fitting = state.live_rows;
     }
-    const fitting = departures.rows_fitting orelse return;
-    evicting.allow(@min(evicting.rows_max, fitting));
+    if (departures.rows_fitting) |fitting| evicting.allow(@min(evicting.rows_max, fitting));
     departures.rows_fitting = null;
+    // They are stored as a whole or not at all.
+    if (evicting.rows_max < new_rows) evicting.allow(new_rows);
 }
 
 fn give(database: *Database, bytes: u64, only: ?u32, part: Part) Error!void {

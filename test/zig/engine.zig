@@ -452,6 +452,58 @@ test "rows that went are counted when that is committed, and not when it is take
     try std.testing.expectEqual(5, (try few.stats()).evictions);
 }
 
+test "rows that are stored together do not make room for each other while there are others" {
+    var fixture: Fixture = .{};
+    try fixture.open(":memory:", .{});
+    defer fixture.close();
+    const few = try vl.Collection.open(.{ .database = fixture.database }, "few", .{
+        .dimension = dimension,
+        .rows_max = 16,
+    });
+    defer few.close();
+    for (0..16) |i| try putOne(few, &.{'a' + @as(u8, @intCast(i))}, &vectorOf(i));
+    // All that were there are asked for often, which nobody has done for those that come.
+    var out: [dimension]f32 = undefined;
+    for (0..32) |i| _ = try few.get(&.{'a' + @as(u8, @intCast(i % 16))}, &out);
+    const together: [16 * dimension]f32 = @splat(1);
+    for ([_][]const u8{ "ABCD", "EFGHIJKLMNOP" }) |keys| {
+        try few.put(.{
+            .keys = keys,
+            .key_lens = (&@as([16]u32, @splat(1)))[0..keys.len],
+            .vectors = together[0 .. keys.len * dimension],
+        });
+        for (keys) |key| try std.testing.expect(try few.has(&.{key}));
+        try std.testing.expectEqual(16, (try few.stats()).records);
+    }
+    // Of more than there may be, the last ones stay.
+    const keys = "0123456789QRSTUVWXYZ";
+    try few.put(.{
+        .keys = keys,
+        .key_lens = &@as([keys.len]u32, @splat(1)),
+        .vectors = &@as([keys.len * dimension]f32, @splat(1)),
+    });
+    for (keys[keys.len - 8 ..]) |key| try std.testing.expect(try few.has(&.{key}));
+    try std.testing.expectEqual(16, (try few.stats()).records);
+}
+
+test "a batch is stored as a whole, also where rows have just made room for a collection" {
+    var fixture: Fixture = .{};
+    try fixture.open(":memory:", .{ .file_bytes_max = 1 << 20 });
+    defer fixture.close();
+    const few = fixture.collection;
+    for (0..8) |i| try putOne(few, &.{'a' + @as(u8, @intCast(i))}, &vectorOf(i));
+    // There are hardly any rows, and some of them go all the same: as many as there are fit.
+    try vl.room.makeFor(fixture.database, 1, dimension);
+    try std.testing.expect((try few.stats()).records < 8);
+    const keys = "ABCDEFGHIJKLMNOPQRSTUVWXYZ";
+    try few.put(.{
+        .keys = keys,
+        .key_lens = &@as([keys.len]u32, @splat(1)),
+        .vectors = &@as([keys.len * dimension]f32, @splat(1)),
+    });
+    for (keys) |key| try std.testing.expect(try few.has(&.{key}));
+}
+
 fn putUntil(collection: *vl.Collection, key: []const u8, expiry_ms: i64) !void {
     try collection.put(.{
         .keys = key,

@@ -2,6 +2,7 @@
 //! each. `-Dtest-suite` names them one by one.
 
 test {
+    _ = @import("bounded_simulation.zig");
     _ = @import("crash_faults.zig");
     _ = @import("crash_simulation.zig");
     _ = @import("crash_sync.zig");
