@@ -11,11 +11,9 @@
  * choice of files, or where --cache says.
  */
 
-import { createHash } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, relative, resolve } from "node:path";
-import { createInterface } from "node:readline/promises";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { EmbedCache } from "vectorlite";
@@ -48,7 +46,8 @@ async function main(): Promise<void> {
   const model = apiKey ? openaiModel : hashingModel;
   const embed: Embed = apiKey ? openaiEmbedder(apiKey, dimension) : hashingEmbedder(dimension);
   const files = positionals.length > 0 ? positionals : documentation();
-  const path = values.cache ?? join(tmpdir(), `vectorlite-quickstart-${model}-${nameOf(files)}`);
+  const name = `vectorlite-quickstart-${model}-${await nameOf(files)}`;
+  const path = values.cache ?? join(tmpdir(), name);
   const origins = originsOf(files);
   const chunks = [...origins.keys()];
   if (chunks.length === 0) throw new Error(`There is no text in ${files.join(", ")}.`);
@@ -153,6 +152,8 @@ function indent(text: string): string {
 }
 
 async function converse(ask: (question: string) => Promise<void>): Promise<void> {
+  // Loading it takes milliseconds, which who has no terminal need not wait for.
+  const { createInterface } = await import("node:readline/promises");
   const terminal = createInterface({ input: process.stdin, output: process.stdout });
   print("\nAsk something; an empty line ends.");
   for (;;) {
@@ -164,9 +165,10 @@ async function converse(ask: (question: string) => Promise<void>): Promise<void>
 }
 
 /** The same for the same files of the same user. */
-function nameOf(files: readonly string[]): string {
+async function nameOf(files: readonly string[]): Promise<string> {
   const paths = files.map((file) => resolve(file)).join("\n");
-  const hash = createHash("sha256").update(paths).digest("hex").slice(0, 12);
+  const digest = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(paths));
+  const hash = Buffer.from(digest).toString("hex").slice(0, 12);
   return `${process.getuid?.() ?? "user"}-${hash}.cache`;
 }
 
