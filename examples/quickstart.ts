@@ -46,8 +46,7 @@ async function main(): Promise<void> {
   const model = apiKey ? openaiModel : hashingModel;
   const embed: Embed = apiKey ? openaiEmbedder(apiKey, dimension) : hashingEmbedder(dimension);
   const files = positionals.length > 0 ? positionals : documentation();
-  const name = `vectorlite-quickstart-${model}-${await nameOf(files)}`;
-  const path = values.cache ?? join(tmpdir(), name);
+  const path = values.cache ?? join(tmpdir(), await nameOf(files, model));
   const origins = originsOf(files);
   const chunks = [...origins.keys()];
   if (chunks.length === 0) throw new Error(`There is no text in ${files.join(", ")}.`);
@@ -165,11 +164,11 @@ async function converse(ask: (question: string) => Promise<void>): Promise<void>
 }
 
 /** The same for the same files of the same user. */
-async function nameOf(files: readonly string[]): Promise<string> {
+async function nameOf(files: readonly string[], model: string): Promise<string> {
   const paths = files.map((file) => resolve(file)).join("\n");
   const digest = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(paths));
   const hash = Buffer.from(digest).toString("hex").slice(0, 12);
-  return `${process.getuid?.() ?? "user"}-${hash}.cache`;
+  return `vectorlite-quickstart-${model}-${process.getuid?.() ?? "user"}-${hash}.cache`;
 }
 
 /** The documentation of this project, found from where this file lies. */
