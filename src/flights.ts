@@ -265,8 +265,8 @@ export class Flights {
   }
 
   /**
-   * The indexes of the keys to compute here. A thread that has brought a key has stored it before
-   * others can board anew, so that none computes what they missed just before.
+   * The indexes of the keys to compute here. A thread that stores what it brings has done so before
+   * others can board anew, so that they find here what they missed just before.
    */
   #stillMissing(keys: readonly string[], boarding: Boarding): readonly number[] {
     try {

@@ -125,7 +125,7 @@ pub fn heed(
     }
     if (departures.rows_fitting) |fitting| evicting.allow(@min(evicting.rows_max, fitting));
     departures.rows_fitting = null;
-    // They are stored as a whole or not at all.
+    // Else they would make room for each other, and the write would say that it went well.
     if (evicting.rows_max < new_rows) evicting.allow(new_rows);
 }
 
